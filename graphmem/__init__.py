@@ -1,0 +1,29 @@
+"""graphmem: the exact memory of an exported ONNX model, without running it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphmem.analyze import analyze
+    from graphmem.ir.analysis import Analysis
+    from graphmem.ir.errors import GraphmemError
+
+__version__ = "0.1.0"
+
+__all__ = ["Analysis", "GraphmemError", "__version__", "analyze"]
+
+_HOME = {
+    "analyze": "graphmem.analyze",
+    "Analysis": "graphmem.ir.analysis",
+    "GraphmemError": "graphmem.ir.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that `import graphmem` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'graphmem' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)
