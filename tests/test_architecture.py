@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "graphmem"
 FLOORS: dict[str, int] = {
     "ir": 1,
     "reader": 2,
+    "ops": 2,
     "autograd": 2,
     "memory": 2,
     "planner": 2,

@@ -1,0 +1,90 @@
+"""Analysis: everything that was found out about one model, ready to be drawn without further arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphmem.ir.graph import Effect, Graph, Issue, Origin
+from graphmem.ir.memory import Lifetimes, Timeline
+from graphmem.ir.schedule import Schedule
+from graphmem.ir.types import Type
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The model at a glance. `parameters` counts elements, `weight_bytes` everything fixed before the run."""
+
+    name: str
+    nodes: int
+    parameters: int
+    weight_bytes: int
+    opsets: Mapping[str, int]
+    inputs: Mapping[str, Type]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTensor:
+    """A buffer as a reader wants to see it: first_step..last_step, both included, and who made it where."""
+
+    tensor: str
+    type: Type
+    nbytes: int
+    kind: str
+    first_step: int
+    last_step: int
+    producer: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """The memory of one forward run. `peak` is the most activation bytes alive in any step, weights not included.
+
+    `order_bound` is a proved lower bound on the peak of any execution order.
+    """
+
+    memory_model: str
+    order: str
+    order_bound: int
+    peak: int
+    peak_step: int
+    peak_node: str
+    peak_operator: str
+    peak_origin: Origin
+    total_bytes: int
+    live_at_peak: tuple[LiveTensor, ...]
+    greatest: tuple[LiveTensor, ...]
+    schedule: Schedule
+    lifetimes: Lifetimes
+    timeline: Timeline
+
+    @property
+    def is_optimal_order(self) -> bool:
+        """True when no execution order has a lower peak; proved."""
+        return self.peak == self.order_bound
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What `graphmem.analyze` returns."""
+
+    model: ModelFacts
+    graph: Graph
+    inference: Inference
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """Every missing or assumed fact."""
+        return self.graph.issues
+
+    @property
+    def is_complete(self) -> bool:
+        """True when every figure is exact."""
+        return self.exactness == "exact"
+
+    @property
+    def exactness(self) -> Effect:
+        """How to read every figure: exact, at most (a proved bound), or at least (something is missing)."""
+        effects = {issue.effect for issue in self.issues}
+        return "at least" if "at least" in effects else "at most" if "at most" in effects else "exact"

@@ -1,0 +1,115 @@
+"""Graph: what a model file says once every tensor has a type; tensors are named, never pointed to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphmem.ir.types import Type
+
+Role: TypeAlias = Literal["input", "weight", "activation"]
+
+# What an issue does to the figures: a note leaves them exact, a bound makes them "at most", a gap makes them "at least".
+Effect: TypeAlias = Literal["exact", "at most", "at least"]
+
+ISSUE_KINDS: dict[str, Effect] = {
+    "batch": "exact",  # a dimension that --batch bound
+    "free-dimension": "exact",  # a dimension that nobody bound, taken as 1
+    "assumption": "exact",  # anything else taken as given, stated with its value
+    "data-dependent": "at most",  # a shape that the data decides, with a proved upper bound
+    "unknown-operator": "at least",
+    "unknown-shape": "at least",
+    "unknown-payload": "at least",  # strings, whose bytes no type tells
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One missing or assumed fact. `kind` is a key of ISSUE_KINDS; consequences of another issue are not roots."""
+
+    kind: str
+    where: str
+    what: str
+    is_root: bool = True
+
+    @property
+    def effect(self) -> Effect:
+        """What the issue does to the figures."""
+        return ISSUE_KINDS[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a node comes from in the source program, as far as the exporter wrote it; "" where it did not."""
+
+    scope: str = ""  # module path, such as "encoder.layer.0.attention"
+    module: str = ""  # class of that module
+    source: str = ""  # "file.py:line" of the innermost user frame
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A named value. A weight's bytes are fixed before the run; an input's belong to the caller."""
+
+    name: str
+    role: Role
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator call. "" in `inputs` or `outputs` is an omitted optional one.
+
+    `captures` are the names of outer scopes that the bodies of a control-flow node read.
+    Tensor-valued attributes are not in `attributes`; a Constant's small value is in `Graph.values`.
+    """
+
+    name: str
+    op_type: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = Origin()
+    bodies: tuple[tuple[str, Graph], ...] = ()
+    captures: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names that the node reads, those of its bodies included, in order, each once."""
+        return tuple(dict.fromkeys(name for name in (*self.inputs, *self.captures) if name))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Names that the node writes."""
+        return tuple(name for name in self.outputs if name)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A model, or the body of a control-flow node, in an order in which every read follows its write.
+
+    `values` holds the small constants and the integers known before the run, by tensor name.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    values: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    opsets: Mapping[str, int] = field(default_factory=dict)
+    issues: tuple[Issue, ...] = ()
+
+    def is_weight(self, node: Node) -> bool:
+        """True when the node's outputs are fixed before the run, so that no step is spent on it."""
+        return all(self.tensors[name].role == "weight" for name in node.writes)
+
+    @property
+    def steps(self) -> tuple[Node, ...]:
+        """The nodes that a run executes, in file order: step i is the i-th of them."""
+        return tuple(node for node in self.nodes if not self.is_weight(node))

@@ -1,0 +1,1 @@
+"""Schedule -> lifetimes -> timeline: when each buffer is alive and what that adds up to."""

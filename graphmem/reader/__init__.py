@@ -1,0 +1,39 @@
+"""ONNX file -> Graph: every tensor typed, nothing executed, no weight loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from graphmem.ir.graph import Graph
+from graphmem.reader.dims import Bindings, bindings, bound_inputs
+from graphmem.reader.infer import NodeTyper
+from graphmem.reader.load import load
+from graphmem.reader.walk import Walk
+
+__all__ = ["Bindings", "read"]
+
+
+def read(
+    path: str | Path, dims: Mapping[str, int] | None = None, batch: int | None = None, is_strict: bool = False
+) -> Graph:
+    """The graph in the file at `path`, with free dimensions bound by `dims` ("name" or "input:axis") and `batch`.
+
+    A dimension that stays free is taken as 1 and noted, or refused when `is_strict`.
+    Raises ModelError for a file that is not a valid model, OptionError for a binding that does not fit it.
+    """
+    model = load(Path(path))
+    held = {initializer.name for initializer in model.graph.initializer}
+    held |= {sparse.values.name for sparse in model.graph.sparse_initializer}
+    infos = [info for info in model.graph.input if info.name not in held]
+    given = bindings(dims or {}, batch, [info.name for info in infos], is_strict)
+    bound = bound_inputs(infos, given)
+    opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
+    walk = Walk(
+        typer=NodeTyper(opsets, model.ir_version),
+        folder=Path(path).parent,
+        symbols=bound.symbols,
+        trusts_value_info=not given.overrides_file,
+        issues=list(bound.issues),
+    )
+    return walk.graph(model.graph, bound.types)

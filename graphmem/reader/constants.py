@@ -1,0 +1,110 @@
+"""Initializers -> their types, and the values of the small ones; large and external payloads stay where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+from numpy.typing import NDArray
+
+from graphmem.ir.errors import ModelError
+from graphmem.ir.types import TensorType, nbytes_of
+from graphmem.reader.typeproto import checked, dtype_of
+
+# A value is kept (and may be computed with) up to this many elements: shape arithmetic is far smaller, weights far larger.
+MAX_INTEGERS = 65_536
+MAX_FLOATS = 1_024
+
+
+def is_small(dtype: str, elements: int) -> bool:
+    """True when a value of that size may be kept and computed with."""
+    if dtype == "string":
+        return False
+    return elements <= (MAX_FLOATS if "float" in dtype or "complex" in dtype else MAX_INTEGERS)
+
+
+def initializer_type(proto: onnx.TensorProto) -> TensorType:
+    """Type of an initializer; ModelError when its payload contradicts its dimensions."""
+    where = f"initializer '{proto.name}'"
+    stated = checked(dtype_of(proto.data_type, where), tuple(proto.dims), where)
+    if proto.data_location == onnx.TensorProto.EXTERNAL:
+        _check_external(proto, stated)
+    else:
+        _check_payload(proto, stated, where)
+    return stated
+
+
+def _check_payload(proto: onnx.TensorProto, stated: TensorType, where: str) -> None:
+    if stated.dtype == "string":
+        held, needed, unit = len(proto.string_data), stated.elements, "strings"
+    elif proto.HasField("raw_data"):
+        held, needed, unit = len(proto.raw_data), stated.nbytes, "bytes"
+    else:
+        held, needed = _typed_payload(proto, stated)
+        unit = "elements"
+    if held != needed:
+        raise ModelError(f"{where} holds {held} {unit} but {stated} needs {needed}; the file is damaged")
+
+
+def _typed_payload(proto: onnx.TensorProto, stated: TensorType) -> tuple[int, int]:
+    """Elements held in the typed fields, and needed (onnx.proto: sub-byte types pack into int32_data bytes)."""
+    held = sum(
+        len(values)
+        for values in (proto.float_data, proto.int32_data, proto.int64_data, proto.double_data, proto.uint64_data)
+    )
+    if stated.dtype.startswith("complex"):
+        return held, 2 * stated.elements
+    if stated.dtype in ("int4", "uint4", "float4e2m1", "int2", "uint2"):
+        return held, nbytes_of(stated.dtype, stated.elements)
+    return held, stated.elements
+
+
+def _external(proto: onnx.TensorProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in proto.external_data}
+
+
+def _check_external(proto: onnx.TensorProto, stated: TensorType) -> None:
+    entries = _external(proto)
+    location = entries.get("location", "")
+    posix, windows = PurePosixPath(location), PureWindowsPath(location)
+    if posix.is_absolute() or windows.is_absolute() or windows.drive or ".." in (*posix.parts, *windows.parts):
+        raise ModelError(
+            f"initializer '{proto.name}' points to '{location}', outside the model's folder; "
+            "external data must lie beside the model"
+        )
+    length = entries.get("length")
+    if length is not None and stated.has_size and length.isdigit() and int(length) != stated.nbytes:
+        raise ModelError(
+            f"initializer '{proto.name}' has {length} bytes of external data but {stated} needs {stated.nbytes}"
+        )
+
+
+def initializer_value(proto: onnx.TensorProto, stated: TensorType, folder: Path) -> NDArray[np.generic] | None:
+    """Value of a small initializer, or None when it is large, of strings, or external and not readable in `folder`.
+
+    External payloads are read for integers only (shapes may be stored so), never for weights.
+    """
+    if not is_small(stated.dtype, stated.elements):
+        return None
+    if proto.data_location != onnx.TensorProto.EXTERNAL:
+        return onnx.numpy_helper.to_array(proto)
+    if "int" not in stated.dtype:
+        return None
+    return _external_value(proto, stated, folder)
+
+
+def _external_value(proto: onnx.TensorProto, stated: TensorType, folder: Path) -> NDArray[np.generic] | None:
+    entries = _external(proto)
+    path = folder / entries.get("location", "")
+    offset = entries.get("offset", "0")
+    if not offset.isdigit() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        return None
+    with path.open("rb") as file:
+        file.seek(int(offset))
+        data = file.read(stated.nbytes)
+    if len(data) != stated.nbytes:
+        return None
+    inline = onnx.TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=data)
+    return onnx.numpy_helper.to_array(inline)

@@ -1,0 +1,60 @@
+"""NodeProto -> Origin: module scope, class and source line, from what PyTorch's exporters write.
+
+The dynamo exporter writes metadata_props (torch 2.13, torch/onnx/_internal/exporter): `pkg.torch.onnx.name_scopes` and
+`.class_hierarchy` are Python lists as text whose last element is the call itself, `.stack_trace` is a traceback. The
+TorchScript exporter writes none of it, but names nodes by their path: "/encoder/encoder.layer.0/attention/MatMul_1".
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import lru_cache
+
+import onnx
+
+from graphmem.ir.graph import Origin
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+_NO_ORIGIN = Origin()
+
+
+def origin_of(node: onnx.NodeProto) -> Origin:
+    """Where the node comes from; empty fields where the exporter is silent."""
+    if node.metadata_props:
+        entries = {entry.key: entry.value for entry in node.metadata_props}
+        scopes = _listed(entries.get("pkg.torch.onnx.name_scopes", ""))
+        classes = _listed(entries.get("pkg.torch.onnx.class_hierarchy", ""))
+        source = _innermost_frame(entries.get("pkg.torch.onnx.stack_trace", ""))
+        if scopes or classes or source:
+            return Origin(scopes[-2] if len(scopes) > 1 else "", classes[-2] if len(classes) > 1 else "", source)
+    if node.name.startswith("/"):
+        return Origin(scope=_scope_of_path(node.name.rpartition("/")[0]))
+    return _NO_ORIGIN
+
+
+def _listed(text: str) -> list[str]:
+    if not text.startswith("["):
+        return []
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return []
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _innermost_frame(trace: str) -> str:
+    frames = _FRAME.findall(trace)
+    return f"{frames[-1][0]}:{frames[-1][1]}" if frames else ""
+
+
+@lru_cache(maxsize=4096)
+def _scope_of_path(path: str) -> str:
+    """Module path of "/layer1/layer1.0/conv1", "layer1.0.conv1": a part that repeats the one before extends it."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if parts and part.startswith(parts[-1] + "."):
+            parts[-1] = part
+        elif part:
+            parts.append(part)
+    return ".".join(parts)

@@ -1,0 +1,257 @@
+"""GraphProto -> Graph: one walk over the nodes that types every tensor and finds out what is fixed before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from graphmem.ir.errors import ModelError
+from graphmem.ir.graph import Graph, Issue, Node, Tensor
+from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.reader.constants import initializer_type, initializer_value
+from graphmem.reader.dims import stated_type
+from graphmem.reader.evaluate import is_deterministic
+from graphmem.reader.infer import NodeTyper
+from graphmem.reader.order import bodies_of, captured, described, ordered
+from graphmem.reader.origin import origin_of
+from graphmem.reader.typeproto import dtype_of
+from graphmem.reader.values import Value
+
+
+@dataclass(slots=True)
+class Names:
+    """What is known so far of the names of one graph; `outer` are those of the graphs around it."""
+
+    outer: Names | None = None
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+
+    def tensor(self, name: str) -> Tensor | None:
+        """The tensor of that name, here or further out."""
+        found = self.tensors.get(name)
+        return found if found is not None or self.outer is None else self.outer.tensor(name)
+
+    def value(self, name: str) -> Value | None:
+        """The value of that name, here or further out."""
+        if name in self.tensors or self.outer is None:
+            return self.values.get(name)
+        return self.outer.value(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tensors or (self.outer is not None and name in self.outer)
+
+
+@dataclass(slots=True)
+class Walk:
+    """The state of one reading: how nodes are typed, where the file lies, and what was missing on the way."""
+
+    typer: NodeTyper
+    folder: Path
+    symbols: Mapping[str, int]
+    trusts_value_info: bool
+    issues: list[Issue] = field(default_factory=list)
+
+    def graph(self, proto: onnx.GraphProto, input_types: Mapping[str, Type], outer: Names | None = None) -> Graph:
+        """The graph of `proto`, its inputs having these types."""
+        names = Names(outer)
+        self._add_initializers(proto, names)
+        for info in proto.input:
+            if info.name not in names.tensors:
+                names.tensors[info.name] = Tensor(info.name, "input", input_types[info.name])
+        stated = self._stated_types(proto)
+        nodes = tuple(self._node(node, names, stated) for node in ordered(proto.node, names))
+        for info in proto.output:
+            if info.name not in names:
+                raise ModelError(f"output '{info.name}' of graph '{proto.name}' is produced by no node")
+        return Graph(
+            name=proto.name,
+            nodes=nodes,
+            tensors=names.tensors,
+            inputs=tuple(n for n, tensor in names.tensors.items() if tensor.role == "input"),
+            outputs=tuple(info.name for info in proto.output),
+            values={name: value.low for name, value in names.values.items() if value.is_exact},
+            opsets=dict(self.typer.opsets),
+            issues=tuple(self.issues) if outer is None else (),
+        )
+
+    def _add_initializers(self, proto: onnx.GraphProto, names: Names) -> None:
+        for initializer in proto.initializer:
+            type_ = initializer_type(initializer)
+            if initializer.name in names.tensors:
+                raise ModelError(f"initializer '{initializer.name}' is given twice; names must be unique")
+            names.tensors[initializer.name] = Tensor(initializer.name, "weight", type_)
+            value = initializer_value(initializer, type_, self.folder)
+            if value is not None:
+                names.values[initializer.name] = Value.exactly(value)
+        for sparse in proto.sparse_initializer:
+            name = sparse.values.name
+            dtype = dtype_of(sparse.values.data_type, f"initializer '{name}'")
+            names.tensors[name] = Tensor(name, "weight", TensorType(dtype, tuple(sparse.dims)))
+
+    def _stated_types(self, proto: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
+        if not self.trusts_value_info:
+            return {}
+        return {info.name: info for info in (*proto.value_info, *proto.output)}
+
+    def _node(self, proto: onnx.NodeProto, names: Names, stated: Mapping[str, onnx.ValueInfoProto]) -> Node:
+        captures = captured(proto) if (bodies_protos := bodies_of(proto)) else ()
+        inputs = [names.tensor(name) if name else None for name in proto.input]
+        bodies: tuple[tuple[str, Graph], ...] = ()
+        if proto.op_type == "Constant" and proto.domain in ("", "ai.onnx"):
+            types, values = _constant(proto)
+        elif bodies_protos:
+            bodies = tuple((label, self.graph(body, self._body_inputs(body), names)) for label, body in bodies_protos)
+            types, values = self._after_bodies(proto, bodies, names)
+        else:
+            types, values = self._infer(proto, inputs, names)
+        read = [tensor for tensor in (*inputs, *map(names.tensor, captures)) if tensor is not None]
+        is_weight = is_deterministic(proto) and all(tensor.role == "weight" for tensor in read)
+        self._add_outputs(proto, types, values, is_weight, names, stated)
+        return Node(
+            name=proto.name,
+            op_type=proto.op_type,
+            domain="" if proto.domain == "ai.onnx" else proto.domain,
+            inputs=tuple(proto.input),
+            outputs=tuple(proto.output),
+            attributes=_attributes(proto),
+            origin=origin_of(proto),
+            bodies=bodies,
+            captures=captures,
+        )
+
+    def _infer(
+        self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], names: Names
+    ) -> tuple[Sequence[Type], Sequence[Value | None]]:
+        types = [None if tensor is None else tensor.type for tensor in inputs]
+        values = [names.value(name) if name else None for name in proto.input]
+        try:
+            return self.typer.outputs(proto, types, values)
+        except ModelError as error:
+            raise ModelError(f"{described(proto)}: {error}") from error
+
+    def _body_inputs(self, body: onnx.GraphProto) -> dict[str, Type]:
+        return {info.name: stated_type(info, self.symbols) or UnknownType() for info in body.input}
+
+    def _after_bodies(
+        self, proto: onnx.NodeProto, bodies: Sequence[tuple[str, Graph]], names: Names
+    ) -> tuple[Sequence[Type], Sequence[Value | None]]:
+        """Output types of a control-flow node: of If what its branches agree on, of others nothing."""
+        unknown = [UnknownType() for _ in proto.output]
+        if proto.op_type == "If":
+            results = [[_type_in(body, name, names) for name in body.outputs] for _, body in bodies]
+            unknown = [_joined(row) for row in zip(*results, strict=True)]
+        return unknown, [None] * len(unknown)
+
+    def _add_outputs(
+        self,
+        proto: onnx.NodeProto,
+        types: Sequence[Type],
+        values: Sequence[Value | None],
+        is_weight: bool,
+        names: Names,
+        stated: Mapping[str, onnx.ValueInfoProto],
+    ) -> None:
+        for name, found, value in zip(proto.output, types, values, strict=True):
+            if not name:
+                continue
+            type_ = self._settled(name, found, stated)
+            if not _is_exact(type_):
+                self._note(proto, name, type_, names)
+            names.tensors[name] = Tensor(name, "weight" if is_weight else "activation", type_)
+            if value is not None:
+                names.values[name] = value
+
+    def _settled(self, name: str, found: Type, stated: Mapping[str, onnx.ValueInfoProto]) -> Type:
+        """The inferred type, or what the file states where inference leaves something open."""
+        if isinstance(found, UnknownType) and name in stated:
+            return stated_type(stated[name], self.symbols) or found
+        return found
+
+    def _note(self, proto: onnx.NodeProto, name: str, type_: Type, names: Names) -> None:
+        follows = any(not _is_exact(tensor.type) for i in proto.input if i and (tensor := names.tensor(i)) is not None)
+        if isinstance(type_, BoundedType):
+            self.issues.append(Issue("data-dependent", described(proto), f"'{name}' is at most {type_}", not follows))
+        elif isinstance(type_, TensorType):
+            self.issues.append(Issue("unknown-payload", described(proto), f"'{name}' holds strings", not follows))
+        elif self.typer.schema(proto) is None:
+            domain = f" of domain '{proto.domain}'" if proto.domain else ""
+            what = f"'{name}' has no known shape: operator {proto.op_type}{domain} is not known"
+            self.issues.append(Issue("unknown-operator", described(proto), what, not follows))
+        else:
+            self.issues.append(Issue("unknown-shape", described(proto), f"'{name}' has no known shape", not follows))
+
+
+def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
+    """Type and, where small, value of a Constant node."""
+    attribute = next((a for a in proto.attribute if a.name.startswith(("value", "sparse_value"))), None)
+    if attribute is None:
+        raise ModelError(f"{described(proto)} has no value")
+    if attribute.name == "value":
+        type_ = initializer_type(attribute.t)
+        array = initializer_value(attribute.t, type_, Path())
+        return [type_], [None if array is None else Value.exactly(array)]
+    if attribute.name == "sparse_value":
+        sparse = attribute.sparse_tensor
+        return [TensorType(dtype_of(sparse.values.data_type, described(proto)), tuple(sparse.dims))], [None]
+    content = onnx.helper.get_attribute_value(attribute)
+    if attribute.name.startswith("value_string"):
+        return [TensorType("string", (len(content),) if attribute.name.endswith("s") else ())], [None]
+    made = np.array(content, dtype=np.float32 if "float" in attribute.name else np.int64)
+    return [TensorType(made.dtype.name, made.shape)], [Value.exactly(made)]
+
+
+def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:
+    """Attributes as Python values; tensors, graphs and types are left out."""
+    plain = {}
+    for attribute in proto.attribute:
+        kind = attribute.type
+        if kind == onnx.AttributeProto.INT:
+            plain[attribute.name] = attribute.i
+        elif kind == onnx.AttributeProto.FLOAT:
+            plain[attribute.name] = attribute.f
+        elif kind == onnx.AttributeProto.STRING:
+            plain[attribute.name] = attribute.s.decode("utf-8", "replace")
+        elif kind == onnx.AttributeProto.INTS:
+            plain[attribute.name] = tuple(attribute.ints)
+        elif kind == onnx.AttributeProto.FLOATS:
+            plain[attribute.name] = tuple(attribute.floats)
+        elif kind == onnx.AttributeProto.STRINGS:
+            plain[attribute.name] = tuple(text.decode("utf-8", "replace") for text in attribute.strings)
+    return plain
+
+
+def _is_exact(type_: Type) -> bool:
+    if isinstance(type_, SequenceType):
+        return type_.elements is not None and all(map(_is_exact, type_.elements))
+    if isinstance(type_, OptionalType):
+        return type_.present is not None and (not type_.present or _is_exact(type_.element))
+    return isinstance(type_, TensorType) and type_.has_size
+
+
+def _type_in(body: Graph, name: str, outer: Names) -> Type:
+    """Type of a body's output, which may be a captured name."""
+    found = body.tensors.get(name) or outer.tensor(name)
+    assert found is not None, "checked when the body was read"
+    return found.type
+
+
+def _joined(types: Iterable[Type]) -> Type:
+    """The type that holds whichever of `types` the run chooses."""
+    first, *others = types
+    for other in others:
+        if other == first:
+            continue
+        if not isinstance(first, TensorType | BoundedType) or not isinstance(other, TensorType | BoundedType):
+            return UnknownType()
+        (low_a, high_a), (low_b, high_b) = (
+            (t.shape, t.shape) if isinstance(t, TensorType) else (t.low, t.high) for t in (first, other)
+        )
+        if first.dtype != other.dtype or len(high_a) != len(high_b):
+            return UnknownType()
+        first = BoundedType(first.dtype, tuple(map(min, low_a, low_b)), tuple(map(max, high_a, high_b)))
+    return first

@@ -1,0 +1,1 @@
+"""Graph -> Schedule: one builder for each way of running a graph."""
