@@ -13,7 +13,7 @@ from graphmem.ir.types import Type
 
 Role: TypeAlias = Literal["input", "weight", "activation"]
 
-# What an issue does to the figures: a note leaves them exact, a bound makes them "at most", a gap makes them "at least".
+# What an issue does to the figures: a note leaves them exact, a bound makes them "at most", a gap "at least".
 Effect: TypeAlias = Literal["exact", "at most", "at least"]
 
 ISSUE_KINDS: dict[str, Effect] = {

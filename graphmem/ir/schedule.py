@@ -24,7 +24,10 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One executed operation, an `operator` in one `phase` of the run. `reads` and `writes` are buffer numbers; `workspace` is alive only during the step."""
+    """One executed operation: an `operator` in one `phase` of the run.
+
+    `reads` and `writes` are buffer numbers; `workspace` bytes are alive only during the step.
+    """
 
     name: str
     operator: str

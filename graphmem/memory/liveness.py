@@ -32,6 +32,7 @@ def lifetimes(schedule: Schedule) -> Lifetimes:
     entering, leaving = (np.array(rows, dtype=np.int64) for rows in (schedule.entering, schedule.leaving))
     stop[leaving] = last
     start[entering] = 0
+    stop[entering] = np.maximum(stop[entering], min(1, last))  # an input that nobody reads is there when the run starts
     start = np.minimum(start, stop)
     names = tuple(buffer.name for buffer in schedule.buffers)
     return Lifetimes(names, np.array(sizes, dtype=np.int64), start, stop)

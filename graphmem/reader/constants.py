@@ -13,7 +13,7 @@ from graphmem.ir.errors import ModelError
 from graphmem.ir.types import TensorType, nbytes_of
 from graphmem.reader.typeproto import checked, dtype_of
 
-# A value is kept (and may be computed with) up to this many elements: shape arithmetic is far smaller, weights far larger.
+# A value is kept, and computed with, up to this many elements: shapes are far smaller, weights far larger.
 MAX_INTEGERS = 65_536
 MAX_FLOATS = 1_024
 

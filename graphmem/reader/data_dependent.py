@@ -23,28 +23,30 @@ def _unique(shapes: Sequence[Shape], _: Sequence[Value | None], attributes: Mapp
     shape, axis = shapes[0], attributes.get("axis")
     count = prod(shape) if axis is None else shape[axis]
     least = min(count, 1)
-    if axis is None:
-        values: tuple[Shape, Shape] = ((least,), (count,))
-    else:
-        axis %= len(shape)
-        values = tuple((*shape[:axis], n, *shape[axis + 1 :]) for n in (least, count))  # type: ignore[assignment]
-    return [("", *values), ("int64", (least,), (count,)), ("int64", (count,), (count,)), ("int64", (least,), (count,))]
+    low, high = ((n,) if axis is None else _replaced(shape, axis, n) for n in (least, count))
+    return [
+        ("", low, high),
+        ("int64", (least,), (count,)),
+        ("int64", (count,), (count,)),
+        ("int64", (least,), (count,)),
+    ]
 
 
 def _compress(shapes: Sequence[Shape], _: Sequence[Value | None], attributes: Mapping[str, Any]) -> list[Bounds]:
     shape, axis = shapes[0], attributes.get("axis")
     if axis is None:
         return [("", (0,), (min(prod(shape), shapes[1][0]),))]
-    axis %= len(shape)
     count = min(shape[axis], shapes[1][0])
-    low, high = ((*shape[:axis], n, *shape[axis + 1 :]) for n in (0, count))
-    return [("", low, high)]
+    return [("", _replaced(shape, axis, 0), _replaced(shape, axis, count))]
 
 
-def _non_max_suppression(
-    shapes: Sequence[Shape], values: Sequence[Value | None], _: Mapping[str, Any]
-) -> list[Bounds]:
-    (batches, boxes, _four), (_, classes, _boxes) = shapes[0], shapes[1]
+def _replaced(shape: Shape, axis: int, size: int) -> Shape:
+    axis %= len(shape)
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def _non_max_suppression(shapes: Sequence[Shape], values: Sequence[Value | None], _: Mapping[str, Any]) -> list[Bounds]:
+    (batches, boxes, _four), (_batches, classes, _boxes) = shapes[0], shapes[1]
     most = values[2] if len(values) > 2 else None
     if len(shapes) < 3:
         kept = 0  # max_output_boxes_per_class is 0 by default, which means no output

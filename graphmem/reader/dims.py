@@ -74,7 +74,7 @@ def declared_dims(info: onnx.ValueInfoProto) -> list[Dim] | None:
 
 
 def evaluated(expression: str, symbols: Mapping[str, int]) -> int | None:
-    """Value of a symbol or of simple arithmetic over symbols ("2*s0 + 1"); None when one is not bound or it is negative."""
+    """Value of a symbol or of arithmetic over symbols ("2*s0 + 1"); None if one is not bound or it is negative."""
     if expression in symbols:
         return symbols[expression]
     try:

@@ -1,8 +1,8 @@
 """Node and small known inputs -> its outputs' values, by the operator implementations of onnx.reference.
 
-Nothing here touches weights: callers pass values only of tensors that `constants.is_small` admits, and only ask when the
-outputs are small too. Intervals are carried through operators that grow with their inputs (the shape arithmetic that
-follows a data-dependent shape), and dropped at any other.
+Nothing here touches weights: callers pass values only of tensors that `constants.is_small` admits, and only ask when
+the outputs are small too. Intervals are carried through operators that grow with their inputs (the shape arithmetic
+that follows a data-dependent shape), and dropped at any other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import onnx
 from graphmem.reader.values import Array, Value
 
 # Operators that never fix their output before the run, whatever their inputs (onnx: non-deterministic schemas).
-RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
+RANDOM = frozenset(
+    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
 
 # Every output element grows (weakly) with every input element.
 INCREASING_IN_ALL = frozenset({"Add", "Concat", "Max", "Min", "Shape", "Size", "Sum"})

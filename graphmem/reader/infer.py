@@ -67,9 +67,7 @@ class NodeTyper:
                 self.schemas[key] = None
         return self.schemas[key]
 
-    def outputs(
-        self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]
-    ) -> Inferred:
+    def outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
         """Types and values of `node.output`, given those of `node.input` (None for omitted ones)."""
         key = (
             node.op_type,
@@ -84,9 +82,7 @@ class NodeTyper:
             found = self.seen[key] = self._outputs(node, types, values)
         return found
 
-    def _outputs(
-        self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]
-    ) -> Inferred:
+    def _outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
         schema = self.schema(node)
         if schema is None:
             return tuple(UnknownType() for _ in node.output), tuple(None for _ in node.output)
@@ -131,9 +127,7 @@ class NodeTyper:
             if any(_is_open(type_) for type_ in types):
                 return tuple(UnknownType() for _ in node.output)
             raise ModelError(_reason(error)) from error
-        outputs = tuple(
-            type_of(found[name], "output") if name in found else UnknownType() for name in node.output
-        )
+        outputs = tuple(type_of(found[name], "output") if name in found else UnknownType() for name in node.output)
         if schema.domain == "":
             opset = self.opsets.get("", 1)
             outputs = tuple(
@@ -249,7 +243,9 @@ def _arrays_at_end(op_type: str, values: Sequence[Value | None], is_high: bool) 
         if value is None or value.is_exact:
             arrays.append(None if value is None else value.low)
             continue
-        wraps = op_type == "Slice" and bool(((value.low < 0) & (value.high >= 0)).any())  # -1 means the end, 0 the start
+        wraps = op_type == "Slice" and bool(
+            ((value.low < 0) & (value.high >= 0)).any()
+        )  # -1 means the end, 0 the start
         if wraps or position in EXACT_ONLY.get(op_type, ()):
             return None
         takes_high = is_high != (position in SHRINKING.get(op_type, ()))
@@ -316,7 +312,11 @@ def _bounded_reshape(
     rest_high = max(1, int(np.prod([d for d in low if d >= 0], dtype=object)))
     shape_low = tuple(few // max(1, rest_low) if d < 0 else d for d in low)
     shape_high = tuple(many // rest_high if d < 0 else d for d in high)
-    return [TensorType(data.dtype, shape_high) if shape_low == shape_high else BoundedType(data.dtype, shape_low, shape_high)]
+    return [
+        TensorType(data.dtype, shape_high)
+        if shape_low == shape_high
+        else BoundedType(data.dtype, shape_low, shape_high)
+    ]
 
 
 def _bounded_split(
@@ -330,7 +330,9 @@ def _bounded_split(
     stated = values[1].low.tolist() if len(values) > 1 and values[1] is not None else attributes.get("split")
     sizes = [(n, n) for n in stated] if stated else [(0, -(-data.high[axis] // count))] * count
     return [
-        _spanning(TensorType(data.dtype, _replaced(data.low, axis, a)), TensorType(data.dtype, _replaced(data.high, axis, b)))
+        _spanning(
+            TensorType(data.dtype, _replaced(data.low, axis, a)), TensorType(data.dtype, _replaced(data.high, axis, b))
+        )
         for a, b in sizes
     ]
 

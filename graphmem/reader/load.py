@@ -62,7 +62,9 @@ def _parse_text(path: Path, data: bytes) -> onnx.ModelProto:
     try:
         if text.lstrip().startswith("<"):
             return onnx.parser.parse_model(text)
-        return text_format.Parse(text, onnx.ModelProto())
+        model = onnx.ModelProto()
+        text_format.Parse(text, model)
+        return model
     except (onnx.parser.ParseError, text_format.ParseError) as error:
         raise ModelError(f"'{path}' is not valid ONNX text: {' '.join(str(error).split())[:200]}") from error
 
@@ -84,8 +86,8 @@ def _check_calls_end(model: onnx.ModelProto) -> None:
     """ModelError when a local function calls itself, directly or through others (the inliner would not return)."""
     calls = {(f.domain, f.name): _called(f.node) for f in model.functions}
     state: dict[tuple[str, str], bool] = {}  # False while on the stack, True when done
-    for root in calls:
-        stack = [(root, iter(calls[root]))] if root not in state else []
+    for root, callees in calls.items():
+        stack = [(root, iter(callees))] if root not in state else []
         state.setdefault(root, False)
         while stack:
             function, rest = stack[-1]

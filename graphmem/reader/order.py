@@ -1,9 +1,9 @@
-"""NodeProtos -> the same nodes in an order in which every read follows its write; file order wherever that already holds."""
+"""NodeProtos -> the same nodes so that every read follows its write; in file order wherever that already holds."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 
 import onnx
 
@@ -39,13 +39,15 @@ def captured(node: onnx.NodeProto) -> tuple[str, ...]:
     return tuple(names)
 
 
-def ordered(nodes: Sequence[onnx.NodeProto], available: Collection[str]) -> Sequence[onnx.NodeProto]:
+def ordered(nodes: Sequence[onnx.NodeProto], available: Container[str]) -> Sequence[onnx.NodeProto]:
     """`nodes` so that every name read is in `available` or written before; ModelError for a cycle or a missing name."""
     written: dict[str, int] = {}
     in_order = True
     reads: list[tuple[str, ...]] = []
     for index, node in enumerate(nodes):
-        names = tuple(node.input) + captured(node) if any(a.type in (5, 10) for a in node.attribute) else tuple(node.input)
+        names = (
+            tuple(node.input) + captured(node) if any(a.type in (5, 10) for a in node.attribute) else tuple(node.input)
+        )
         reads.append(names)
         in_order = in_order and all(name in written or not name or name in available for name in names)
         for name in node.output:
@@ -57,7 +59,7 @@ def ordered(nodes: Sequence[onnx.NodeProto], available: Collection[str]) -> Sequ
 
 
 def _sorted(
-    nodes: Sequence[onnx.NodeProto], reads: list[tuple[str, ...]], written: dict[str, int], available: Collection[str]
+    nodes: Sequence[onnx.NodeProto], reads: list[tuple[str, ...]], written: dict[str, int], available: Container[str]
 ) -> list[onnx.NodeProto]:
     """Kahn's algorithm; among ready nodes the first of the file goes first."""
     waiting, readers = [0] * len(nodes), [[] for _ in nodes]  # type: ignore[var-annotated]
@@ -80,5 +82,7 @@ def _sorted(
                 heapq.heappush(ready, reader)
     if len(order) < len(nodes):
         stuck = next(index for index, count in enumerate(waiting) if count)
-        raise ModelError(f"{described(nodes[stuck])} is part of a cycle or waits for one; a model's graph must be acyclic")
+        raise ModelError(
+            f"{described(nodes[stuck])} is part of a cycle or waits for one; a model's graph must be acyclic"
+        )
     return [nodes[index] for index in order]

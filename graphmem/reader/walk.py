@@ -102,6 +102,8 @@ class Walk:
         captures = captured(proto) if (bodies_protos := bodies_of(proto)) else ()
         inputs = [names.tensor(name) if name else None for name in proto.input]
         bodies: tuple[tuple[str, Graph], ...] = ()
+        types: Sequence[Type]
+        values: Sequence[Value | None]
         if proto.op_type == "Constant" and proto.domain in ("", "ai.onnx"):
             types, values = _constant(proto)
         elif bodies_protos:
@@ -141,11 +143,11 @@ class Walk:
         self, proto: onnx.NodeProto, bodies: Sequence[tuple[str, Graph]], names: Names
     ) -> tuple[Sequence[Type], Sequence[Value | None]]:
         """Output types of a control-flow node: of If what its branches agree on, of others nothing."""
-        unknown = [UnknownType() for _ in proto.output]
+        types: list[Type] = [UnknownType() for _ in proto.output]
         if proto.op_type == "If":
             results = [[_type_in(body, name, names) for name in body.outputs] for _, body in bodies]
-            unknown = [_joined(row) for row in zip(*results, strict=True)]
-        return unknown, [None] * len(unknown)
+            types = [_joined(row) for row in zip(*results, strict=True)]
+        return types, [None] * len(types)
 
     def _add_outputs(
         self,

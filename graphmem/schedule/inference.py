@@ -1,8 +1,8 @@
 """Graph -> Schedule of one forward run, under a memory model that says which tensors share a buffer.
 
-    plain    every tensor has its own buffer
-    views    the output of Reshape, Flatten, Squeeze, Unsqueeze or Identity is its input's buffer
-    inplace  as views, and an element-wise output takes over an input's buffer of the same size that dies there
+plain    every tensor has its own buffer
+views    the output of Reshape, Flatten, Squeeze, Unsqueeze or Identity is its input's buffer
+inplace  as views, and an element-wise output takes over an input's buffer of the same size that dies there
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class _Storage:
         self.graph = graph
         self.model = model
         self.number: dict[str, int] = {}
+        self.in_weights: set[str] = set()  # activations that are views of weights and so need no buffer
         self.names: list[list[str]] = []
         self.sizes: list[int] = []
         self.kinds: list[str] = []
@@ -46,8 +47,10 @@ class _Storage:
         self.leaves: list[bool] = []
         self.outputs = frozenset(graph.outputs)
 
-    def is_counted(self, name: str) -> bool:
-        return name in self.graph.tensors and self.graph.tensors[name].role != "weight"
+    def is_weight(self, name: str) -> bool:
+        """True when the tensor lives in a weight's memory."""
+        tensor = self.graph.tensors.get(name)
+        return name in self.in_weights or (tensor is not None and tensor.role == "weight")
 
     def add(self, name: str, kind: str) -> None:
         """Give the tensor a buffer of its own."""
@@ -94,7 +97,14 @@ class _Storage:
         for position, name in enumerate(node.outputs):
             if not name:
                 continue
-            if position == 0 and shared is not None:
+            if (
+                position == 0
+                and self.model != "plain"
+                and is_view(node.op_type, node.domain)
+                and self.is_weight(node.inputs[0])
+            ):
+                self.in_weights.add(name)
+            elif position == 0 and shared is not None:
                 self.join(name, shared)
             else:
                 self.add(name, "output" if name in self.outputs else "activation")
@@ -106,7 +116,9 @@ def inference_schedule(graph: Graph, model: str = "views", order: Sequence[int] 
 
     Sizes are exact bytes, without rounding; weights have no buffer.
     """
-    nodes = graph.steps if order is None else tuple(graph.steps[i] for i in order)
+    nodes = graph.steps
+    if order is not None:
+        nodes = tuple([nodes[i] for i in order])
     storage = _Storage(graph, nodes, model)
     for name in graph.inputs:
         storage.add(name, "input")
@@ -120,3 +132,13 @@ def inference_schedule(graph: Graph, model: str = "views", order: Sequence[int] 
     )
     leaving = tuple(i for i, leaves in enumerate(storage.leaves) if leaves)
     return Schedule(tuple(steps), buffers, entering=tuple(range(len(graph.inputs))), leaving=leaving)
+
+
+def preceding_steps(graph: Graph) -> list[tuple[int, ...]]:
+    """For each step of the graph, in file order, the steps that write what it reads."""
+    writer: dict[str, int] = {}
+    before = []
+    for step, node in enumerate(graph.steps):
+        before.append(tuple(dict.fromkeys(writer[name] for name in node.reads if name in writer)))
+        writer.update((name, step) for name in node.writes)
+    return before

@@ -1,0 +1,77 @@
+"""The command line: `graphmem MODEL` and one module per subcommand, imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from graphmem import __version__
+from graphmem.ir.errors import InputError
+
+# Subcommand -> (module that holds a click command of the same name, its line in --help).
+COMMANDS = {
+    "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
+    "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
+}
+DEFAULT_COMMAND = "analyze"
+
+
+class LazyGroup(click.Group):
+    """A group that knows its subcommands by name and imports one only to run it; a bare MODEL means `analyze MODEL`."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """All subcommands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand of that name, imported now, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command before arguments that start with none."""
+        if args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="graphmem")
+def group() -> None:
+    """How much memory an exported ONNX model needs, exactly, and the cheapest way to make it fit.
+
+    `graphmem MODEL` is `graphmem analyze MODEL`.
+
+    Exit codes: 0 done; 1 a gate failed or it does not fit; 2 wrong usage or an invalid model; 3 incomplete figures and
+    --strict.
+    """
+
+
+def main() -> None:
+    """Run the command line; every error that is the caller's to mend becomes one line on stderr and exit code 2."""
+    try:
+        group.main(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except InputError as error:
+        click.echo(f"graphmem: error: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""Analysis -> str: one module per format; nothing here computes a figure or prints."""

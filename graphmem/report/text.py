@@ -1,0 +1,175 @@
+"""Analysis -> the terminal summary: weights, peak, where, a plot of live bytes, what is alive at the peak."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from graphmem.ir.analysis import Analysis, Inference, LiveTensor
+from graphmem.ir.graph import Issue
+from graphmem.ir.memory import IntColumn
+from graphmem.ir.types import TensorType
+from graphmem.report.units import SIGNS, count, shape, size
+
+PLOT_ROWS = 7
+ROWS_SHOWN = 10
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> str:
+    """The summary, `width` columns wide; figures are never cut, columns are dropped instead."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=max(width, 40),
+        force_terminal=color,
+        no_color=not color,
+        highlight=False,
+        soft_wrap=False,
+        color_system="truecolor" if color else None,
+    )
+    run = analysis.inference
+    console.print(_headline(analysis))
+    console.print()
+    console.print(_figures(analysis))
+    if run.timeline.live.size:
+        console.print()
+        console.print(_plot(run, console.width))
+    console.print()
+    sign = SIGNS[analysis.exactness]
+    console.print(Text(f"alive at the peak ({sign}{size(run.peak)}, step {run.peak_step})", style="bold"))
+    console.print(_table(run.live_at_peak, run.peak, console.width))
+    console.print()
+    console.print(Text("greatest tensors", style="bold"))
+    console.print(_table(run.greatest, 0, console.width))
+    for line in _notes(analysis):
+        console.print()
+        console.print(line)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def _headline(analysis: Analysis) -> Text:
+    model, run = analysis.model, analysis.inference
+    opset = model.opsets.get("", 0)
+    facts = [f"{model.nodes} nodes", f"{len(run.schedule.steps)} steps", f"{count(model.parameters)} parameters"]
+    facts += [f"opset {opset}"] if opset else []
+    line = Text("graphmem ", style="dim").append(model.name, style="bold not dim")
+    line.append("   " + " · ".join(facts), style="dim")
+    inputs = [
+        f"{name} {type_.dtype} {shape(type_)}" for name, type_ in model.inputs.items() if isinstance(type_, TensorType)
+    ]
+    return line.append("\ninputs   " + ", ".join(inputs), style="dim") if inputs else line
+
+
+def _figures(analysis: Analysis) -> Table:
+    run, sign = analysis.inference, SIGNS[analysis.exactness]
+    table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
+    for heading in ("weights", "activations at peak", "both", "where"):
+        table.add_column(heading, header_style="dim", no_wrap=heading != "where", overflow="fold")
+    where = f"step {run.peak_step} of {len(run.schedule.steps)}, {run.peak_operator}"
+    details = [f"{run.memory_model} model, {run.order} order", "no order is lower" if run.is_optimal_order else ""]
+    table.add_row(
+        size(analysis.model.weight_bytes),
+        Text(sign + size(run.peak), style="bold magenta"),
+        sign + size(analysis.model.weight_bytes + run.peak),
+        Text(where, style="magenta"),
+    )
+    table.add_row("", Text(f"{run.peak:,} bytes", style="dim"), "", Text(", ".join(filter(None, details)), style="dim"))
+    if run.peak_origin.scope or run.peak_origin.source:
+        table.add_row("", "", "", Text("in " + _place(run.peak_origin.scope, run.peak_origin.source), style="dim"))
+    return table
+
+
+def _place(scope: str, source: str) -> str:
+    return " ".join(filter(None, (scope, f"({source})" if source else "")))
+
+
+def _plot(run: Inference, width: int) -> Text:
+    """Live bytes over steps, each column the most of its steps; the peak's column in another colour."""
+    live = run.timeline.live
+    columns = min(live.size, width - 14, 100)
+    heights, peak_column = _columns(live, columns, run.peak_step)
+    top = max(run.peak, 1)
+    text = Text()
+    for row in range(PLOT_ROWS, 0, -1):
+        label = {PLOT_ROWS: size(top), (PLOT_ROWS + 1) // 2: size(top // 2)}.get(row, "")
+        text.append(f"{label:>10} ┤" if label else f"{'':>10} │", style="dim")
+        for column, height in enumerate(heights):
+            eighths = int(np.clip(round(height / top * PLOT_ROWS * 8) - (row - 1) * 8, 0, 8))
+            style = (
+                "magenta"
+                if column == peak_column
+                else "red"
+                if height > 0.9 * top
+                else "yellow"
+                if height > top / 2
+                else "blue"
+            )
+            text.append(_BLOCKS[eighths], style=style)
+        text.append("\n")
+    text.append(f"{'':>10} └" + "─" * columns + "\n", style="dim")
+    mark = " " * peak_column + "▲ peak"
+    end = f"step {live.size - 1}"
+    text.append(f"{'':>12}" + mark.ljust(max(columns - len(end), len(mark) + 1)) + end, style="dim")
+    return text
+
+
+def _columns(live: IntColumn, columns: int, peak_step: int) -> tuple[list[int], int]:
+    edges = np.linspace(0, live.size, columns + 1).astype(np.int64)
+    heights = np.maximum.reduceat(live, edges[:-1])
+    return heights.tolist(), int(np.searchsorted(edges, peak_step, side="right")) - 1
+
+
+def _table(rows: tuple[LiveTensor, ...], peak: int, width: int) -> Table:
+    """One line per tensor; at narrow widths scope and source are dropped first, then the lifetime."""
+    has_scope = width >= 100 and any(row.origin.scope for row in rows)
+    has_source = width >= 140 and any(row.origin.source for row in rows)
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    table.add_column("tensor", overflow="ellipsis", no_wrap=True, max_width=max(16, width // 4))
+    table.add_column("type", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    if peak:
+        table.add_column("%", justify="right", no_wrap=True)
+    table.add_column("steps", no_wrap=True)
+    table.add_column("made by", no_wrap=True)
+    if has_scope:
+        table.add_column("module", overflow="ellipsis", no_wrap=True)
+    if has_source:
+        table.add_column("source", overflow="ellipsis", no_wrap=True)
+    for row in rows[:ROWS_SHOWN]:
+        cells = [row.tensor, _typed(row), size(row.nbytes)]
+        cells += [f"{100 * row.nbytes / peak:.0f}"] if peak else []
+        cells += [f"{row.first_step}–{row.last_step}", row.producer or row.kind]
+        cells += [row.origin.scope] if has_scope else []
+        cells += [row.origin.source] if has_source else []
+        table.add_row(*cells)
+    if len(rows) > ROWS_SHOWN:
+        table.add_row(f"… and {len(rows) - ROWS_SHOWN} more", style="dim")
+    return table
+
+
+def _typed(row: LiveTensor) -> str:
+    dtype = getattr(row.type, "dtype", None)
+    return f"{dtype} {shape(row.type)}" if dtype else str(row.type)
+
+
+def _notes(analysis: Analysis) -> list[Text]:
+    """What was assumed and what is missing; consequences are folded under their causes."""
+    lines = [_note(issue, "note") for issue in analysis.issues if issue.effect == "exact"]
+    roots = [issue for issue in analysis.issues if issue.is_root and issue.effect != "exact"]
+    lines += [_note(issue, issue.kind) for issue in roots[:ROWS_SHOWN]]
+    folded = sum(not issue.is_root for issue in analysis.issues) + max(0, len(roots) - ROWS_SHOWN)
+    if folded:
+        lines.append(Text(f"and {folded} more that follow from these", style="dim"))
+    if not analysis.is_complete:
+        reading = {"at most": "an upper bound", "at least": "a lower bound"}[analysis.exactness]
+        lines.append(Text(f"incomplete: every figure above is {reading}", style="bold yellow"))
+    return lines
+
+
+def _note(issue: Issue, label: str) -> Text:
+    return Text(f"{label}: ", style="yellow").append(f"{issue.where}: {issue.what}", style="default")
