@@ -21,7 +21,7 @@ FLOORS: dict[str, int] = {
     "report": 2,
     "measure": 2,
     "schedule": 3,
-    "analyze": 4,
+    "analysis": 4,  # not "analyze": a submodule of that name would hide the function graphmem.analyze
     "fit": 4,
     "sweep": 4,
     "cli": 5,
