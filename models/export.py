@@ -76,9 +76,6 @@ class Network:
         return {i.name: i.example(sizes or {"batch": 2, "sequence": 16}) for i in self.inputs}
 
 
-# -- building without memory for the weights
-
-
 @contextmanager
 def parameters_on_meta() -> Iterator[None]:
     """Parameters are registered without storage, so that initializing them costs nothing; buffers are real."""
@@ -132,9 +129,6 @@ def built(network: Network) -> nn.Module:
         model = network.build().eval()
     give_storage(model)
     return model
-
-
-# -- forms of export
 
 
 def exported_by_dynamo(network: Network, model: nn.Module, *, optimize: bool) -> torch.onnx.ONNXProgram:
@@ -193,9 +187,6 @@ def torchscript(network: Network, model: nn.Module) -> onnx.ModelProto:
     return serialized(network, model, ir.from_proto(onnx.load_from_string(file.getvalue())))
 
 
-# -- what is written
-
-
 def serialized(network: Network, model: nn.Module, exported: ir.Model) -> onnx.ModelProto:
     """Returns the proto with weights outside, without value_info and without paths of this machine."""
     if not network.complete:
@@ -242,11 +233,8 @@ def without_machine_paths(trace: str) -> str:
     Code that torch generates is numbered by what the process compiled before: the number goes too.
     """
     trace = re.sub(r'File "[^"]*/site-packages/', 'File "', trace)
-    trace = trace.replace(f'File "{HERE.parent}/', 'File "')
+    trace = re.sub(r'File "[^"]*/(models/architectures\.py)"', r'File "\1"', trace)
     return re.sub(r"<eval_with_key>\.\d+", "<eval_with_key>", trace)
-
-
-# -- checks
 
 
 def check(network: Network, model: nn.Module, proto: onnx.ModelProto) -> None:
@@ -291,9 +279,6 @@ def check_outputs(network: Network, model: nn.Module, proto: onnx.ModelProto) ->
     with torch.no_grad():
         expected = model(**inputs)
     np.testing.assert_allclose(found[0], expected.numpy(), atol=1e-5, rtol=1e-5, err_msg=network.name)
-
-
-# -- the networks
 
 
 def bert() -> nn.Module:
