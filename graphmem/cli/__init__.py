@@ -60,9 +60,8 @@ def group() -> None:
 def main() -> None:
     """Run the command line; every error that is the caller's to mend becomes one line on stderr and exit code 2."""
     try:
-        group.main(standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        code = group.main(standalone_mode=False)  # the code of a click Exit, or what the command returned
+        sys.exit(code if isinstance(code, int) else 0)
     except click.UsageError as error:
         error.show()
         sys.exit(2)

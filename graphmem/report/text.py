@@ -36,6 +36,7 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     console.print(_headline(analysis))
     console.print()
     console.print(_figures(analysis))
+    console.print(_where(run))
     if run.timeline.live.size:
         console.print()
         console.print(_plot(run, console.width))
@@ -46,8 +47,10 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     console.print()
     console.print(Text("greatest tensors", style="bold"))
     console.print(_table(run.greatest, 0, console.width))
-    for line in _notes(analysis):
+    notes = _notes(analysis)
+    if notes:
         console.print()
+    for line in notes:
         console.print(line)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
@@ -68,36 +71,37 @@ def _headline(analysis: Analysis) -> Text:
 def _figures(analysis: Analysis) -> Table:
     run, sign = analysis.inference, SIGNS[analysis.exactness]
     table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
-    for heading in ("weights", "activations at peak", "both", "where"):
-        table.add_column(heading, header_style="dim", no_wrap=heading != "where", overflow="fold")
-    where = f"step {run.peak_step} of {len(run.schedule.steps)}, {run.peak_operator}"
-    details = [f"{run.memory_model} model, {run.order} order", "no order is lower" if run.is_optimal_order else ""]
+    for heading in ("peak", "weights", "activations at peak"):
+        table.add_column(heading, header_style="dim", no_wrap=True)
     table.add_row(
+        Text(sign + size(analysis.peak_with_weights), style="bold"),
         size(analysis.model.weight_bytes),
-        Text(sign + size(run.peak), style="bold magenta"),
-        sign + size(analysis.model.weight_bytes + run.peak),
-        Text(where, style="magenta"),
+        Text(f"{sign}{size(run.peak)} = {run.peak:,} bytes", style="magenta"),
     )
-    table.add_row("", Text(f"{run.peak:,} bytes", style="dim"), "", Text(", ".join(filter(None, details)), style="dim"))
-    if run.peak_origin.scope or run.peak_origin.source:
-        table.add_row("", "", "", Text("in " + _place(run.peak_origin.scope, run.peak_origin.source), style="dim"))
     return table
 
 
-def _place(scope: str, source: str) -> str:
-    return " ".join(filter(None, (scope, f"({source})" if source else "")))
+def _where(run: Inference) -> Text:
+    place = " ".join(
+        filter(None, (run.peak_origin.scope, f"({run.peak_origin.source})" if run.peak_origin.source else ""))
+    )
+    line = Text("at step ", style="dim").append(f"{run.peak_step} of {len(run.schedule.steps)}", style="magenta")
+    line.append(f", {run.peak_operator}", style="magenta")
+    line.append(f" in {place}" if place else "")
+    proof = "; proved: no order is lower" if run.is_optimal_order else ""
+    return line.append(f"\n{run.memory_model} memory model, {run.order} order{proof}", style="dim")
 
 
 def _plot(run: Inference, width: int) -> Text:
     """Live bytes over steps, each column the most of its steps; the peak's column in another colour."""
     live = run.timeline.live
-    columns = min(live.size, width - 14, 100)
+    columns = min(live.size, width - 15, 100)
     heights, peak_column = _columns(live, columns, run.peak_step)
     top = max(run.peak, 1)
     text = Text()
     for row in range(PLOT_ROWS, 0, -1):
         label = {PLOT_ROWS: size(top), (PLOT_ROWS + 1) // 2: size(top // 2)}.get(row, "")
-        text.append(f"{label:>10} ┤" if label else f"{'':>10} │", style="dim")
+        text.append(f"{label:>11} ┤" if label else f"{'':>11} │", style="dim")
         for column, height in enumerate(heights):
             eighths = int(np.clip(round(height / top * PLOT_ROWS * 8) - (row - 1) * 8, 0, 8))
             style = (
@@ -111,11 +115,17 @@ def _plot(run: Inference, width: int) -> Text:
             )
             text.append(_BLOCKS[eighths], style=style)
         text.append("\n")
-    text.append(f"{'':>10} └" + "─" * columns + "\n", style="dim")
-    mark = " " * peak_column + "▲ peak"
-    end = f"step {live.size - 1}"
-    text.append(f"{'':>12}" + mark.ljust(max(columns - len(end), len(mark) + 1)) + end, style="dim")
+    text.append(f"{'':>11} └" + "─" * columns + "\n", style="dim")
+    text.append(f"{'':>13}" + " " * peak_column + "▲\n", style="magenta")
+    text.append(f"{'':>13}" + _axis(columns, peak_column, live.size - 1), style="dim")
     return text
+
+
+def _axis(columns: int, peak_column: int, last_step: int) -> str:
+    """The first and last step, and under the mark the word "peak", which gives way to neither."""
+    first, last = "0", str(last_step)
+    middle = min(max(peak_column - 2, len(first) + 1), max(columns - len(last) - 5, len(first) + 1))
+    return f"{first.ljust(middle)}peak".ljust(max(columns - len(last), middle + 5)) + last
 
 
 def _columns(live: IntColumn, columns: int, peak_step: int) -> tuple[list[int], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -140,3 +141,9 @@ def test_tiny_networks_run_and_give_finite_outputs(file):
     for output in session.run(None, inputs):
         assert output.shape[0] == 3
         assert np.isfinite(output).all()
+
+
+def test_the_table_in_the_readme_is_what_graphmem_prints_today() -> None:
+    readme = FILES[0].parent / "README.md"
+    rewritten = runpy.run_path(str(FILES[0].parent / "table.py"))["rewritten"]
+    assert rewritten(readme.read_text()) == readme.read_text(), "run `python models/table.py`"

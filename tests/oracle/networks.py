@@ -40,7 +40,7 @@ def path_of(network: str) -> Path:
 
 def dims_of(network: str, proto: onnx.ModelProto) -> dict[str, int]:
     """Numbers for the network's free dimensions."""
-    family = network.split("_")[0]
+    family = network.partition("_")[0]
     dims = {}
     for info in proto.graph.input:
         for axis, dim in enumerate(info.type.tensor_type.shape.dim):

@@ -14,6 +14,7 @@ from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.types import BoundedType, TensorType, UnknownType
 from graphmem.reader import read
 from graphmem.reader.dims import evaluated
+from tests.conftest import HEADER
 
 Write = Callable[..., Path]
 
@@ -116,9 +117,7 @@ def test_an_unknown_dimension_name_gets_a_suggestion(model: Write) -> None:
 
 
 def test_expressions_over_symbols_follow_their_symbols(model: Write) -> None:
-    proto = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[n, 2] x, float[m, 2] p) => (float[n, 2] y) { y = Relu(x) }'
-    )
+    proto = onnx.parser.parse_model(HEADER + "g (float[n, 2] x, float[m, 2] p) => (float[n, 2] y) { y = Relu(x) }")
     proto.graph.input[1].type.tensor_type.shape.dim[0].dim_param = "n + 1"
     path = model(TWO_DIMS)
     path.write_bytes(proto.SerializeToString())
@@ -168,7 +167,9 @@ def test_an_unknown_operator_is_a_root_issue_and_what_follows_is_not(model: Writ
 
 def test_an_unknown_operator_with_declared_outputs_is_believed(model: Write) -> None:
     path = model("""<ir_version: 8, opset_import: ["" : 17, "acme" : 1]>
-    g (float[n, 4] x) => (float[n, 4] y) <float[n, 9] a> { a = acme.Magic (x) b = ReduceSum <keepdims = 0> (a) y = Add(x, b) }""")
+    g (float[n, 4] x) => (float[n, 4] y) <float[n, 9] a> {
+        a = acme.Magic (x) b = ReduceSum <keepdims = 0> (a) y = Add(x, b)
+    }""")
     assert types(path, "a", dims={"n": 2}) == ["float32[2, 9]"]
 
 
@@ -216,10 +217,8 @@ def test_nodes_out_of_order_are_sorted(model: Write) -> None:
     assert [node.op_type for node in read(path).nodes] == ["Neg", "Relu"]
 
 
-def test_external_data_outside_the_folder_is_refused(model: Write, tmp_path: Path) -> None:
-    proto = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) <float[2] w> { y = Add(x, w) }'
-    )
+def test_external_data_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    proto = onnx.parser.parse_model(HEADER + "g (float[2] x) => (float[2] y) <float[2] w> { y = Add(x, w) }")
     weight = onnx.TensorProto(name="w", data_type=1, dims=[2], data_location=onnx.TensorProto.EXTERNAL)
     weight.external_data.add(key="location", value="../../etc/passwd")
     proto.graph.initializer.append(weight)
@@ -231,7 +230,7 @@ def test_external_data_outside_the_folder_is_refused(model: Write, tmp_path: Pat
 
 def test_absent_weights_keep_their_types_and_shapes_stored_beside_the_model_are_read(tmp_path: Path) -> None:
     proto = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[2, 3] x) => (float[n, m] y) { r = Reshape(x, s) y = MatMul(r, w) }'
+        HEADER + "g (float[2, 3] x) => (float[n, m] y) { r = Reshape(x, s) y = MatMul(r, w) }"
     )
     for name, number, dims, length in (("s", 7, [2], 16), ("w", 1, [2, 1000], 8000)):
         tensor = onnx.TensorProto(name=name, data_type=number, dims=dims, data_location=onnx.TensorProto.EXTERNAL)
@@ -244,9 +243,7 @@ def test_absent_weights_keep_their_types_and_shapes_stored_beside_the_model_are_
 
 
 def test_an_initializer_whose_payload_does_not_fit_its_shape_is_refused(tmp_path: Path) -> None:
-    proto = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y) <float[2] w = {1, 2}> { y = Add(x, w) }'
-    )
+    proto = onnx.parser.parse_model(HEADER + "g (float[2] x) => (float[2] y) <float[2] w = {1, 2}> { y = Add(x, w) }")
     proto.graph.initializer[0].dims[0] = 3
     (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
     with pytest.raises(ModelError, match="initializer 'w' holds 2 elements but float32\\[3\\] needs 3"):
