@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -15,7 +16,11 @@ from graphmem.ir.memory import IntColumn
 from graphmem.ir.types import TensorType
 from graphmem.report.units import SIGNS, count, shape, size
 
+if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
 PLOT_ROWS = 7
+LEAST_WIDTH = 50  # narrower terminals wrap the lines: a figure is never cut
 ROWS_SHOWN = 10
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -25,7 +30,7 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     buffer = io.StringIO()
     console = Console(
         file=buffer,
-        width=max(width, 40),
+        width=max(width, LEAST_WIDTH),
         force_terminal=color,
         no_color=not color,
         highlight=False,
@@ -71,8 +76,9 @@ def _headline(analysis: Analysis) -> Text:
 def _figures(analysis: Analysis) -> Table:
     run, sign = analysis.inference, SIGNS[analysis.exactness]
     table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
-    for heading in ("peak", "weights", "activations at peak"):
-        table.add_column(heading, header_style="dim", no_wrap=True)
+    table.add_column("peak", header_style="dim", no_wrap=True)
+    table.add_column("weights", header_style="dim", no_wrap=True)
+    table.add_column("activations at peak", header_style="dim", overflow="fold")
     table.add_row(
         Text(sign + size(analysis.peak_with_weights), style="bold"),
         size(analysis.model.weight_bytes),
@@ -134,31 +140,38 @@ def _columns(live: IntColumn, columns: int, peak_step: int) -> tuple[list[int], 
     return heights.tolist(), int(np.searchsorted(edges, peak_step, side="right")) - 1
 
 
+# Columns that give way when the terminal is narrow, the first one first; name, type and size never do.
+_DROPPED_FIRST = ("source", "module", "made by", "steps", "%")
+_LEAST_NAME = 12
+
+
 def _table(rows: tuple[LiveTensor, ...], peak: int, width: int) -> Table:
-    """One line per tensor; at narrow widths scope and source are dropped first, then the lifetime."""
-    has_scope = width >= 100 and any(row.origin.scope for row in rows)
-    has_source = width >= 140 and any(row.origin.source for row in rows)
+    """One line per tensor, the greatest first; as many columns as fit without cutting a figure."""
+    shown = rows[:ROWS_SHOWN]
+    columns = {
+        "tensor": [row.tensor for row in shown],
+        "type": [_typed(row) for row in shown],
+        "size": [size(row.nbytes) for row in shown],
+        "%": [f"{100 * row.nbytes / peak:.0f}" if peak else "" for row in shown],
+        "steps": [f"{row.first_step}–{row.last_step}" for row in shown],
+        "made by": [row.producer or row.kind for row in shown],
+        "module": [row.origin.scope for row in shown],
+        "source": [row.origin.source for row in shown],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells) or name == "tensor"}
+    widths = {name: max(map(len, (name, *cells))) + 2 for name, cells in columns.items()}
+    widths["tensor"] = min(widths["tensor"], max(_LEAST_NAME, width // 4) + 2)
+    for name in _DROPPED_FIRST:
+        if sum(widths.values()) > width and widths.pop(name, 0):
+            del columns[name]
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    table.add_column("tensor", overflow="ellipsis", no_wrap=True, max_width=max(16, width // 4))
-    table.add_column("type", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    if peak:
-        table.add_column("%", justify="right", no_wrap=True)
-    table.add_column("steps", no_wrap=True)
-    table.add_column("made by", no_wrap=True)
-    if has_scope:
-        table.add_column("module", overflow="ellipsis", no_wrap=True)
-    if has_source:
-        table.add_column("source", overflow="ellipsis", no_wrap=True)
-    for row in rows[:ROWS_SHOWN]:
-        cells = [row.tensor, _typed(row), size(row.nbytes)]
-        cells += [f"{100 * row.nbytes / peak:.0f}"] if peak else []
-        cells += [f"{row.first_step}–{row.last_step}", row.producer or row.kind]
-        cells += [row.origin.scope] if has_scope else []
-        cells += [row.origin.source] if has_source else []
+    for name in columns:
+        justify: JustifyMethod = "right" if name in ("size", "%") else "left"
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", width=widths[name] - 2)
+    for cells in zip(*columns.values(), strict=True):
         table.add_row(*cells)
     if len(rows) > ROWS_SHOWN:
-        table.add_row(f"… and {len(rows) - ROWS_SHOWN} more", style="dim")
+        table.add_row(f"+ {len(rows) - ROWS_SHOWN} more", style="dim")
     return table
 
 
