@@ -19,6 +19,7 @@ from graphmem.ir.types import BITS, BoundedType, TensorType, UnknownType, nbytes
         ("bfloat16", (3,), 6),
         ("int4", (3,), 2),  # 12 bits
         ("uint2", (5,), 2),  # 10 bits
+        ("float6e3m2", (5,), 4),  # 30 bits
         ("float8e4m3fn", (0, 9), 0),
         ("complex128", (2,), 32),
     ],
@@ -35,7 +36,7 @@ def test_bytes_grow_with_elements_and_never_overflow(dtype: str, one: int, more:
 
 def test_every_element_type_of_onnx_but_strings_has_a_width() -> None:
     named = {"float": "float32", "double": "float64"}
-    for name in onnx.TensorProto.DataType.keys():
+    for name, _ in onnx.TensorProto.DataType.items():
         if name not in ("UNDEFINED", "STRING"):
             assert named.get(name.lower(), name.lower()) in BITS
 
