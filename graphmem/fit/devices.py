@@ -64,8 +64,10 @@ def device(text: str) -> Device:
     if key in names:
         return names[key]
     containing = [d for name, d in names.items() if key and key in name]
-    if len(containing) == 1:
-        return containing[0]
+    ending = [d for d in containing if _key(d.name).endswith(key)]  # "3090" is the RTX 3090, not the 3090 Ti
+    for candidates in (containing, ending):
+        if len(candidates) == 1:
+            return candidates[0]
     if containing:
         listed = ", ".join(d.name for d in containing[:8])
         raise OptionError(f"device '{text}' may be any of: {listed}; give the whole name")
