@@ -1,7 +1,7 @@
 """The optional compiled kernels; all else about the package stands in pyproject.toml.
 
-A kernel is one C file of the limited API (one wheel serves every Python from 3.10 on) beside the pure-Python module of the
-same results. `optional` lets an installation without a compiler succeed, with the pure kernel. One line adds another.
+A kernel is one C file of the limited API (one wheel serves every Python from 3.10 on) beside the pure-Python module of
+the same results. `optional` lets an installation without a compiler succeed, with the pure kernel. A line adds another.
 """
 
 from setuptools import Extension, setup

@@ -1,7 +1,7 @@
 """Problem, packing -> a packing at least as good, by OR-Tools' CP-SAT: an optional second opinion (extra `ortools`).
 
-A two-dimensional no-overlap of fixed spans of time and free offsets. It is complete, but on the hard public instances far
-weaker than our own search (docs/planner.md), so it is worth a try only where that has not proved its plan optimal.
+A two-dimensional no-overlap of fixed spans of time and free offsets. It is complete, but on the hard public instances
+far weaker than our own search (docs/planner.md), so it is worth a try only where that has not proved its plan optimal.
 """
 
 from __future__ import annotations

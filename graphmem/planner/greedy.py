@@ -1,20 +1,21 @@
 """Problem, goal -> offsets: the greedy family, and squeaky-wheel repair of its best member.
 
-Squeaky wheel (Joslin and Clements, JAIR 1999): buffers that end above the goal move forward in the order, and the greedy
-method runs again. A run of the skyline takes milliseconds at 10,000 buffers, so hundreds of repairs are affordable.
+Squeaky wheel (Joslin and Clements, JAIR 1999): buffers that end above the goal move forward in the order, and the
+greedy method runs again. The skyline takes milliseconds at 10,000 buffers, so hundreds of repairs are affordable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
 
+from graphmem.ir.memory import IntColumn
 from graphmem.planner.kernel import Kernel
-from graphmem.planner.orders import Dice, Keys, greedy_orders, noisy, rank_of
-from graphmem.planner.problem import IntColumn, Problem, live
+from graphmem.planner.orders import Dice, greedy_orders, noisy, rank_of
+from graphmem.planner.problem import Problem, live
+from graphmem.planner.task import Task
 
 SKYLINE_WORK = 5_000_000  # buffers placed by repairs of the skyline
 FIRST_FIT_WORK = 1_500_000_000  # pairs of buffers looked at by first fit
@@ -50,49 +51,51 @@ def placers(problem: Problem, kernel: Kernel) -> dict[str, Place]:
     return {"skyline": skyline, **gaps} if problem.is_plain else gaps
 
 
-def packings(problem: Problem, keys: Keys, goal: int, kernel: Kernel, deadline: float) -> Iterator[Packing]:
-    """Better and better packings, until one ends at or below `goal` or the budgets of work are spent."""
-    orders = greedy_orders(keys, problem.stop - problem.start)
-    best: Packing | None = None
-    for name, place in placers(problem, kernel).items():
-        passes = _passes(problem, name)
-        starts: list[tuple[int, int]] = []
+def packings(task: Task, best: Packing | None = None) -> Iterator[Packing]:
+    """Better and better packings, until one ends at or below the goal or the budgets of work are spent.
+
+    Without a `best` so far: one run of each order, by the skyline where that can be. With one: all the rest.
+    """
+    for packing in _family(task) if best is None else _rest(task):
+        if best is None or packing.top < best.top:
+            best = packing
+            yield best
+        if best.top <= task.goal or task.is_late:
+            return
+
+
+def _family(task: Task) -> Iterator[Packing]:
+    place = next(iter(placers(task.problem, task.kernel).values()))
+    return (place(order) for order in greedy_orders(task.keys, task.sections))
+
+
+def _rest(task: Task) -> Iterator[Packing]:
+    """Each greedy method with each order, then with repairs of its three best orders."""
+    orders = greedy_orders(task.keys, task.sections)
+    for name, place in placers(task.problem, task.kernel).items():
+        passes = _passes(task.problem, name)
+        tops = []
         for index, order in enumerate(orders[:passes]):
-            if best is not None and monotonic() > deadline:
-                return
-            found = place(order)
-            starts.append((found.top, index))
-            if best is None or found.top < best.top:
-                best = found
-                yield best
-            if best.top <= goal:
-                return
-        for _, index in sorted(starts)[:3]:
-            repairs = (passes - len(orders)) // 3
-            for found in _repairs(problem, orders[index], place, goal, repairs, deadline):
-                if best is None or found.top < best.top:
-                    best = found._replace(method=f"{found.method} with repair")
-                    yield best
-                if best.top <= goal:
-                    return
+            packing = place(order)
+            tops.append((packing.top, index))
+            yield packing
+        for _, index in sorted(tops)[:3]:
+            repairs = max(0, passes - len(orders)) // 3
+            for packing in _repairs(task, orders[index], place, repairs):
+                yield packing._replace(method=f"{packing.method} with repair")
 
 
-def _repairs(
-    problem: Problem, order: IntColumn, place: Place, goal: int, count: int, deadline: float
-) -> Iterator[Packing]:
+def _repairs(task: Task, order: IntColumn, place: Place, count: int) -> Iterator[Packing]:
     """Packings of repaired orders; a repair that makes the overflow larger is taken back."""
-    n, dice = len(problem), Dice()
+    n, dice = len(task.problem), Dice()
     kept, least = order, None
     for turn in range(count):
-        if monotonic() > deadline:
-            return
-        found = place(order)
-        yield found
-        over = found.offsets + problem.size - goal
-        blamed = over > 0
-        cost = (found.top, int(over[blamed].sum()))
+        packing = place(order)
+        yield packing
+        over = packing.offsets + task.problem.size - task.goal
+        cost = (packing.top, int(over[over > 0].sum()))
         if least is None or cost <= least:
-            kept, least, culprits = order, cost, blamed
+            kept, least, culprits = order, cost, over > 0
         forward = np.where(culprits, dice.below(max(2, n >> (1 + turn % 4)), n), 0)
         shaken = (dice.below(100, n) == 0) * (dice.below(max(2, n // 5), n) - n // 10)
         order = noisy(kept, shaken * (turn % 3 > 0) - forward)

@@ -12,8 +12,9 @@ from types import ModuleType
 import numpy as np
 
 from graphmem.ir.errors import OptionError
+from graphmem.ir.memory import IntColumn
 from graphmem.planner import pure_first_fit, pure_search, pure_skyline
-from graphmem.planner.problem import IntColumn, Problem
+from graphmem.planner.problem import Problem
 
 
 def extension() -> ModuleType | None:
@@ -61,7 +62,7 @@ class Kernel:
     def search(
         self, problem: Problem, rank: IntColumn, weight: IntColumn, capacity: int, limit: int, deadline: float
     ) -> tuple[int, int, IntColumn]:
-        """(status, nodes, offsets in units); the deadline is read only by pure Python, which is slow enough to need it."""
+        """(status, nodes, offsets in units); only pure Python, which is slow enough, reads the deadline."""
         if self._extension is None:
             status, nodes, offsets = pure_search.search(problem, rank, weight, capacity, limit, deadline)
             return status, nodes, np.array(offsets, dtype=np.int64)

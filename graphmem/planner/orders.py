@@ -1,6 +1,6 @@
 """Problem -> orders: which buffer goes first, by keys, by noise on an order, and by blame.
 
-No order is best everywhere, so the planner tries many. Every sort ends with the row, so that an order is one permutation.
+No order is best everywhere, so the planner tries many. Every sort ends with the row, so an order is one permutation.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphmem.planner.problem import IntColumn, Problem, tightness
+from graphmem.ir.memory import IntColumn
+from graphmem.planner.problem import Problem, tightness
 
 MULTIPLIER, INCREMENT, MASK = 6364136223846793005, 1442695040888963407, (1 << 64) - 1
 
@@ -88,7 +89,7 @@ class Dice:
         x = (x ^ (x >> np.uint64(30))) * mix1
         x = (x ^ (x >> np.uint64(27))) * mix2
         x ^= x >> np.uint64(31)
-        return ((x >> np.uint64(11)) % np.uint64(max(limit, 1))).astype(np.int64)
+        return np.asarray((x >> np.uint64(11)) % np.uint64(max(limit, 1)), dtype=np.int64)
 
 
 def _descending(*columns: IntColumn) -> IntColumn:

@@ -1,4 +1,4 @@
-"""Lifetimes, Options -> Plan: offsets for every buffer in one arena, verified, with a bound that no plan can go below."""
+"""Lifetimes, Options -> Plan: offsets for every buffer in one arena, verified, with a bound that no plan goes below."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from graphmem.ir.memory import IntColumn, Lifetimes, Placement, Plan
 from graphmem.planner import cpsat
 from graphmem.planner.greedy import bound
 from graphmem.planner.kernel import Kernel
+from graphmem.planner.orders import keys
 from graphmem.planner.problem import Problem, components, compressed
 from graphmem.planner.solve import solve
+from graphmem.planner.task import Task
 from graphmem.planner.verify import verify
 
 MAX_ALIGNMENT = 4096
@@ -30,7 +32,7 @@ class Options:
     capacity: bytes that the arena should fit in; the planner aims at the bound and tries this next.
     fixed: offsets in bytes, by name, that the plan must keep.
     in_place: pairs (input, output) that may share one offset in the step where the output is written.
-    timeout: seconds after which the best plan so far is taken; None leaves only the budgets, which make plans repeatable.
+    timeout: seconds after which the best plan so far is taken; None leaves only the budgets, so plans repeat.
     compiled: True or False to insist on the compiled or the pure kernel; None takes what is there. Plans are the same.
     second_opinion: let OR-Tools' CP-SAT try where our own search has not proved its plan optimal (extra `ortools`).
     """
@@ -63,7 +65,8 @@ def plan(lifetimes: Lifetimes, options: Options = DEFAULTS) -> Plan:
     for name, fixed in options.fixed.items():
         by_row[rows[name]] = fixed
     placements = tuple(Placement(life, offset) for life, offset in zip(lifetimes, by_row.tolist(), strict=True))
-    proved = -(-least * unit // options.alignment) * options.alignment
+    lifeless = int(lifetimes.nbytes[lifetimes.start == lifetimes.stop].max(initial=0))  # at 0, but part of the arena
+    proved = -(-max(least * unit, lifeless) // options.alignment) * options.alignment
     result = Plan(method, placements, proved, options.alignment)
     verify(result, lifetimes, fixed=options.fixed, alignments=options.alignments, in_place=options.in_place)
     return result
@@ -80,7 +83,7 @@ def _solved(
     goal = least = bound(parts[0][1]) if parts else 0
     highest, method = -1, "empty"
     for rows, part in parts:
-        packing, proved = solve(part, length[rows], goal, capacity, kernel, deadline)
+        packing, proved = solve(Task(part, keys(part, length[rows]), goal, capacity, kernel, deadline))
         if options.second_opinion and packing.top > proved:
             packing, proved = cpsat.second_opinion(part, packing, proved, deadline)
         offsets[rows] = packing.offsets

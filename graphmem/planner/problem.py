@@ -1,8 +1,8 @@
 """The planner's question in its smallest form: lifetimes on a short time axis, sizes in the largest common unit.
 
 Two steps make it small without changing the answer. Sizes are rounded up to the alignment and divided by their greatest
-common divisor. Time is compressed to the maximal sections, those after a start and before a stop: whatever is alive at any
-other time is alive together at one of these, so keeping overlap-free there is keeping overlap-free everywhere.
+common divisor. Time is compressed to the maximal sections, those after a start and before a stop: whatever is alive at
+any other time is alive together at one of these, so keeping overlap-free there is keeping overlap-free everywhere.
 
     steps     0  1  2  3  4  5          sections   0  1
     a         [=====)                   a          [==)
@@ -21,7 +21,7 @@ from graphmem.ir.memory import IntColumn
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """Rows alive in sections [start, stop), `size` units each, at multiples of `step`, at `fixed` units where that is >= 0."""
+    """Rows alive in sections [start, stop), `size` units each, at multiples of `step`, or at `fixed` if >= 0."""
 
     start: IntColumn
     stop: IntColumn
@@ -45,7 +45,7 @@ class Problem:
 
 
 def compressed(start: IntColumn, stop: IntColumn) -> tuple[IntColumn, IntColumn, int]:
-    """(start, stop, number of sections) on the axis of maximal sections; every lifetime must be at least a step long."""
+    """(start, stop, number of sections) on the axis of maximal sections; no lifetime may be empty."""
     if not start.size:
         return start.copy(), stop.copy(), 0
     times = np.concatenate((stop, start))

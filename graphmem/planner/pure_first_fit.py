@@ -1,15 +1,16 @@
-"""Problem, order -> offsets: put buffer after buffer into the lowest (or the tightest) gap that holds it, in pure Python.
+"""Problem, order -> offsets: put buffer after buffer into the lowest or the tightest gap that holds it, in pure Python.
 
-Unlike the skyline this fills holes under what is placed already, keeps fixed offsets and rounds up to an alignment for each
-buffer. numpy looks at all placed buffers at once, sorted by offset: quadratic, but some microseconds a buffer. The compiled
-twin is `first_fit` in _kernel.c, which looks only at a window of time; both give the same offsets.
+Unlike the skyline this fills holes under what is placed already, keeps fixed offsets and rounds up to an alignment for
+each buffer. numpy looks at all placed buffers at once, sorted by offset: quadratic, but some microseconds a buffer. The
+compiled twin is `first_fit` in _kernel.c, which looks only at a window of time; both give the same offsets.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from graphmem.planner.problem import IntColumn, Problem
+from graphmem.ir.memory import IntColumn
+from graphmem.planner.problem import Problem
 
 
 def first_fit(problem: Problem, order: IntColumn, best_fit: bool) -> list[int]:

@@ -1,20 +1,20 @@
 """Problem, ranks, capacity -> offsets: exact search that fills niches of the skyline, with backjumping, in pure Python.
 
-State: for each section the floor (top of what is placed there), and what of its buffers is not placed yet (total, count).
+State: for each section the floor (top of what is placed there), and what of its buffers is not placed (total, count).
 A niche is a flat stretch [a, b) lower than both neighbours. At its left edge, section a, only two things can be:
 
     1. a buffer that starts at a and stops by b lies on the bottom (a longer one would cut into a wall);
     2. nothing does, and the floor of section a rises to the least offset that anything there can still have.
 
-The second costs waste, and a section has only its slack: capacity - floor - total. The same holds at the right edge. Every
-edge of every niche is a complete choice, so the search may take any; it takes the one with the fewest options a unit of
-weight, where a section's weight counts the failures seen there (dom/wdeg: Boussemart and others, ECAI 2004). An edge with
-no option is a failure, and so is a wall too high for what starts (stops) beside it plus the slack.
+The second costs waste, and a section has only its slack: capacity - floor - total. The same holds at the right edge.
+Every edge of every niche is a complete choice, so the search may take any; it takes the one with the fewest options a
+unit of weight, where a section's weight counts the failures seen there (dom/wdeg: Boussemart and others, ECAI 2004).
+An edge with no option is a failure, and so is a wall too high for what starts (stops) beside it plus the slack.
 
-After a failure only decisions that touch the sections it was proved in can help, so others are jumped over; this includes
-solving independent stretches of time apart. Buffers of equal lifetime directly on each other are kept in order of rank.
-Canonical placement, section inference and restarts of many orders go back to MiniMalloc (Moffitt, ASPLOS 2023); the choice
-by niche edges, the weights and the backjumping are this file's.
+After a failure only decisions that touch the sections it was proved in can help, so others are jumped over; this
+includes solving independent stretches of time apart. Buffers of equal lifetime directly on each other are kept in order
+of rank. Canonical placement, section inference and restarts of many orders go back to MiniMalloc (Moffitt, ASPLOS
+2023); the choice by niche edges, the weights and the backjumping are this file's.
 
 The compiled twin is `search` in _kernel.c; both visit the same nodes.
 """
@@ -24,7 +24,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import NamedTuple
 
-from graphmem.planner.problem import IntColumn, Problem
+from graphmem.ir.memory import IntColumn
+from graphmem.planner.problem import Problem
 
 FAR = (1 << 63) - 1
 OUT_OF_NODES, FOUND, IMPOSSIBLE = 0, 1, 2
@@ -103,7 +104,8 @@ class Search:
         below = self.top[self.start[i]]
         if below < 0 or self.start[below] != self.start[i] or self.stop[below] != self.stop[i]:
             return True
-        return self.top[self.stop[i] - 1] != below or self.rank[i] > self.rank[below]
+        is_under_all = self.top[self.stop[i] - 1] == below
+        return not is_under_all or bool(self.rank[i] > self.rank[below])
 
     def _options(self, niche: Niche) -> list[int]:
         """Unplaced buffers that can lie on the bottom at the edge, in order of rank."""

@@ -1,4 +1,4 @@
-"""Problem, ranks -> offsets: fill the lowest niche of the skyline with the highest-ranked buffer that fits, in pure Python.
+"""Problem, ranks -> offsets: fill the skyline's lowest niche with the highest-ranked buffer that fits, in pure Python.
 
 The skyline is the top of what is placed, over time. A niche [a, b) is a flat lowest stretch of it; a buffer fits if it
 lives within [a, b). When none fits, the niche is raised to its lower wall, and what lies under it is lost.
@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from graphmem.planner.problem import IntColumn, Problem
+from graphmem.ir.memory import IntColumn
+from graphmem.planner.problem import Problem
 
 FAR = (1 << 63) - 1
 
@@ -74,55 +75,79 @@ class _Candidates:
         return leaf
 
 
+class _Skyline:
+    """Segments of time by their first section: level, next and previous segment, and whether it is still one."""
+
+    def __init__(self, sections: int) -> None:
+        self.m = sections
+        self.level, self.next = [0] * (sections + 1), [sections] * (sections + 1)
+        self.previous, self.is_head = [-1] * (sections + 1), [False] * (sections + 1)
+        self.heap = [(0, 0)]
+        self.is_head[0] = True
+
+    def lowest(self) -> tuple[int, int, int]:
+        """(a, b, level) of the lowest, then leftmost segment, merged with equal ones that follow."""
+        while True:
+            low, a = heappop(self.heap)
+            if self.is_head[a] and self.level[a] == low:  # else it has changed since it was pushed
+                break
+        b = self.next[a]
+        while b < self.m and self.level[b] == low:
+            self.is_head[b] = False
+            b = self.next[b]
+        self._link(a, b)
+        return a, b, low
+
+    def raise_niche(self, a: int, b: int) -> None:
+        """Lifts the segment [a, b) to its lower wall, merging it with a wall on the left of that height."""
+        before = self.previous[a]
+        left = self.level[before] if before >= 0 else FAR
+        up = min(left, self.level[b] if b < self.m else FAR)
+        if left == up:
+            self.is_head[a] = False
+            a = before
+            self._link(a, b)
+        self.level[a] = up
+        heappush(self.heap, (up, a))
+
+    def cover(self, a: int, b: int, begin: int, end: int, size: int) -> None:
+        """Puts `size` on the stretch [begin, end) of the segment [a, b)."""
+        low = self.level[a]
+        if begin > a:
+            self._link(a, begin)
+            heappush(self.heap, (low, a))
+        self.level[begin], self.is_head[begin] = low + size, True
+        self._link(begin, end)
+        if end < b:
+            self.level[end], self.is_head[end] = low, True
+            self._link(end, b)
+            heappush(self.heap, (low, end))
+        before = self.previous[begin]
+        if before >= 0 and self.level[before] == low + size:
+            self.is_head[begin] = False
+            self._link(before, self.next[begin])
+            begin = before
+        heappush(self.heap, (low + size, begin))
+
+    def _link(self, a: int, b: int) -> None:
+        self.next[a] = b
+        if b < self.m:
+            self.previous[b] = a
+
+
 def skyline(problem: Problem, rank: IntColumn) -> list[int]:
     """Offsets by the skyline rule; `rank` has each of 0..n-1 once, the highest goes first."""
-    m = problem.sections
     start, stop, size = problem.start.tolist(), problem.stop.tolist(), problem.size.tolist()
-    candidates = _Candidates(problem, rank.tolist())
-    level, following, previous, head = [0] * (m + 1), [0] * (m + 1), [0] * (m + 1), [False] * (m + 1)
-    following[0], previous[0], head[0] = m, -1, True
-    heap = [(0, 0)]
+    candidates, line = _Candidates(problem, rank.tolist()), _Skyline(problem.sections)
     offset = [0] * len(problem)
     left = len(problem)
     while left:
-        low, a = heappop(heap)
-        if not head[a] or level[a] != low:
-            continue  # a segment that has changed since it was pushed
-        b = following[a]
-        while b < m and level[b] == low:
-            head[b] = False
-            b = following[b]
-        following[a] = b
-        if b < m:
-            previous[b] = a
+        a, b, low = line.lowest()
         x = candidates.take(a, b)
         if x < 0:
-            walls = (level[previous[a]] if previous[a] >= 0 else FAR, level[b] if b < m else FAR)
-            at = previous[a] if walls[0] == min(walls) else a
-            if at != a:
-                head[a], following[at] = False, b
-                if b < m:
-                    previous[b] = at
-            level[at] = min(walls)
-            heappush(heap, (level[at], at))
-            continue
-        s, e, top = start[x], stop[x], low + size[x]
-        offset[x] = low
-        left -= 1
-        if s > a:
-            following[a], previous[s] = s, a
-            heappush(heap, (low, a))
-        level[s], head[s], following[s] = top, True, e
-        if e < b:
-            level[e], head[e], following[e], previous[e] = low, True, b, s
-            heappush(heap, (low, e))
-        if b < m:
-            previous[b] = e if e < b else s
-        p = previous[s]
-        if p >= 0 and level[p] == top:
-            head[s], following[p] = False, following[s]
-            if following[s] < m:
-                previous[following[s]] = p
-            s = p
-        heappush(heap, (top, s))
+            line.raise_niche(a, b)
+        else:
+            line.cover(a, b, start[x], stop[x], size[x])
+            offset[x] = low
+            left -= 1
     return offset

@@ -1,7 +1,7 @@
 """Plan -> nothing, or BrokenInvariantError: the slow and obvious check that every plan passes before anyone sees it.
 
-It knows nothing of how plans are made: it compares the plan with the lifetimes that were asked for, one by one, and looks
-for two buffers that are alive in the same step and share a byte.
+It knows nothing of how plans are made: it compares the plan with the lifetimes that were asked for, one by one, and
+looks for two buffers that are alive in the same step and share a byte.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _require_free(
     longest: int,
     pairs: set[frozenset[str]],
 ) -> None:
-    """Looks at all alive that begin below the newcomer's end, downwards; without pairs none but the next can reach it."""
+    """Looks down at what begins below the newcomer's end; without pairs only the first can reach it."""
     while below:
         below -= 1
         offset, other_index, end = alive[below]
