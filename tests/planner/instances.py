@@ -76,7 +76,7 @@ def decoder_training(layers: int, operators: int) -> Lifetimes:
 def always_full(seed: int, steps: int, height: int) -> Lifetimes:
     """Every step is full to `height`, whoever dies is replaced by the same bytes: often no packing that low exists."""
     dice = random.Random(seed)
-    alive = [(0, size) for size in _split(dice, height, 4)]
+    alive = [(0, size) for size in _split(dice, height, 5)]
     rows: list[tuple[int, int, int]] = []
     for step in range(1, steps):
         dice.shuffle(alive)
