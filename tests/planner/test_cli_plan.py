@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from graphmem.cli.plan import plan as command
+from graphmem.ir.errors import InputError
+from graphmem.planner import Options, plan
+from graphmem.planner.table import table_of, table_text
+from graphmem.report.plan_c import plan_header
+
+ROWS = "id,lower,upper,size\na/b:0,0,2,8\na.b:0,1,3,8\nc,2,4,8\n"
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text(ROWS)
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def test_the_table_states_arena_bound_and_proof(rows: Path) -> None:
+    result = run("--lifetimes", rows)
+    assert result.exit_code == 0
+    assert "16 B (16 bytes), proved optimal" in result.stdout  # 8 + 8
+
+
+def test_json_has_the_promised_keys(rows: Path) -> None:
+    document = json.loads(run("--lifetimes", rows, "--format", "json").stdout)
+    assert document["schema"] == "graphmem.plan/1"
+    assert (document["arena_bytes"], document["lower_bound_bytes"], document["optimal"]) == (16, 16, True)
+    assert document["placements"][2] == {"tensor": "c", "offset": 8, "bytes": 8, "first_step": 2, "last_step": 3}
+
+
+def test_csv_output_is_read_back_as_fixed_offsets(rows: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.csv"
+    assert run("--lifetimes", rows, "--format", "csv", "-o", again).exit_code == 0
+    assert table_of(again.read_text()).fixed == {"a/b:0": 8, "a.b:0": 0, "c": 8}
+    assert run("--lifetimes", again, "--format", "csv").stdout == again.read_text()
+
+
+def test_an_arena_beyond_the_capacity_exits_with_one(rows: Path) -> None:
+    assert run("--lifetimes", rows, "--capacity", 16).exit_code == 0
+    assert run("--lifetimes", rows, "--capacity", 15).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "id,lower,upper\na,0,1\n",
+        "id,lower,upper,size\na,0,1,big\n",
+        "id,lower,upper,size\na,0,1\n",
+        "id,lower,upper,size\na,3,1,8\n",
+        "id,lower,upper,size\na,0,1,-8\n",
+        "id,lower,upper,size\na,0,1,8\na,1,2,8\n",
+        "id,lower,upper,size,alignment\na,0,1,8,0\n",
+    ],
+)
+def test_a_senseless_file_is_one_line_on_stderr_and_exit_code_two(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    result = run("--lifetimes", path)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_neither_or_both_sources_are_a_usage_error(rows: Path) -> None:
+    assert run().exit_code == run("model.onnx", "--lifetimes", rows).exit_code == 2
+
+
+def test_columns_are_found_by_name_in_any_order() -> None:
+    table = table_of("size,buffer_id,alignment,end,begin\n8,x,,5,1\n4,y,16,3,2\n")
+    assert [(life.buffer, life.nbytes, life.start, life.stop) for life in table.lifetimes] == [
+        ("x", 8, 1, 5),
+        ("y", 4, 2, 3),
+    ]
+    assert table.alignments == {"y": 16}
+
+
+def test_an_alignment_of_zero_is_refused() -> None:
+    with pytest.raises(InputError, match="line 2"):
+        table_of("id,lower,upper,size,alignment\na,0,1,8,0\n")
+
+
+def test_the_header_compiles_and_names_are_apart() -> None:
+    header = plan_header(plan(table_of(ROWS).lifetimes, Options(timeout=None)))
+    assert "#define GRAPHMEM_OFFSET_A_B_0_2 0ULL" in header
+    assert "#define GRAPHMEM_ARENA_BYTES 16ULL" in header
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler on this machine")
+    subprocess.run([compiler, "-fsyntax-only", "-x", "c", "-"], input=header, text=True, check=True)
+
+
+def test_text_written_is_the_text_minimalloc_reads() -> None:
+    assert table_text(plan(table_of(ROWS).lifetimes)).splitlines()[:2] == [
+        "id,lower,upper,size,offset",
+        "a/b:0,0,2,8,8",
+    ]
