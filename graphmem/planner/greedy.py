@@ -13,12 +13,13 @@ import numpy as np
 
 from graphmem.ir.memory import IntColumn
 from graphmem.planner.kernel import Kernel
-from graphmem.planner.orders import Dice, greedy_orders, noisy, rank_of
+from graphmem.planner.orders import Dice, greedy_orders, mixed, mixing_columns, noisy, rank_of
 from graphmem.planner.problem import Problem, live
 from graphmem.planner.task import Task
 
-SKYLINE_WORK = 5_000_000  # buffers placed by repairs of the skyline
-FIRST_FIT_WORK = 1_500_000_000  # pairs of buffers looked at by first fit
+SKYLINE_WORK = 5_000_000  # buffers placed by mixed orders, and as many by repairs, of the skyline
+FIRST_FIT_WORK = 200_000_000  # pairs of buffers looked at by first fit
+MIX = 9  # weights of mixed keys are below this
 
 
 class Packing(NamedTuple):
@@ -70,10 +71,12 @@ def _family(task: Task) -> Iterator[Packing]:
 
 
 def _rest(task: Task) -> Iterator[Packing]:
-    """Each greedy method with each order, then with repairs of its three best orders."""
+    """Mixed orders by the skyline where that can be; then each method with each order and repairs of its best three."""
     orders = greedy_orders(task.keys, task.sections)
     for name, place in placers(task.problem, task.kernel).items():
         passes = _passes(task.problem, name)
+        if name == "skyline":
+            yield from _mixes(task, place, passes)
         tops = []
         for index, order in enumerate(orders[:passes]):
             packing = place(order)
@@ -85,10 +88,31 @@ def _rest(task: Task) -> Iterator[Packing]:
                 yield packing._replace(method=f"{packing.method} with repair")
 
 
+def _mixes(task: Task, place: Place, count: int) -> Iterator[Packing]:
+    """Packings of orders by random mixtures of keys, then also by small changes of the best mixture and by blame."""
+    n, dice, columns = len(task.problem), Dice(), mixing_columns(task.keys, task.sections)
+    nothing = np.zeros(n, dtype=np.int64)
+    kept, least, culprits = (np.zeros(len(columns), dtype=np.int64), nothing), None, nothing > 0
+    for turn in range(count):
+        weights, push = dice.below(MIX, len(columns)) * (dice.below(10, len(columns)) < 6), kept[1]
+        if least is None or turn * 3 < count or turn % 4 == 0:
+            push = nothing
+        else:
+            change = (dice.below(5, len(columns)) - 2) * (dice.below(10, len(columns)) < 4)
+            weights = np.maximum(kept[0] + change, 0)
+            push = push + np.where(culprits, dice.below(n, n), 0) * (turn % 2)
+        packing = place(mixed(columns, weights, push))
+        yield packing._replace(method="skyline of mixed keys")
+        over = packing.offsets + task.problem.size - task.goal
+        cost = (packing.top, int(over[over > 0].sum()))
+        if least is None or cost < least:
+            kept, least, culprits = (weights, push), cost, over > 0
+
+
 def _repairs(task: Task, order: IntColumn, place: Place, count: int) -> Iterator[Packing]:
     """Packings of repaired orders; a repair that makes the overflow larger is taken back."""
     n, dice = len(task.problem), Dice()
-    kept, least = order, None
+    kept, least, culprits = order, None, np.zeros(n, dtype=bool)
     for turn in range(count):
         packing = place(order)
         yield packing

@@ -63,6 +63,18 @@ def search_orders(k: Keys, sections: IntColumn) -> list[IntColumn]:
     ]
 
 
+def mixing_columns(k: Keys, sections: IntColumn) -> list[IntColumn]:
+    """Six keys as comparable ranks, equal values with equal ranks: what `mixed` weighs against each other."""
+    peak = (k.tight == k.tight.max(initial=0)) * k.size.size
+    return [*(_shared_rank(column) for column in (k.size, sections, k.length, k.tight)), peak, _shared_rank(-k.start)]
+
+
+def mixed(columns: list[IntColumn], weights: IntColumn, push: IntColumn) -> IntColumn:
+    """Rows by the weighted sum of the columns plus `push`, highest first."""
+    score = push + sum(int(weight) * column for weight, column in zip(weights, columns, strict=True))
+    return _descending(score)
+
+
 def rank_of(order: IntColumn) -> IntColumn:
     """Position of each row in an order."""
     rank = np.empty(order.size, dtype=np.int64)
@@ -90,6 +102,11 @@ class Dice:
         x = (x ^ (x >> np.uint64(27))) * mix2
         x ^= x >> np.uint64(31)
         return np.asarray((x >> np.uint64(11)) % np.uint64(max(limit, 1)), dtype=np.int64)
+
+
+def _shared_rank(column: IntColumn) -> IntColumn:
+    _, group, count = np.unique(column, return_inverse=True, return_counts=True)
+    return np.asarray(np.cumsum(count)[group], dtype=np.int64)
 
 
 def _descending(*columns: IntColumn) -> IntColumn:

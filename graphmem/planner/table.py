@@ -52,9 +52,7 @@ def table_of(text: str) -> Table:
         if row.get("alignment"):
             alignments[name] = _integer(row, "alignment", reader.line_num)
             if not 1 <= alignments[name] <= MAX_ALIGNMENT:
-                raise InputError(
-                    f"line {reader.line_num} of the lifetimes: alignment {alignments[name]} is not in 1..{MAX_ALIGNMENT}"
-                )
+                raise InputError(f"line {reader.line_num} of the lifetimes: alignment is not in 1..{MAX_ALIGNMENT}")
         if row.get("offset"):
             fixed[name] = _integer(row, "offset", reader.line_num)
     return Table(Lifetimes.of(lives), {k: v for k, v in alignments.items() if v > 1}, fixed)
