@@ -17,8 +17,9 @@ from graphmem.planner.orders import Dice, greedy_orders, mixed, mixing_columns, 
 from graphmem.planner.problem import Problem, live
 from graphmem.planner.task import Task
 
-SKYLINE_WORK = 5_000_000  # buffers placed by mixed orders, and as many by repairs, of the skyline
+SKYLINE_WORK = 1_500_000  # buffers placed by mixed orders of the skyline, and as many by repairs
 FIRST_FIT_WORK = 200_000_000  # pairs of buffers looked at by first fit
+REPAIRABLE_ROWS = 5_000  # on larger problems repairs have never beaten mixed orders
 MIX = 9  # weights of mixed keys are below this
 
 
@@ -82,6 +83,8 @@ def _rest(task: Task) -> Iterator[Packing]:
             packing = place(order)
             tops.append((packing.top, index))
             yield packing
+        if len(task.problem) > REPAIRABLE_ROWS:
+            continue
         for _, index in sorted(tops)[:3]:
             repairs = max(0, passes - len(orders)) // 3
             for packing in _repairs(task, orders[index], place, repairs):

@@ -14,7 +14,8 @@ from graphmem.planner.task import Task
 SEARCHABLE_ROWS, SEARCHABLE_CELLS = 1_500, 400_000  # rows, and rows times sections that they live in
 SEARCH_WORK = 500_000_000  # nodes times sections
 QUICK_SHARE = 50  # the first try of the search, before repairs, gets one in so many of its nodes
-PROBES = 6  # of the bisection between goal and best
+PROBE_SHARE = 10  # each probe of the last bisection gets one in so many
+PROBES = 6  # of a bisection between goal and best
 
 
 def solve(task: Task) -> tuple[Packing, int]:
@@ -37,22 +38,32 @@ def solve(task: Task) -> tuple[Packing, int]:
 
 
 def _search_between(task: Task, best: Packing, nodes: int) -> tuple[Packing, int]:
-    """Tries the goal with most of the nodes, then the capacity asked for, then halfway between what failed and best."""
-    bound, failed, probes = task.goal, task.goal - 1, PROBES
-    queue = [task.goal] if task.capacity is None else [task.goal, task.capacity]
-    while (queue or (probes and failed + 1 < best.top)) and not task.is_late:
-        share = nodes if queue else nodes // 10
-        probes -= not queue
-        target = queue.pop(0) if queue else (failed + best.top) // 2
-        if not failed < target < best.top:
-            continue
-        outcome = fit(task, target, share)
-        if outcome.offsets is not None:
-            best = _searched(task, outcome.offsets)
-        else:
-            failed = target
-            bound = target + 1 if outcome.is_impossible else bound
+    """Bisects with few nodes, tries the goal and the capacity with all, and bisects again with more."""
+    best, bound = _bisected(task, best, task.goal, nodes // QUICK_SHARE)
+    for target in (task.goal, task.capacity):
+        if target is not None and bound <= target < best.top and not task.is_late:
+            best, bound = _tried(task, best, bound, target, nodes)
+    return _bisected(task, best, bound, nodes // PROBE_SHARE)
+
+
+def _bisected(task: Task, best: Packing, bound: int, nodes: int) -> tuple[Packing, int]:
+    """(best, bound) after some tries halfway between the best and what was not found so far."""
+    failed = bound - 1
+    for _ in range(PROBES):
+        if failed + 1 >= best.top or task.is_late:
+            break
+        target = (failed + best.top) // 2
+        best, bound = _tried(task, best, bound, target, nodes)
+        failed = max(failed, bound - 1) if best.top <= target else target
     return best, bound
+
+
+def _tried(task: Task, best: Packing, bound: int, target: int, nodes: int) -> tuple[Packing, int]:
+    """(best, bound) after a search for a packing below `target`."""
+    outcome = fit(task, target, nodes)
+    if outcome.offsets is not None:
+        return _searched(task, outcome.offsets), bound
+    return best, target + 1 if outcome.is_impossible else bound
 
 
 def _is_searchable(problem: Problem) -> bool:
