@@ -20,6 +20,6 @@ def test_a_second_opinion_is_never_worse() -> None:
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ortools", None)
+    monkeypatch.setitem(sys.modules, "ortools.sat.python", None)
     with pytest.raises(OptionError, match=r"graphmem\[ortools\]"):
         plan(random_lifetimes(3, 18), Options(fixed={"t2": 7}, timeout=None, second_opinion=True))
