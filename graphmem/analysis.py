@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from graphmem.ir.analysis import Analysis, Inference, LiveTensor, ModelFacts
-from graphmem.ir.errors import OptionError
+from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph, Node, Origin
-from graphmem.ir.memory import IntColumn, Lifetimes, Timeline
+from graphmem.ir.memory import IntColumn, Lifetimes, Plan, Timeline
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
 from graphmem.memory.liveness import lifetimes, timeline
+from graphmem.planner import Options
+from graphmem.planner import plan as planned
 from graphmem.reader import read
 from graphmem.schedule.inference import MEMORY_MODELS, inference_schedule, nbytes_of, preceding_steps
 from graphmem.schedule.reorder import least_peak_order
@@ -52,6 +54,32 @@ def analyze(
         raise OptionError(f"order '{order}' is not one of {', '.join(ORDERS)}")
     graph = read(path, dims, batch, strict)
     return Analysis(model_facts(graph, Path(path).stem), graph, inference(graph, memory_model, order))
+
+
+def plan(
+    path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    *,
+    batch: int | None = None,
+    memory_model: str = "views",
+    order: str = "file",
+    strict: bool = False,
+    alignment: int = 64,
+    capacity: int | None = None,
+    timeout: float | None = 60.0,
+) -> Plan:
+    """Offsets in one arena for every activation of the model, verified, with a proved lower bound.
+
+    Args are those of `analyze`, and: `alignment` of every offset, 1..4096 bytes; `capacity`, bytes that the arena
+    should fit in; `timeout`, seconds after which the best plan so far is taken.
+
+    Raises ModelError and OptionError as `analyze` does, and ModelError when a tensor's size is not known.
+    """
+    analysis = analyze(path, dims, batch=batch, memory_model=memory_model, order=order, strict=strict)
+    if analysis.exactness == "at least":
+        missing = next(issue for issue in analysis.issues if issue.effect == "at least")
+        raise ModelError(f"a plan needs the size of every tensor; {missing.where}: {missing.what}")
+    return planned(analysis.inference.lifetimes, Options(alignment=alignment, capacity=capacity, timeout=timeout))
 
 
 def model_facts(graph: Graph, name: str) -> ModelFacts:

@@ -22,7 +22,7 @@ def parsed_dims(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     return dims
 
 
-def model_options(command: Command) -> Command:
+def model_options(command: Command, required: bool = True) -> Command:
     """MODEL, --dim, --batch and --strict."""
     for option in (
         click.option("--strict", is_flag=True, help="Refuse free dimensions; exit 3 when a figure is incomplete."),
@@ -35,10 +35,43 @@ def model_options(command: Command) -> Command:
             callback=parsed_dims,
             help="Bind a free dimension, by name or as INPUT:AXIS=N.",
         ),
-        click.argument("model", type=click.Path(path_type=Path)),
+        click.argument("model", type=click.Path(path_type=Path), required=required),
     ):
         command = option(command)
     return command
+
+
+def inference_options(command: Command) -> Command:
+    """--memory-model and --order."""
+    for option in (
+        click.option(
+            "--order",
+            type=click.Choice(["file", "memory"]),
+            default="file",
+            show_default=True,
+            help="Execution order: the file's, or one that lowers the peak.",
+        ),
+        click.option(
+            "--memory-model",
+            type=click.Choice(["plain", "views", "inplace"]),
+            default="views",
+            show_default=True,
+            help="Which tensors share a buffer (docs/what-the-numbers-mean.md).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def parsed_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """A size such as 4GiB or 12GB -> bytes."""
+    from graphmem.fit.sizes import nbytes_of_text
+    from graphmem.ir.errors import OptionError
+
+    try:
+        return None if text is None else nbytes_of_text(text)
+    except OptionError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 def output_option(command: Command) -> Command:
