@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import onnx
+
 from graphmem.ir.graph import Graph
 from graphmem.reader.dims import Bindings, bindings, bound_inputs
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.load import load
 from graphmem.reader.walk import Walk
 
-__all__ = ["Bindings", "read"]
+__all__ = ["Bindings", "graph_of", "read"]
 
 
 def read(
@@ -22,7 +24,17 @@ def read(
     A dimension that stays free is taken as 1 and noted, or refused when `is_strict`.
     Raises ModelError for a file that is not a valid model, OptionError for a binding that does not fit it.
     """
-    model = load(Path(path))
+    return graph_of(load(Path(path)), Path(path).parent, dims, batch, is_strict)
+
+
+def graph_of(
+    model: onnx.ModelProto,
+    folder: Path,
+    dims: Mapping[str, int] | None = None,
+    batch: int | None = None,
+    is_strict: bool = False,
+) -> Graph:
+    """The same of a model without local functions, whose external data lie in `folder`."""
     held = {initializer.name for initializer in model.graph.initializer}
     held |= {sparse.values.name for sparse in model.graph.sparse_initializer}
     infos = [info for info in model.graph.input if info.name not in held]
@@ -31,7 +43,7 @@ def read(
     opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
     walk = Walk(
         typer=NodeTyper(opsets, model.ir_version),
-        folder=Path(path).parent,
+        folder=folder,
         symbols=bound.symbols,
         trusts_value_info=not given.overrides_file,
         issues=list(bound.issues),

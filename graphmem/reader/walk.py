@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +12,7 @@ import onnx
 from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue, Node, Tensor
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.reader.attributes import plain_attributes
 from graphmem.reader.constants import initializer_type, initializer_value
 from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
@@ -120,7 +120,7 @@ class Walk:
             domain="" if proto.domain == "ai.onnx" else proto.domain,
             inputs=tuple(proto.input),
             outputs=tuple(proto.output),
-            attributes=_attributes(proto),
+            attributes=plain_attributes(proto),
             origin=origin_of(proto),
             bodies=bodies,
             captures=captures,
@@ -205,26 +205,6 @@ def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
         return [TensorType("string", (len(content),) if attribute.name.endswith("s") else ())], [None]
     made = np.array(content, dtype=np.float32 if "float" in attribute.name else np.int64)
     return [TensorType(made.dtype.name, made.shape)], [Value.exactly(made)]
-
-
-def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:
-    """Attributes as Python values; tensors, graphs and types are left out."""
-    plain = {}
-    for attribute in proto.attribute:
-        kind = attribute.type
-        if kind == onnx.AttributeProto.INT:
-            plain[attribute.name] = attribute.i
-        elif kind == onnx.AttributeProto.FLOAT:
-            plain[attribute.name] = attribute.f
-        elif kind == onnx.AttributeProto.STRING:
-            plain[attribute.name] = attribute.s.decode("utf-8", "replace")
-        elif kind == onnx.AttributeProto.INTS:
-            plain[attribute.name] = tuple(attribute.ints)
-        elif kind == onnx.AttributeProto.FLOATS:
-            plain[attribute.name] = tuple(attribute.floats)
-        elif kind == onnx.AttributeProto.STRINGS:
-            plain[attribute.name] = tuple(text.decode("utf-8", "replace") for text in attribute.strings)
-    return plain
 
 
 def _is_exact(type_: Type) -> bool:
