@@ -64,7 +64,9 @@ class Tensor:
 class Node:
     """One operator call. "" in `inputs` or `outputs` is an omitted optional one.
 
-    `captures` are the names of outer scopes that the bodies of a control-flow node read.
+    `captures` are the names of outer scopes that the bodies of a control-flow node read; `trips` is how often a loop
+    runs its body, None where that is not known. Several versions of one body, walked with different types, are labelled
+    "body", "body#1", ...: their weights are the same and count once.
     Tensor-valued attributes are not in `attributes`; a Constant's small value is in `Graph.values`.
     """
 
@@ -77,6 +79,7 @@ class Node:
     origin: Origin = Origin()
     bodies: tuple[tuple[str, Graph], ...] = ()
     captures: tuple[str, ...] = ()
+    trips: int | None = 1
 
     @property
     def reads(self) -> tuple[str, ...]:

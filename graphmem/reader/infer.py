@@ -32,6 +32,7 @@ MAX_SHAPE_DATA = 1_024
 
 Inferred: TypeAlias = tuple[tuple[Type, ...], "tuple[Value | None, ...]"]
 
+
 @dataclass(slots=True)
 class NodeTyper:
     """Types the outputs of one node after another of a model with these opsets; remembers the ones it has seen."""

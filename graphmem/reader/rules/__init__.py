@@ -1,4 +1,4 @@
-"""Shape rules of our own, one family of operators per file, for what ONNX has none for or decides less than it could."""
+"""Shape rules of our own, one family of operators per file, for what ONNX decides not at all or less than it could."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def _in_domain(domain: str, *tables: Table) -> dict[tuple[str, str], Rule]:
 # (domain, operator) -> the rule that decides alone.
 RULES: Mapping[tuple[str, str], Rule] = {
     **_in_domain("", sequences.RULES, standard.RULES),
+    **_in_domain("ai.onnx.preview", standard.PREVIEW),
+    **_in_domain("ai.onnx.preview.training", standard.TRAINING),
 }
 # (domain, operator) -> the rule for what ONNX's own inference leaves open.
 GAPS: Mapping[tuple[str, str], Rule] = {
@@ -40,7 +42,7 @@ def _at(rule: Rule, call: Call) -> tuple[Type, ...]:
     count = len(call.node.output)
     try:
         found = list(rule(call))
-    except (OpenError, IndexError, ValueError, TypeError, ZeroDivisionError):  # not what the specification allows
+    except (OpenError, LookupError, ValueError, TypeError, ArithmeticError):  # not what the specification allows
         found = []
     found += [UnknownType() for _ in range(count - len(found))]
     return tuple(checked_type(type_, "output") for type_ in found[:count])

@@ -33,18 +33,19 @@ def _common(a: Type, b: Type) -> Type:
     if not isinstance(b, TensorType | BoundedType | UnknownType):
         return UnknownType()
     dtype = a.dtype if a.dtype == b.dtype else None
-    dims_a, dims_b = _dims(a), _dims(b)
+    dims_a, dims_b = dims_of(a), dims_of(b)
     if dims_a is None or dims_b is None or len(dims_a) != len(dims_b):
         return UnknownType(dtype)
     return UnknownType(dtype, tuple(m if m == n else None for m, n in zip(dims_a, dims_b, strict=True)))
 
 
-def _dims(type_: TensorType | BoundedType | UnknownType) -> tuple[int | None, ...] | None:
+def dims_of(type_: Type) -> tuple[int | None, ...] | None:
+    """The dimensions as far as they are known; None without a rank, or for what is no tensor."""
     if isinstance(type_, TensorType):
         return type_.shape
     if isinstance(type_, BoundedType):
         return tuple(a if a == b else None for a, b in zip(type_.low, type_.high, strict=True))
-    return type_.dims
+    return type_.dims if isinstance(type_, UnknownType) else None
 
 
 def _sequence(call: Call, position: int = 0) -> SequenceType:

@@ -1,4 +1,4 @@
-"""Operators of ONNX's own domain whose shape its inference leaves open, or gets wrong, although the values decide it."""
+"""Operators of ONNX's own domain whose shape its inference leaves open, or gets wrong, although values decide it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from math import ceil
 from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
 from graphmem.reader.rules.call import Call, OpenError, Rule, Table
 from graphmem.reader.typeproto import dtype_of
+from graphmem.reader.values import Array
 
 
 def like(*positions: int) -> Rule:
@@ -26,12 +27,35 @@ def _mask(call: Call) -> list[Type]:
 
 
 def _range(call: Call) -> list[Type]:
-    """max(ceil((limit - start) / delta), 0) elements; ONNX's inference leaves the 16-bit floats out."""
-    start, limit, delta = (float(call.array(i).reshape(-1)[0]) for i in range(3))
-    count = (limit - start) / delta
+    """max(ceil((limit - start) / delta), 0) elements, by the ends of what is known of each; delta must be exact.
+
+    ONNX's inference leaves the 16-bit floats out and refuses vectors of one element, which onnxruntime takes.
+    """
+    dtype = call.dtype(0)
+    start, limit = call.values[0], call.values[1]
+    if start is None or limit is None or call.values[2] is None:
+        return [UnknownType(dtype, (None,))]
+    delta = _number(call.array(2))
+    up = delta > 0
+    least = _steps(start.high if up else start.low, limit.low if up else limit.high, delta)
+    most = _steps(start.low if up else start.high, limit.high if up else limit.low, delta)
+    return [TensorType(dtype, (most,)) if least == most else BoundedType(dtype, (least,), (most,))]
+
+
+def _number(array: Array) -> int | float:
+    found = array.reshape(-1)[0]
+    return int(found) if array.dtype.kind in "iu" else float(found)
+
+
+def _steps(start: Array, limit: Array, delta: int | float) -> int:
+    """Elements from `start` up to `limit`, without rounding where they are integers."""
+    first, last = _number(start), _number(limit)
+    if isinstance(first, int) and isinstance(last, int) and isinstance(delta, int):
+        return max(0, -((first - last) // delta))
+    count = (last - first) / delta
     if not abs(count) < 2**53:
         raise OpenError("count")
-    return [TensorType(call.dtype(0), (max(ceil(count), 0),))]
+    return max(0, ceil(count))
 
 
 def _stft(call: Call) -> list[Type]:
@@ -89,7 +113,21 @@ def _string_normalizer(call: Call) -> list[Type]:
     return [TensorType("string", (*data.shape[:-1], max(left, 1)))]
 
 
+def _flex_attention(call: Call) -> list[Type]:
+    """Q (batch, heads, rows, size) and V (batch, heads, columns, size of V) -> Q with the size of V."""
+    return [TensorType(call.dtype(0), (*call.shape(0, 4)[:3], call.shape(2, 4)[3]))]
+
+
+def _gradient(call: Call) -> list[Type]:
+    """One derivative per input in `xs`, which lead the inputs: each of that input's type."""
+    return [call.tensor(i) for i in range(len(call.attributes["xs"]))]
+
+
+TRAINING: Table = {"Gradient": _gradient}
+PREVIEW: Table = {"FlexAttention": _flex_attention}
+
 RULES: Table = {
+    "Range": _range,
     "STFT": _stft,
     "StringNormalizer": _string_normalizer,
     "StringSplit": _string_split,
@@ -103,5 +141,4 @@ GAPS: Table = {
     "MaxUnpool": _max_unpool,
     "MeanVarianceNormalization": like(0),
     "MelWeightMatrix": _mel_weight_matrix,
-    "Range": _range,
 }
