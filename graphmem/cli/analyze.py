@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from graphmem.cli.options import deliver, model_options, output_option
+from graphmem.ir.types import TensorType
 
 
 @click.command()
@@ -36,6 +37,8 @@ def analyze(
     dims: dict[str, int],
     batch: int | None,
     strict: bool,
+    trips: dict[str, int],
+    shapes: dict[str, TensorType],
     memory_model: str,
     order: str,
     tensors: bool,
@@ -48,7 +51,9 @@ def analyze(
     from graphmem.report.documents import analysis_json
     from graphmem.report.text import analysis_text
 
-    analysis = graphmem.analyze(model, dims, batch=batch, memory_model=memory_model, order=order, strict=strict)
+    analysis = graphmem.analyze(
+        model, dims, batch=batch, memory_model=memory_model, order=order, strict=strict, trips=trips, shapes=shapes
+    )
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or tensors or timeline:
         deliver(analysis_json(analysis, tensors=tensors, timeline=timeline), output)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -107,6 +107,15 @@ class Graph:
     values: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     opsets: Mapping[str, int] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()
+
+    @property
+    def with_bodies(self) -> Iterator[Graph]:
+        """The graph itself and the bodies in it at any depth, one version of each."""
+        yield self
+        for node in self.nodes:
+            for label, body in node.bodies:
+                if "#" not in label:
+                    yield from body.with_bodies
 
     def is_weight(self, node: Node) -> bool:
         """True when the node's outputs are fixed before the run, so that no step is spent on it."""

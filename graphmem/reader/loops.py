@@ -106,7 +106,7 @@ def _stacked(types: Sequence[Type], trips: tuple[int, int] | None, axis: int) ->
     return UnknownType(getattr(type_, "dtype", None), _inserted(dims, axis, size))
 
 
-Dim = TypeVar("Dim", int, "int | None")
+Dim = TypeVar("Dim")
 
 
 def _inserted(shape: tuple[Dim, ...], axis: int, size: Dim) -> tuple[Dim, ...]:

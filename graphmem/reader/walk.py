@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from graphmem.ir.errors import ModelError
+from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph, Issue, Node, Tensor
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
 from graphmem.reader.attributes import plain_attributes
@@ -63,6 +63,7 @@ class Walk:
     trips: Mapping[str, int] = field(default_factory=dict)
     supplied: Mapping[str, Type] = field(default_factory=dict)
     budget: int = MAX_BODY_NODES
+    met: set[str] = field(default_factory=set)
 
     def graph(self, proto: onnx.GraphProto, input_types: Mapping[str, Type]) -> Graph:
         """The graph of the model, its inputs having these types, with everything that was missing on the way."""
@@ -112,6 +113,7 @@ class Walk:
         """How often the caller says that a loop runs, as its least and greatest number of trips."""
         for name in (node.name, *node.output):
             if name and name in self.trips:
+                self.met.add(name)
                 count = self.trips[name]
                 self.issues.append(Issue("assumption", described(node), f"runs {count} times, as stated"))
                 return count, count
@@ -176,6 +178,13 @@ class Walk:
         except ModelError as error:
             raise ModelError(f"{described(proto)}: {error}") from error
 
+    def check_options(self) -> None:
+        """OptionError for a trip count or a type that was stated for a name which the model does not have."""
+        for option, names, what in (("--trip-count", self.trips, "loop"), ("--shapes-from", self.supplied, "tensor")):
+            for name in names:
+                if name not in self.met:
+                    raise OptionError(f"{option}: the model has no {what} named '{name}'")
+
     def _control(self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], names: Names) -> Outcome:
         types = [None if tensor is None else tensor.type for tensor in inputs]
         values = [names.value(name) if name else None for name in proto.input]
@@ -204,7 +213,13 @@ class Walk:
                 names.values[name] = value
 
     def _settled(self, name: str, found: Type, stated: Mapping[str, onnx.ValueInfoProto]) -> Type:
-        """The inferred type, or what the file states where inference leaves something open."""
+        """The inferred type, or where inference leaves something open what the caller supplies or the file states."""
+        if name in self.supplied:
+            self.met.add(name)
+            given = self.supplied[name]
+            if isinstance(found, TensorType) and found != given:
+                raise OptionError(f"--shapes-from: '{name}' is {found}, which contradicts the {given} given")
+            return given
         if isinstance(found, UnknownType) and name in stated:
             return stated_type(stated[name], self.symbols) or found
         return found
