@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from graphmem.ir.types import BoundedType, Type, UnknownType
 from graphmem.reader.bounded import end, spanning
-from graphmem.reader.rules import sequences, standard
+from graphmem.reader.rules import attention, fused, ml, nchwc, quantized, sequences, standard
 from graphmem.reader.rules.call import Call, OpenError, Rule, Table
 from graphmem.reader.typeproto import checked_type
 
@@ -18,12 +18,16 @@ def _in_domain(domain: str, *tables: Table) -> dict[tuple[str, str], Rule]:
 # (domain, operator) -> the rule that decides alone.
 RULES: Mapping[tuple[str, str], Rule] = {
     **_in_domain("", sequences.RULES, standard.RULES),
+    **_in_domain("", fused.IN_DEFAULT_DOMAIN),
+    **_in_domain("com.microsoft", attention.RULES, fused.RULES, quantized.RULES),
+    **_in_domain("com.microsoft.nchwc", nchwc.RULES),
     **_in_domain("ai.onnx.preview", standard.PREVIEW),
     **_in_domain("ai.onnx.preview.training", standard.TRAINING),
 }
 # (domain, operator) -> the rule for what ONNX's own inference leaves open.
 GAPS: Mapping[tuple[str, str], Rule] = {
     **_in_domain("", standard.GAPS),
+    **_in_domain("ai.onnx.ml", ml.GAPS),
 }
 
 
