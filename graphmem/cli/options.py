@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from graphmem.ir.types import BITS, TensorType
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -22,9 +24,58 @@ def parsed_dims(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     return dims
 
 
+def parsed_trips(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    """NAME=N, repeated -> {name: number}."""
+    return parsed_dims(ctx, param, values)
+
+
+def parsed_shapes(ctx: click.Context, param: click.Parameter, path: Path | None) -> dict[str, TensorType]:
+    """A JSON file {"tensor": {"dtype": "float32", "shape": [1, 2]}} -> {tensor: type}."""
+    import json
+
+    if path is None:
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise click.BadParameter(f"'{path}' cannot be read: {error.strerror}", ctx, param) from error
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"'{path}' is not JSON: {error}", ctx, param) from error
+    if not isinstance(entries, dict):
+        raise click.BadParameter(f"'{path}' holds no object of tensors by name", ctx, param)
+    return {name: _parsed_type(name, entry, ctx, param) for name, entry in entries.items()}
+
+
+def _parsed_type(name: str, entry: Any, ctx: click.Context, param: click.Parameter) -> TensorType:
+    dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
+    if dtype not in (*BITS, "string") or not isinstance(shape, list):
+        raise click.BadParameter(f"'{name}' needs a dtype, such as float32, and a shape, such as [1, 2]", ctx, param)
+    if any(type(size) is not int or not 0 <= size < 2**63 for size in shape):
+        raise click.BadParameter(f"the shape of '{name}' is not a list of sizes", ctx, param)
+    return TensorType(dtype, tuple(shape))
+
+
 def model_options(command: Command, required: bool = True) -> Command:
-    """MODEL, --dim, --batch and --strict."""
+    """MODEL, and how to read it: --dim, --batch, --strict; for what the file cannot say --trip-count, --shapes-from.
+
+    A command takes the latter as `**reading` and hands them on to `graphmem.analyze` and its like.
+    """
     for option in (
+        click.option(
+            "--shapes-from",
+            "shapes",
+            type=click.Path(path_type=Path),
+            callback=parsed_shapes,
+            help='Types of tensors that cannot be known: JSON {"tensor": {"dtype": "float32", "shape": [1, 2]}}.',
+        ),
+        click.option(
+            "--trip-count",
+            "trips",
+            metavar="NAME=N",
+            multiple=True,
+            callback=parsed_trips,
+            help="How often a loop runs, by the name of its node or output.",
+        ),
         click.option("--strict", is_flag=True, help="Refuse free dimensions; exit 3 when a figure is incomplete."),
         click.option("--batch", type=int, metavar="N", help="Bind the free leading dimension of the inputs."),
         click.option(

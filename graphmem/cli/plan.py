@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,9 +27,6 @@ MODEL_ALIGNMENT = 64  # what runtimes and vector units want; files of lifetimes 
 @output_option
 def plan(
     model: Path | None,
-    dims: dict[str, int],
-    batch: int | None,
-    strict: bool,
     memory_model: str,
     order: str,
     lifetimes: Path | None,
@@ -37,6 +35,7 @@ def plan(
     timeout: float,
     format_: str,
     output: Path | None,
+    **reading: Any,
 ) -> None:
     """Place every buffer of MODEL, or of --lifetimes FILE.csv, in the least memory, with a proved bound."""
     import graphmem
@@ -46,14 +45,12 @@ def plan(
     if model is not None:
         made = graphmem.plan(
             model,
-            dims,
-            batch=batch,
             memory_model=memory_model,
             order=order,
-            strict=strict,
             alignment=alignment or MODEL_ALIGNMENT,
             capacity=capacity,
             timeout=timeout,
+            **reading,
         )
     else:
         assert lifetimes is not None
