@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -17,14 +18,14 @@ import onnx.numpy_helper
 import onnx.shape_inference
 
 from graphmem.ir.errors import ModelError
-from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.ir.types import BoundedType, OptionalType, SequenceType, Shape, TensorType, Type, UnknownType
 from graphmem.reader import data_dependent, rules
 from graphmem.reader.attributes import plain_attributes
 from graphmem.reader.bounded import BOUNDED_RULES, GROWING, arrays_at_end, end, spanning
 from graphmem.reader.constants import is_small
 from graphmem.reader.evaluate import evaluated_outputs, is_deterministic
 from graphmem.reader.rules.call import Call
-from graphmem.reader.typeproto import proto_of, type_of
+from graphmem.reader.typeproto import MAX_RANK, proto_of, type_of
 from graphmem.reader.values import Array, Value
 
 # Values longer than this never say a shape; passing them would only cost time.
@@ -129,6 +130,7 @@ class NodeTyper:
             )
         if node.op_type == "Reshape":
             _check_elements(types[0], outputs[0])
+        _check_axes(node, types, outputs)
         return outputs
 
     def _bounded_types(
@@ -171,7 +173,8 @@ class NodeTyper:
         if schema is None or schema.domain != "":
             return found, nothing
         if node.op_type in ("Shape", "Size"):
-            values = [_any_of(types[0])]
+            measured = _measured(node, types[0])
+            return (found, nothing) if measured is None else (found, (measured,))
         known = all(v is not None or not name for v, name in zip(values, node.input, strict=True))
         if not known or not is_deterministic(node) or not _all_small(found):
             return found, nothing
@@ -214,18 +217,36 @@ def _check_elements(data: Type | None, reshaped: Type) -> None:
         raise ModelError(f"cannot reshape {data} to {list(reshaped.shape)}: the number of elements differs")
 
 
+def _check_axes(node: onnx.NodeProto, types: Sequence[Type | None], outputs: Sequence[Type]) -> None:
+    """ModelError for an axis that no input or output has; ONNX's own rules cut axes to 32 bits and let some pass."""
+    for attribute in node.attribute:
+        if attribute.name not in ("axis", "axes"):
+            continue
+        ranks = [len(t.shape) for t in (*types, *outputs) if isinstance(t, TensorType)]
+        greatest = max(ranks) if len(ranks) == len(types) + len(outputs) else MAX_RANK
+        for axis in (attribute.i, *attribute.ints):
+            if not -greatest <= axis <= greatest:
+                raise ModelError(f"axis {axis} is out of range")
+
+
 def _is_open(type_: Type | None) -> bool:
     return isinstance(type_, UnknownType | SequenceType | OptionalType)
 
 
-def _any_of(type_: Type | None) -> Value | None:
-    """Some arrays of the type's least and greatest shape, for operators that look at nothing but the shape."""
+def _measured(node: onnx.NodeProto, type_: Type | None) -> Value | None:
+    """What Shape or Size says of an input of that type."""
     if isinstance(type_, TensorType):
-        return Value.exactly(np.broadcast_to(np.zeros((), np.int8), type_.shape))
+        return Value.exactly(_measure(node, type_.shape))
     if isinstance(type_, BoundedType):
-        low, high = (np.broadcast_to(np.zeros((), np.int8), shape) for shape in (type_.low, type_.high))
-        return Value(low, high)
+        return Value(_measure(node, type_.low), _measure(node, type_.high))
     return None
+
+
+def _measure(node: onnx.NodeProto, shape: Shape) -> Array:
+    if node.op_type == "Size":
+        return np.array(prod(shape), np.int64)
+    attributes = plain_attributes(node)
+    return np.array(shape[attributes.get("start", 0) : attributes.get("end")], np.int64)
 
 
 def _all_small(types: Sequence[Type]) -> bool:

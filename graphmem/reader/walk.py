@@ -78,6 +78,7 @@ class Walk:
             self.budget -= len(proto.node) + 1
         names = Names(outer)
         self._add_initializers(proto, names)
+        _check_inputs(proto)
         for info in proto.input:
             if info.name not in names.tensors:
                 names.tensors[info.name] = Tensor(info.name, "input", self._input_type(info, types))
@@ -236,6 +237,15 @@ class Walk:
             self.issues.append(Issue("unknown-operator", described(proto), what, not follows))
         else:
             self.issues.append(Issue("unknown-shape", described(proto), f"'{name}' has no known shape", not follows))
+
+
+def _check_inputs(proto: onnx.GraphProto) -> None:
+    """ModelError for an input given twice or without a name."""
+    seen: set[str] = set()
+    for info in proto.input:
+        if not info.name or info.name in seen:
+            raise ModelError(f"input '{info.name}' of graph '{proto.name}' is given twice or has no name")
+        seen.add(info.name)
 
 
 def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
