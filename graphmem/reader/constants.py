@@ -92,7 +92,7 @@ def initializer_value(proto: onnx.TensorProto, stated: TensorType, folder: Path)
         return _external_value(proto, stated, folder) if "int" in stated.dtype else None
     try:
         return onnx.numpy_helper.to_array(proto)
-    except UnicodeDecodeError:  # strings are bytes; those that are no text are nobody's shape
+    except ValueError:  # strings that are no text; no elements in a shape that numpy cannot hold
         return None
 
 

@@ -26,6 +26,7 @@ from graphmem.reader.constants import is_small
 from graphmem.reader.evaluate import evaluated_outputs, is_deterministic
 from graphmem.reader.rules.call import Call
 from graphmem.reader.typeproto import MAX_RANK, proto_of, type_of
+from graphmem.reader.validity import check_attributes, check_element_types
 from graphmem.reader.values import Array, Value
 
 # Values longer than this never say a shape; passing them would only cost time.
@@ -54,6 +55,10 @@ class NodeTyper:
                 self.schemas[key] = None
         return self.schemas[key]
 
+    def has_rule(self, node: onnx.NodeProto) -> bool:
+        """True when there is a shape rule of our own for the operator."""
+        return ("" if node.domain == "ai.onnx" else node.domain, node.op_type) in rules.RULES
+
     def outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
         """Types and values of `node.output`, given those of `node.input` (None for omitted ones)."""
         key = (
@@ -71,6 +76,9 @@ class NodeTyper:
 
     def _outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
         schema = self.schema(node)
+        check_attributes(node)
+        if schema is not None:
+            check_element_types(schema, types)
         anonymous = _anonymous(node)
         found = self._types(schema, anonymous, types, values)
         return self._with_values(schema, anonymous, found, types, values)

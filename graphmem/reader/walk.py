@@ -21,7 +21,7 @@ from graphmem.reader.held import Held, Outcome
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.order import bodies_of, captured, described, ordered
 from graphmem.reader.origin import origin_of
-from graphmem.reader.typeproto import dtype_of
+from graphmem.reader.typeproto import checked, dtype_of
 from graphmem.reader.values import Value
 
 # Nodes of bodies walked in one model, every walk of the same body counted: loops in loops could multiply for ever.
@@ -81,7 +81,10 @@ class Walk:
         _check_inputs(proto)
         for info in proto.input:
             if info.name not in names.tensors:
-                names.tensors[info.name] = Tensor(info.name, "input", self._input_type(info, types))
+                type_ = self._input_type(info, types)
+                names.tensors[info.name] = Tensor(info.name, "input", type_)
+                if outer is None and not _is_exact(type_):
+                    self.issues.append(_open_input(info.name, type_))
                 if info.name in values:
                     names.values[info.name] = values[info.name]
         stated = self._stated_types(proto)
@@ -132,7 +135,9 @@ class Walk:
         for sparse in proto.sparse_initializer:
             name = sparse.values.name
             dtype = dtype_of(sparse.values.data_type, f"initializer '{name}'")
-            names.tensors[name] = Tensor(name, "weight", TensorType(dtype, tuple(sparse.dims)))
+            if not name or name in names.tensors:
+                raise ModelError(f"sparse initializer '{name}' is given twice or has no name")
+            names.tensors[name] = Tensor(name, "weight", checked(dtype, tuple(sparse.dims), f"initializer '{name}'"))
 
     def _stated_types(self, proto: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
         if not self.trusts_value_info:
@@ -207,7 +212,7 @@ class Walk:
             if not name:
                 continue
             type_ = self._settled(name, found, stated)
-            if not _is_exact(type_):
+            if not _is_exact(type_) or isinstance(found, UnknownType):
                 self._note(proto, name, type_, names)
             names.tensors[name] = Tensor(name, "weight" if is_weight else "activation", type_)
             if value is not None:
@@ -221,22 +226,45 @@ class Walk:
             if isinstance(found, TensorType) and found != given:
                 raise OptionError(f"--shapes-from: '{name}' is {found}, which contradicts the {given} given")
             return given
+        if name in stated:
+            _check_dtype(stated[name], found)
         if isinstance(found, UnknownType) and name in stated:
             return stated_type(stated[name], self.symbols) or found
         return found
 
     def _note(self, proto: onnx.NodeProto, name: str, type_: Type, names: Names) -> None:
         follows = any(not _is_exact(tensor.type) for i in proto.input if i and (tensor := names.tensor(i)) is not None)
-        if isinstance(type_, BoundedType):
+        is_foreign = self.typer.schema(proto) is None and not self.typer.has_rule(proto)
+        is_invalid = is_foreign and proto.domain in ("", "ai.onnx")  # ONNX has no such operator in this opset
+        if _is_exact(type_) and (name in self.supplied or not is_invalid):
+            source = "given" if name in self.supplied else "declared in the file"
+            self.issues.append(Issue("assumption", described(proto), f"'{name}' is {type_}, as {source}"))
+        elif isinstance(type_, BoundedType):
             self.issues.append(Issue("data-dependent", described(proto), f"'{name}' is at most {type_}", not follows))
-        elif isinstance(type_, TensorType):
+        elif isinstance(type_, TensorType) and not type_.has_size:
             self.issues.append(Issue("unknown-payload", described(proto), f"'{name}' holds strings", not follows))
-        elif self.typer.schema(proto) is None:
+        elif is_foreign:
             domain = f" of domain '{proto.domain}'" if proto.domain else ""
             what = f"'{name}' has no known shape: operator {proto.op_type}{domain} is not known"
             self.issues.append(Issue("unknown-operator", described(proto), what, not follows))
         else:
             self.issues.append(Issue("unknown-shape", described(proto), f"'{name}' has no known shape", not follows))
+
+
+def _open_input(name: str, type_: Type) -> Issue:
+    if isinstance(type_, TensorType | BoundedType):
+        return Issue("unknown-payload", f"input '{name}'", "it holds strings")
+    return Issue("unknown-shape", f"input '{name}'", f"the file gives no shape for it ({type_})")
+
+
+def _check_dtype(info: onnx.ValueInfoProto, found: Type) -> None:
+    """ModelError when the file declares another element type than the operator puts out."""
+    number = info.type.tensor_type.elem_type
+    inferred = getattr(found, "dtype", None)
+    if number and inferred and dtype_of(number, f"'{info.name}'") != inferred:
+        raise ModelError(
+            f"'{info.name}' is declared as {dtype_of(number, info.name)} but computed as {inferred}; export it again"
+        )
 
 
 def _check_inputs(proto: onnx.GraphProto) -> None:
@@ -259,7 +287,8 @@ def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
         return [type_], [None if array is None else Value.exactly(array)]
     if attribute.name == "sparse_value":
         sparse = attribute.sparse_tensor
-        return [TensorType(dtype_of(sparse.values.data_type, described(proto)), tuple(sparse.dims))], [None]
+        where = described(proto)
+        return [checked(dtype_of(sparse.values.data_type, where), tuple(sparse.dims), where)], [None]
     content = onnx.helper.get_attribute_value(attribute)
     if attribute.name.startswith("value_string"):
         return [TensorType("string", (len(content),) if attribute.name.endswith("s") else ())], [None]
