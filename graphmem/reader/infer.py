@@ -25,8 +25,8 @@ from graphmem.reader.bounded import BOUNDED_RULES, GROWING, arrays_at_end, end, 
 from graphmem.reader.constants import is_small
 from graphmem.reader.evaluate import evaluated_outputs, is_deterministic
 from graphmem.reader.rules.call import Call
-from graphmem.reader.typeproto import MAX_RANK, proto_of, type_of
-from graphmem.reader.validity import check_attributes, check_element_types
+from graphmem.reader.typeproto import proto_of, type_of
+from graphmem.reader.validity import check_attributes, check_axes, check_element_types
 from graphmem.reader.values import Array, Value
 
 # Values longer than this never say a shape; passing them would only cost time.
@@ -65,9 +65,9 @@ class NodeTyper:
             node.op_type,
             node.domain,
             tuple(map(bool, node.output)),
-            tuple([attribute.SerializeToString() for attribute in node.attribute]),
+            tuple([attribute.SerializeToString() for attribute in node.attribute]) if node.attribute else (),
             tuple(types),
-            tuple([_fingerprint(value) for value in values]),
+            tuple([value and _fingerprint(value) for value in values]),
         )
         found = self.seen.get(key)
         if found is None:
@@ -118,6 +118,7 @@ class NodeTyper:
             for name, array in zip(node.input, arrays, strict=True)
             if array is not None and array.size <= MAX_SHAPE_DATA
         }
+        check_axes(node, types)
         opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
         try:
             found = onnx.shape_inference.infer_node_outputs(
@@ -138,7 +139,6 @@ class NodeTyper:
             )
         if node.op_type == "Reshape":
             _check_elements(types[0], outputs[0])
-        _check_axes(node, types, outputs)
         return outputs
 
     def _bounded_types(
@@ -182,7 +182,7 @@ class NodeTyper:
             return found, nothing
         if node.op_type in ("Shape", "Size"):
             measured = _measured(node, types[0])
-            return (found, nothing) if measured is None else (found, (measured,))
+            return (found, (measured, *nothing[1:]))
         known = all(v is not None or not name for v, name in zip(values, node.input, strict=True))
         if not known or not is_deterministic(node) or not _all_small(found):
             return found, nothing
@@ -193,9 +193,7 @@ class NodeTyper:
         return tuple(type_ for type_, _ in pairs), tuple(value for _, value in pairs)
 
 
-def _fingerprint(value: Value | None) -> object:
-    if value is None:
-        return None
+def _fingerprint(value: Value) -> object:
     if value.low.dtype == object:  # strings: the bytes of an object array are addresses
         return (value.low.shape, *map(str, value.low.ravel()))
     low = (value.low.dtype.str, value.low.shape, value.low.tobytes())
@@ -223,18 +221,6 @@ def _check_elements(data: Type | None, reshaped: Type) -> None:
     """ModelError when Reshape changes the number of elements, which ONNX's own rule lets pass."""
     if isinstance(data, TensorType) and isinstance(reshaped, TensorType) and data.elements != reshaped.elements:
         raise ModelError(f"cannot reshape {data} to {list(reshaped.shape)}: the number of elements differs")
-
-
-def _check_axes(node: onnx.NodeProto, types: Sequence[Type | None], outputs: Sequence[Type]) -> None:
-    """ModelError for an axis that no input or output has; ONNX's own rules cut axes to 32 bits and let some pass."""
-    for attribute in node.attribute:
-        if attribute.name not in ("axis", "axes"):
-            continue
-        ranks = [len(t.shape) for t in (*types, *outputs) if isinstance(t, TensorType)]
-        greatest = max(ranks) if len(ranks) == len(types) + len(outputs) else MAX_RANK
-        for axis in (attribute.i, *attribute.ints):
-            if not -greatest <= axis <= greatest:
-                raise ModelError(f"axis {axis} is out of range")
 
 
 def _is_open(type_: Type | None) -> bool:

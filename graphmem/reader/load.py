@@ -67,8 +67,10 @@ def _check_text(path: Path, model: onnx.ModelProto) -> None:
     while pending and not bad:
         graph = pending.pop()
         for node in graph.node:
-            names = (node.op_type, node.domain, node.name, *node.input, *node.output)
-            bad = bad or bytes in map(type, names)
+            try:
+                "".join((node.op_type, node.domain, node.name, *node.input, *node.output))
+            except TypeError:  # one of them is bytes
+                bad = True
             for attribute in node.attribute:
                 bad = bad or not isinstance(attribute.name, str)
                 if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):

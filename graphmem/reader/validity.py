@@ -1,4 +1,4 @@
-"""What a node must satisfy beyond its shapes: attributes that hold what they say, element types that its schema takes."""
+"""What a node must satisfy beyond its shapes: attributes that hold what they say, element types that it takes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import onnx
 
 from graphmem.ir.errors import ModelError
 from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
+from graphmem.reader.typeproto import MAX_RANK
 
 _KIND = onnx.AttributeProto
 _FIELDS = {
@@ -40,6 +41,23 @@ def check_attributes(node: onnx.NodeProto) -> None:
         if attribute.name in seen:
             raise ModelError(f"attribute '{attribute.name}' is given twice")
         seen.add(attribute.name)
+
+
+def check_axes(node: onnx.NodeProto, types: Sequence[Type | None]) -> None:
+    """ModelError for an axis that the first input has not (nor, of Unsqueeze and OneHot, the output).
+
+    ONNX's own rules cut axes to 32 bits and read past the end of the shape for some (LayerNormalization, 1.23).
+    """
+    first = types[0] if types else None
+    for attribute in node.attribute:
+        if attribute.name not in ("axis", "axes"):
+            continue
+        rank = max(1, len(first.shape)) if isinstance(first, TensorType) else MAX_RANK
+        if node.op_type in ("OneHot", "Unsqueeze"):
+            rank += max(1, len(attribute.ints))
+        for axis in (attribute.i, *attribute.ints):
+            if not -rank <= axis <= rank:
+                raise ModelError(f"axis {axis} is out of range for {first}")
 
 
 def check_element_types(schema: onnx.defs.OpSchema, types: Sequence[Type | None]) -> None:

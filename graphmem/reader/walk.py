@@ -145,8 +145,10 @@ class Walk:
         return {info.name: info for info in (*proto.value_info, *proto.output)}
 
     def _node(self, proto: onnx.NodeProto, names: Names, stated: Mapping[str, onnx.ValueInfoProto]) -> Node:
-        captures = captured(proto) if (bodies_protos := bodies_of(proto)) else ()
-        inputs = [names.tensor(name) if name else None for name in proto.input]
+        bodies_protos = bodies_of(proto) if proto.attribute else []
+        captures = captured(proto) if bodies_protos else ()
+        reads = tuple(proto.input)
+        inputs = [names.tensor(name) if name else None for name in reads]
         bodies: tuple[tuple[str, Graph], ...] = ()
         trips: int | None = 1
         types: Sequence[Type]
@@ -157,7 +159,7 @@ class Walk:
             done = self._control(proto, inputs, names)
             types, values, bodies, trips = done.types, done.values, done.bodies, done.trips
         else:
-            types, values = self._infer(proto, inputs, names)
+            types, values = self._infer(proto, reads, inputs, names)
         read = [tensor for tensor in (*inputs, *map(names.tensor, captures)) if tensor is not None]
         is_weight = _is_fixed(proto, bodies) and all(tensor.role == "weight" for tensor in read)
         self._add_outputs(proto, types, values, is_weight, names, stated)
@@ -165,9 +167,9 @@ class Walk:
             name=proto.name,
             op_type=proto.op_type,
             domain="" if proto.domain == "ai.onnx" else proto.domain,
-            inputs=tuple(proto.input),
+            inputs=reads,
             outputs=tuple(proto.output),
-            attributes=plain_attributes(proto),
+            attributes=plain_attributes(proto) if proto.attribute else {},
             origin=origin_of(proto),
             bodies=bodies,
             trips=trips,
@@ -175,10 +177,10 @@ class Walk:
         )
 
     def _infer(
-        self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], names: Names
+        self, proto: onnx.NodeProto, reads: Sequence[str], inputs: Sequence[Tensor | None], names: Names
     ) -> tuple[Sequence[Type], Sequence[Value | None]]:
         types = [None if tensor is None else tensor.type for tensor in inputs]
-        values = [names.value(name) if name else None for name in proto.input]
+        values = [names.value(name) if name else None for name in reads]
         try:
             return self.typer.outputs(proto, types, values)
         except ModelError as error:
@@ -279,8 +281,8 @@ def _check_inputs(proto: onnx.GraphProto) -> None:
 def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
     """Type and, where small, value of a Constant node."""
     attribute = next((a for a in proto.attribute if a.name.startswith(("value", "sparse_value"))), None)
-    if attribute is None:
-        raise ModelError(f"{described(proto)} has no value")
+    if attribute is None or len(proto.output) != 1:
+        raise ModelError(f"{described(proto)} has no value, or not one output")
     if attribute.name == "value":
         type_ = initializer_type(attribute.t)
         array = initializer_value(attribute.t, type_, Path())
