@@ -1,0 +1,29 @@
+"""Bytes that ONNX Runtime's CPU kernels allocate for themselves, alive only while their node runs (one thread).
+
+Every rule was probed by running the operator alone under the allocation tracer (benchmarks/ort_probe_workspace.py);
+what depends on the machine (vector width, cache) is that of an x86-64 server with AVX-512.
+"""
+
+from __future__ import annotations
+
+from graphmem.ops import ort_attention, ort_conv, ort_elementwise, ort_quantized, ort_recurrent
+from graphmem.ops.ort_kernel import Kernel, Rules
+
+RULES: Rules = {
+    **ort_attention.RULES,
+    **ort_conv.RULES,
+    **ort_elementwise.RULES,
+    **ort_quantized.RULES,
+    **ort_recurrent.RULES,
+}
+
+
+def workspace(domain: str, kernel: Kernel) -> int:
+    """Bytes of workspace; 0 for a kernel without, and for one whose types are not known (an Issue says so)."""
+    rule = RULES.get((domain, kernel.op_type))
+    if rule is None:
+        return 0
+    try:
+        return rule(kernel)
+    except KeyError:
+        return 0
