@@ -10,7 +10,8 @@ For each output of each node, in execution order, the first that applies:
 
 "The same shape" is by what is known at load, so a symbol equals only itself. A buffer taken from the free list was never
 released: it lives from its first write to the last read of the last value in it. That is why ONNX Runtime often needs
-more than the tensors alive. A buffer that no node reads is released only when the run ends.
+more than the tensors alive. A value that no node reads never takes a buffer from the list, and a buffer that no node
+reads is released only when the run ends.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def sharing(runtime: RuntimeGraph, graph: Graph, reuse: bool) -> dict[str, str]:
                 continue
             values.buffer[name] = name
             donor = None if name in outputs else _donor(runtime, node, position, values)
-            if donor is None and name not in outputs and reuse:
+            if donor is None and name not in outputs and reuse and values.uses[name] > 1:
                 donor = _from_free_list(runtime, name, values)
             if donor is not None:
                 values.share(name, donor)
@@ -139,10 +140,10 @@ def runtime_plan(runtime: RuntimeGraph, reuse: bool = True) -> RuntimePlan:
 
 @dataclass(slots=True)
 class _Row:
-    """A buffer being built: the values in it, the steps that write and read it."""
+    """A buffer being built: the step that first writes it, the values in it, the steps that read it."""
 
+    first: int
     values: list[str]
-    writes: list[int]
     reads: list[int] = field(default_factory=list)
 
 
@@ -155,10 +156,9 @@ def _plan(runtime: RuntimeGraph, graph: Graph, reuse: bool) -> RuntimePlan:
                 rows[home[name]].reads.append(step)
         for name in node.writes:
             if home[name] in rows:
-                rows[home[name]].writes.append(step)
                 rows[home[name]].values.append(name)
             elif home[name] == name:
-                rows[name] = _Row([name], [step])
+                rows[name] = _Row(step, [name])
     return _scheduled(runtime, graph, rows, reuse)
 
 
@@ -172,14 +172,13 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
     for name, row in rows.items():
         kind = "output" if name in outputs else "activation"
         size = aligned(nbytes_of(runtime.types[name]))
-        for first, readers, values in _spans(row):
-            writes[first].append(len(buffers))
-            for step in readers:
-                reads[step].append(len(buffers))
-            if name in outputs or not readers:
-                leaving.append(len(buffers))
-            numbers.append(runtime.numbers.get(name, len(runtime.numbers)))
-            buffers.append(Buffer(values[0], size, kind, tuple(values)))
+        writes[row.first].append(len(buffers))
+        for step in row.reads:
+            reads[step].append(len(buffers))
+        if name in outputs or not row.reads:
+            leaving.append(len(buffers))
+        numbers.append(runtime.numbers.get(name, len(runtime.numbers)))
+        buffers.append(Buffer(name, size, kind, tuple(row.values)))
     steps = tuple(
         Step(
             node.name or next(iter(node.writes), node.op_type),
@@ -193,19 +192,6 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
     )
     is_output = tuple(buffer.kind == "output" for buffer in buffers)
     return RuntimePlan(Schedule(steps, tuple(buffers), (), tuple(leaving)), graph.nodes, tuple(numbers), is_output)
-
-
-def _spans(row: _Row) -> Iterator[tuple[int, list[int], list[str]]]:
-    """(first write, reads, values) of a buffer: one span, or two when it is written again after its last read.
-
-    ONNX Runtime releases a buffer after the last read of any value in it; a value that is written later, and that
-    nobody reads, gets new memory, which is kept to the end of the run.
-    """
-    last = max(row.reads, default=None)
-    late = [i for i, step in enumerate(row.writes) if last is not None and step > last]
-    yield row.writes[0], row.reads, [v for i, v in enumerate(row.values) if i not in late]
-    if late:
-        yield row.writes[late[0]], [], [row.values[i] for i in late]
 
 
 def node_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> int:
