@@ -8,25 +8,26 @@ from pathlib import Path
 
 import click
 
-from graphmem.cli.options import deliver, model_options, output_option
+from graphmem.cli.options import deliver, model_options, output_option, session_options
 
 
 @click.command()
 @model_options
 @click.option(
     "--memory-model",
-    type=click.Choice(["plain", "views", "inplace"]),
+    type=click.Choice(["plain", "views", "inplace", "onnxruntime"]),
     default="views",
     show_default=True,
     help="Which tensors share a buffer (docs/what-the-numbers-mean.md).",
 )
 @click.option(
     "--order",
-    type=click.Choice(["file", "memory"]),
+    type=click.Choice(["file", "memory", "onnxruntime"]),
     default="file",
     show_default=True,
-    help="Execution order: the file's, or one that lowers the peak.",
+    help="Execution order: the file's, or one that lowers the peak; of onnxruntime its own.",
 )
+@session_options
 @click.option("--tensors", is_flag=True, help="Add every tensor's type (JSON).")
 @click.option("--timeline", is_flag=True, help="Add the bytes alive at every step (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
@@ -38,6 +39,11 @@ def analyze(
     strict: bool,
     memory_model: str,
     order: str,
+    ort_optimization: str,
+    ort_order: str,
+    ort_reuse: bool,
+    ort_pattern: bool,
+    ort_arena: bool,
     tensors: bool,
     timeline: bool,
     format_: str | None,
@@ -45,10 +51,20 @@ def analyze(
 ) -> None:
     """Peak activation memory of one forward run of MODEL, found without running it."""
     import graphmem
+    from graphmem.ir.runtime import SessionOptions
     from graphmem.report.documents import analysis_json
     from graphmem.report.text import analysis_text
 
-    analysis = graphmem.analyze(model, dims, batch=batch, memory_model=memory_model, order=order, strict=strict)
+    asked = SessionOptions(ort_optimization, ort_order, ort_reuse, ort_pattern, ort_arena)
+    analysis = graphmem.analyze(
+        model,
+        dims,
+        batch=batch,
+        memory_model=memory_model,
+        order=order,
+        strict=strict,
+        session=asked if memory_model == "onnxruntime" or asked != SessionOptions() else None,
+    )
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or tensors or timeline:
         deliver(analysis_json(analysis, tensors=tensors, timeline=timeline), output)

@@ -41,6 +41,31 @@ def model_options(command: Command) -> Command:
     return command
 
 
+def session_options(command: Command) -> Command:
+    """The session options of ONNX Runtime that change its memory."""
+    for option in (
+        click.option("--ort-arena/--no-ort-arena", default=True, help="enable_cpu_mem_arena"),
+        click.option("--ort-pattern/--no-ort-pattern", default=True, help="enable_mem_pattern"),
+        click.option("--ort-reuse/--no-ort-reuse", default=True, help="enable_mem_reuse"),
+        click.option(
+            "--ort-order",
+            type=click.Choice(["default", "priority"]),
+            default="default",
+            show_default=True,
+            help="execution_order",
+        ),
+        click.option(
+            "--ort-optimization",
+            type=click.Choice(["off", "basic", "extended", "all"]),
+            default="all",
+            show_default=True,
+            help="graph_optimization_level",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def output_option(command: Command) -> Command:
     """-o FILE."""
     return click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")(

@@ -34,11 +34,48 @@ class SessionOptions:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeGraph:
-    """A graph as ONNX Runtime executes it. `types` are the tensors' real types, by name, bodies included."""
+    """A graph as ONNX Runtime executes it. `types` are the tensors' real types, by name, bodies included.
+
+    `priority` are the positions in graph.nodes in the order of ExecutionOrder.PRIORITY_BASED.
+    """
 
     graph: Graph
     known: Mapping[str, KnownDims]
     numbers: Mapping[str, int]
     version: str
+    priority: tuple[int, ...] = ()
     issues: tuple[Issue, ...] = ()
     types: Mapping[str, Type] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Something to change, in words and as code, and the peaks (bytes) predicted with it."""
+
+    change: str
+    code: str
+    first_run_peak: int
+    later_peak: int
+    saving: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxRuntimeMemory:
+    """What ONNX Runtime's CPU provider allocates, inputs and weights not counted.
+
+    `first_run_peak` is the first run's, `pattern_peak` that of later runs with the memory pattern on (None when off):
+    its block, outputs, workspaces. `arena` are the bytes that the arena holds after two runs (None when off).
+    """
+
+    version: str
+    is_known_version: bool
+    options: SessionOptions
+    first_run_peak: int
+    pattern_peak: int | None
+    arena: int | None
+    advice: tuple[Advice, ...] = ()
+
+    @property
+    def later_peak(self) -> int:
+        """Peak of every run but the first."""
+        return self.first_run_peak if self.pattern_peak is None else self.pattern_peak

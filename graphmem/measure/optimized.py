@@ -18,11 +18,12 @@ MAX_WEIGHT_BYTES = 1_900_000_000  # an ORT-format file holds its weights and can
 
 @dataclass(frozen=True, slots=True)
 class Optimized:
-    """`path` is an ONNX file in execution order, without weights; the rest as in RuntimeGraph."""
+    """`path` is an ONNX file in default execution order, without weights; the rest as in RuntimeGraph."""
 
     path: Path
     known: Mapping[str, KnownDims]
     numbers: Mapping[str, int]
+    priority: tuple[int, ...]
     version: str
     issues: tuple[Issue, ...]
 
@@ -49,11 +50,11 @@ def optimized(
         "save": str(save),
     }
     answer = ask("optimize", request, scratch)
-    found = unpacked(save.read_bytes(), options.execution_order, types)
+    found = unpacked(save.read_bytes(), types)
     save.unlink()
     path = scratch / "optimized.onnx"
     path.write_bytes(found.model)
-    return Optimized(path, found.known, found.numbers, answer["version"], filled_weights(ready))
+    return Optimized(path, found.known, found.numbers, found.priority, answer["version"], filled_weights(ready))
 
 
 def filled_weights(ready: Runnable) -> tuple[Issue, ...]:

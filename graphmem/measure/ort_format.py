@@ -19,18 +19,19 @@ SMALL_BYTES = 1 << 19  # payloads kept: shapes, axes, scales; the reader compute
 
 @dataclass(slots=True)
 class Unpacked:
-    """`model` is a serialized ModelProto with its nodes in execution order; the rest as in RuntimeGraph."""
+    """`model` is a serialized ModelProto with its nodes in default execution order; the rest as in RuntimeGraph."""
 
     model: bytes = b""
+    priority: tuple[int, ...] = ()
     known: dict[str, KnownDims] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
 
 
-def unpacked(data: bytes, order: str, types: Mapping[str, TensorType]) -> Unpacked:
+def unpacked(data: bytes, types: Mapping[str, TensorType]) -> Unpacked:
     """The model in `data`; where ONNX Runtime leaves a shape open, that of `types` is written, if it is there."""
     from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
 
-    return _Unpacker(order, types).model(InferenceSession.GetRootAsInferenceSession(data, 0).Model())
+    return _Unpacker(types).model(InferenceSession.GetRootAsInferenceSession(data, 0).Model())
 
 
 def _rows(table: Any, name: str) -> list[Any]:
@@ -45,8 +46,7 @@ def _names(table: Any, name: str) -> list[str]:
 class _Unpacker:
     """One file being taken apart; bodies of control-flow nodes add to the same tables."""
 
-    def __init__(self, order: str, types: Mapping[str, TensorType]) -> None:
-        self.order = order
+    def __init__(self, types: Mapping[str, TensorType]) -> None:
         self.types = types
         self.found = Unpacked()
 
@@ -84,8 +84,11 @@ class _Unpacker:
             )
             for node in nodes
         ]
-        for position in execution_order(calls, self.order):
+        order = execution_order(calls, "default")
+        place = {position: i for i, position in enumerate(order)}
+        for position in order:
             self.node(nodes[position], proto.node.add())
+        self.found.priority = tuple(place[position] for position in execution_order(calls, "priority"))
 
     def number(self, inputs: list[str], nodes: list[Any], outputs: list[str]) -> None:
         """Number the values as session_state.cc does (CreateGraphInfo): inputs, then names as nodes mention them."""

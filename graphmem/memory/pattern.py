@@ -1,10 +1,10 @@
 """Allocations in order -> the block that ONNX Runtime's memory pattern reserves for later runs (mem_pattern_planner.h).
 
-Each buffer goes, when its turn comes, into the gap between live ones that it fills best, the first of equals, else behind
-the last of them; nothing is moved or looked ahead for. So the block is often larger than the peak of the run traced.
+Each buffer goes, when its turn comes, into the gap that it fills best, the first of equals; the room between the last
+live buffer and the end of the block so far is a gap too. With none, the block grows. Nothing is moved or looked ahead for,
+so the block is often larger than the peak of the run traced.
 
-    live    [ a ][ b ]     [ c ]        d fits the gap: it goes there
-    then    [ a ][ b ][ d ][ c ]
+    block   [ a ][ b ]     [ c ]    |   d goes where it leaves less: here between b and c
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def pattern_block(schedule: Schedule, numbers: Sequence[int], is_output: Sequenc
             continue
         nbytes = -(-schedule.buffers[buffer].nbytes // GRAIN) * GRAIN
         if kind == "take" and nbytes:
-            offset = _best_gap(live, nbytes)
+            offset = _best_gap(live, nbytes, size)
             insort(live, (offset, nbytes, buffer))
             size = max(size, offset + nbytes)
         elif kind == "release" and nbytes:
@@ -35,14 +35,14 @@ def pattern_block(schedule: Schedule, numbers: Sequence[int], is_output: Sequenc
     return size
 
 
-def _best_gap(live: list[tuple[int, int, int]], nbytes: int) -> int:
-    """Offset of the tightest gap that holds `nbytes`, or the end of the last live block."""
+def _best_gap(live: list[tuple[int, int, int]], nbytes: int, block: int) -> int:
+    """Offset of the tightest gap that holds `nbytes`, or the end of the last live buffer."""
     best, waste, end = None, -1, 0
-    for offset, size, _ in live:
+    for offset, size in (*((offset, size) for offset, size, _ in live), (block, 0)):
         gap = offset - end - nbytes
         if gap >= 0 and (best is None or gap < waste):
             best, waste = end, gap
-        end = offset + size
+        end = offset + size if offset < block else end
     return end if best is None else best
 
 

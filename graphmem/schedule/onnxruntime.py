@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graphmem.ir.graph import Graph, Node
 from graphmem.ir.runtime import KnownDims, RuntimeGraph
@@ -133,9 +133,12 @@ class RuntimePlan:
     is_output: tuple[bool, ...]
 
 
-def runtime_plan(runtime: RuntimeGraph, reuse: bool = True) -> RuntimePlan:
+def runtime_plan(runtime: RuntimeGraph, reuse: bool = True, order: str = "default") -> RuntimePlan:
     """Steps and buffers of a first run on ONNX Runtime's CPU provider, arena and pattern off; inputs not counted."""
-    return _plan(runtime, runtime.graph, reuse)
+    graph = runtime.graph
+    if order == "priority":
+        graph = replace(graph, nodes=tuple(graph.nodes[i] for i in runtime.priority))
+    return _plan(runtime, graph, reuse)
 
 
 @dataclass(slots=True)
