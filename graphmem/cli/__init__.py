@@ -14,6 +14,8 @@ from graphmem.ir.errors import InputError
 COMMANDS = {
     "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
     "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
+    "verify": ("graphmem.cli.verify", "Run a model with ONNX Runtime; predicted beside measured."),
+    "optimize": ("graphmem.cli.optimize", "Write a reordered copy that ONNX Runtime runs in less memory."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
 }
 DEFAULT_COMMAND = "analyze"

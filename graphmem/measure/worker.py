@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def optimize(request: dict[str, Any]) -> dict[str, Any]:
 
 @job
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Run twice on random inputs under each set of options, and say what was allocated."""
+    """Run on random inputs, several times under each set of options, with every aligned allocation recorded."""
     import onnxruntime
 
     from graphmem.measure.session import random_inputs, session
@@ -42,8 +43,43 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     for options in request["options"]:
         made = session(Path(request["model"]), Path(request["weights"]), SessionOptions(**options))
         feeds = random_inputs(made, request["shapes"], request["seed"])
-        runs.append([traced(lambda made=made, feeds=feeds: made.run(None, feeds)) for _ in range(request["repeats"])])
+        runs.append([traced(partial(made.run, None, feeds)) for _ in range(request["repeats"])])
     return {"version": onnxruntime.__version__, "runs": runs}
+
+
+@job
+def count(request: dict[str, Any]) -> dict[str, Any]:
+    """The same by the arena's own counters, which the profiler reads after every node."""
+    import onnxruntime
+
+    from graphmem.measure.profile import counters
+    from graphmem.measure.session import random_inputs, session
+
+    found = []
+    for options in request["options"]:
+        prefix = str(Path(request["model"]).parent / "profile")
+        made = session(Path(request["model"]), Path(request["weights"]), SessionOptions(**options), profile=prefix)
+        feeds = random_inputs(made, request["shapes"], request["seed"])
+        for _ in range(request["repeats"]):
+            made.run(None, feeds)
+        found.append(counters(Path(made.end_profiling())))
+    return {"version": onnxruntime.__version__, "runs": found}
+
+
+@job
+def compare(request: dict[str, Any]) -> dict[str, Any]:
+    """Run two models on the same random inputs; the greatest difference of any output."""
+    import numpy as np
+
+    from graphmem.measure.session import random_inputs, session
+
+    results = []
+    for model, options in zip(request["models"], request["options"], strict=True):
+        made = session(Path(model), Path(request["weights"]), SessionOptions(**options))
+        results.append(made.run(None, random_inputs(made, request["shapes"], request["seed"])))
+    same = all(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(*results, strict=True))
+    close = same or all(np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True) for a, b in zip(*results, strict=True))
+    return {"same": same, "close": close}
 
 
 def main(arguments: list[str]) -> None:

@@ -11,18 +11,27 @@ from graphmem.memory.runtime_events import events
 
 
 def arena_held(
-    schedule: Schedule, numbers: Sequence[int], is_output: Sequence[bool], pattern: bool, runs: int = 2
+    schedule: Schedule,
+    numbers: Sequence[int],
+    is_output: Sequence[bool],
+    workspaces: Sequence[Sequence[int]],
+    pattern: bool,
+    runs: int = 2,
 ) -> int:
-    """Bytes held by the arena; from the second run on, with `pattern`, one block stands for all but the outputs."""
+    """Bytes held by the arena; from the second run on, with `pattern`, one block stands for all but the outputs.
+
+    `workspaces` are the sizes that each step takes together.
+    """
     arena = Arena()
     block = pattern_block(schedule, numbers, is_output) if pattern else 0
     for run in range(runs):
         is_traced = pattern and run > 0
         held = [arena.allocate(block)] if is_traced else []
         taken: dict[int, tuple[int, int, int] | None] = {}
-        for _, (kind, what) in events(schedule, numbers):
+        for step, (kind, what) in events(schedule, numbers):
             if kind == "workspace":
-                arena.release(arena.allocate(what))
+                for chunk in [arena.allocate(nbytes) for nbytes in workspaces[step]]:
+                    arena.release(chunk)
             elif not is_traced or is_output[what]:
                 if kind == "take":
                     taken[what] = arena.allocate(schedule.buffers[what].nbytes)

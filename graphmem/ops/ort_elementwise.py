@@ -7,10 +7,10 @@ from math import ceil, prod
 from graphmem.ops.ort_kernel import FLOAT, Kernel, Rules, aligned, broadcast, floats
 
 
-def where(kernel: Kernel) -> int:
+def where(kernel: Kernel) -> tuple[int, ...]:
     """Two selections, of the condition broadcast with each branch, joined afterwards (where_op.cc)."""
     condition, width = kernel.input(0).shape, kernel.output(0).nbytes // max(1, kernel.output(0).elements)
-    return sum(aligned(width * prod(broadcast(condition, kernel.input(i).shape))) for i in (1, 2))
+    return tuple(aligned(width * prod(broadcast(condition, kernel.input(i).shape))) for i in (1, 2))
 
 
 def variadic(kernel: Kernel) -> int:
@@ -26,18 +26,18 @@ def variadic(kernel: Kernel) -> int:
     return max(a + b for a, b in zip(partial, partial[1:], strict=False)) - partial[-1]
 
 
-def softmax(kernel: Kernel) -> int:
+def softmax(kernel: Kernel) -> tuple[int, ...]:
     """From opset 13 on, any axis but the last is transposed there and back."""
     rank = len(kernel.input(0).shape)
     axis = kernel.integer("axis", -1)
-    return 2 * aligned(kernel.output(0).nbytes) if kernel.opset >= 13 and axis not in (-1, rank - 1) else 0
+    return 2 * (aligned(kernel.output(0).nbytes),) if kernel.opset >= 13 and axis not in (-1, rank - 1) else ()
 
 
-def lrn(kernel: Kernel) -> int:
+def lrn(kernel: Kernel) -> tuple[int, ...]:
     """The squares of the whole input and one image's, padded by the window (lrn.cc)."""
     x = kernel.input(0)
     padded = x.shape[1] + kernel.integer("size", 1) - 1
-    return aligned(x.nbytes) + floats(padded, *x.shape[2:])
+    return aligned(x.nbytes), floats(padded, *x.shape[2:])
 
 
 def biased(kernel: Kernel) -> int:

@@ -56,7 +56,9 @@ def _known(types: Sequence[TensorType | None], position: int) -> TensorType:
     return found
 
 
-Rule: TypeAlias = Callable[[Kernel], int]
+# Bytes of a kernel's workspaces that are alive together: one figure, or one for each where the arena should know.
+Sizes: TypeAlias = "int | tuple[int, ...]"
+Rule: TypeAlias = Callable[[Kernel], Sizes]
 Rules: TypeAlias = Mapping[tuple[str, str], Rule]
 
 

@@ -18,12 +18,13 @@ RULES: Rules = {
 }
 
 
-def workspace(domain: str, kernel: Kernel) -> int:
-    """Bytes of workspace; 0 for a kernel without, and for one whose types are not known (an Issue says so)."""
+def workspace(domain: str, kernel: Kernel) -> tuple[int, ...]:
+    """Sizes of the workspaces alive together; none for a kernel without, or with unknown types (an Issue says so)."""
     rule = RULES.get((domain, kernel.op_type))
     if rule is None:
-        return 0
+        return ()
     try:
-        return rule(kernel)
+        sizes = rule(kernel)
     except KeyError:
-        return 0
+        return ()
+    return (sizes,) if isinstance(sizes, int) else sizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -24,13 +25,13 @@ def runtime_figures(memory: OnnxRuntimeMemory) -> Table:
     return table
 
 
-def runtime_advice(memory: OnnxRuntimeMemory) -> Table | Text:
-    """What to change, and what the peaks would then be."""
+def runtime_advice(memory: OnnxRuntimeMemory) -> Group | Text:
+    """What to change, what the peaks would then be, and the code of the first row."""
     if not memory.advice:
         return Text("no session option lowers the peak", style="dim")
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    for heading in ("change", "saves", "first run", "later runs", "code"):
-        table.add_column(heading, no_wrap=heading != "code", overflow="fold")
+    for heading in ("to lower the peak", "saves", "first run", "later runs"):
+        table.add_column(heading, no_wrap=True)
     for row in memory.advice:
-        table.add_row(row.change, size(row.saving), size(row.first_run_peak), size(row.later_peak), row.code)
-    return table
+        table.add_row(row.change, size(row.saving), size(row.first_run_peak), size(row.later_peak))
+    return Group(table, Text("\n" + memory.advice[0].code, style="green"))

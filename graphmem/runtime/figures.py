@@ -35,7 +35,7 @@ def predicted(runtime: RuntimeGraph, options: SessionOptions) -> Prediction:
         options=options,
         first_run_peak=live.peak,
         pattern_peak=pattern_peak(*rest) if options.pattern else None,
-        arena=arena_held(*rest, options.pattern) if options.arena else None,
+        arena=arena_held(*rest, plan.workspaces, options.pattern) if options.arena else None,
     )
     return Prediction(plan, alive, live, memory)
 

@@ -11,19 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from graphmem.ir.verification import Parting
 from graphmem.memory.runtime_events import events
 from graphmem.schedule.onnxruntime import RuntimePlan
-
-
-@dataclass(frozen=True, slots=True)
-class Parting:
-    """Where prediction and run part: the step, its node, and in words what was expected and what happened."""
-
-    step: int
-    node: str
-    operator: str
-    expected: str
-    found: str
 
 
 @dataclass(slots=True)

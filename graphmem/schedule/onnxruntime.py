@@ -125,12 +125,17 @@ def _width(type_: Type | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class RuntimePlan:
-    """What a run allocates, in order. `numbers` are those of the buffers' first values, `is_output` says which leave."""
+    """What a run allocates, in order.
+
+    For every buffer `numbers` has the number of its first value and `is_output` whether it leaves; `workspaces` has for
+    every step the sizes that its `workspace` is the sum of.
+    """
 
     schedule: Schedule
     nodes: tuple[Node, ...]
     numbers: tuple[int, ...]
     is_output: tuple[bool, ...]
+    workspaces: tuple[tuple[int, ...], ...]
 
 
 def runtime_plan(runtime: RuntimeGraph, reuse: bool = True, order: str = "default") -> RuntimePlan:
@@ -182,6 +187,7 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
             leaving.append(len(buffers))
         numbers.append(runtime.numbers.get(name, len(runtime.numbers)))
         buffers.append(Buffer(name, size, kind, tuple(row.values)))
+    workspaces = tuple(node_workspace(runtime, node, reuse) for node in graph.nodes)
     steps = tuple(
         Step(
             node.name or next(iter(node.writes), node.op_type),
@@ -189,18 +195,19 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
             "forward",
             tuple(dict.fromkeys(reads[i])),
             tuple(writes[i]),
-            node_workspace(runtime, node, reuse),
+            sum(workspaces[i]),
         )
         for i, node in enumerate(graph.nodes)
     )
     is_output = tuple(buffer.kind == "output" for buffer in buffers)
-    return RuntimePlan(Schedule(steps, tuple(buffers), (), tuple(leaving)), graph.nodes, tuple(numbers), is_output)
+    schedule = Schedule(steps, tuple(buffers), (), tuple(leaving))
+    return RuntimePlan(schedule, graph.nodes, tuple(numbers), is_output, workspaces)
 
 
-def node_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> int:
+def node_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> tuple[int, ...]:
     """Bytes alive only while the node runs: the kernel's own, or the most that a body needs."""
     if node.bodies:
-        return max(_body_peak(runtime, body, reuse) for _, body in node.bodies)
+        return (max(_body_peak(runtime, body, reuse) for _, body in node.bodies),)
     return workspace(node.domain, kernel_of(runtime, node))
 
 
