@@ -200,7 +200,7 @@ def _live_tensors(graph: Graph, run: _Run, rows: IntColumn) -> tuple[LiveTensor,
         made.append(
             LiveTensor(
                 tensor=buffer.name,
-                type=graph.tensors[buffer.name].type,
+                type=graph.tensors[buffer.name].type if buffer.tensors else TensorType("uint8", (buffer.nbytes,)),
                 nbytes=buffer.nbytes,
                 kind=buffer.kind,
                 first_step=lifetime.start,

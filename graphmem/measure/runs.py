@@ -62,10 +62,14 @@ def measured(
     if tracer is None:
         runs = tuple(tuple(Run(peak) for peak in row["peaks"]) for row in counted["runs"])
         return Measured(counted["version"], runs, arena, COUNTED, COUNTED_BLIND, filled_weights(ready))
-    plain = request | {"options": [asdict(replace(o, arena=False)) for o in options]}
-    recorded = ask("run", plain, scratch, tracer)
-    runs = tuple(tuple(_run(row) for row in rows) for rows in recorded["runs"])
-    return Measured(recorded["version"], runs, arena, TRACED, TRACED_BLIND, filled_weights(ready))
+    runs = tuple(_traced(request, replace(o, arena=False), scratch, tracer) for o in options)
+    return Measured(counted["version"], runs, arena, TRACED, TRACED_BLIND, filled_weights(ready))
+
+
+def _traced(request: dict[str, Any], options: SessionOptions, scratch: Path, tracer: Path) -> tuple[Run, ...]:
+    """Runs in a process of their own: a thread keeps some buffers from one session to the next."""
+    answer = ask("run", request | {"options": [asdict(options)]}, scratch, tracer)
+    return tuple(_run(row) for row in answer["runs"][0])
 
 
 def _run(row: dict[str, list[int]]) -> Run:

@@ -32,7 +32,7 @@ def arena_held(
             if kind == "workspace":
                 for chunk in [arena.allocate(nbytes) for nbytes in workspaces[step]]:
                     arena.release(chunk)
-            elif not is_traced or is_output[what]:
+            elif schedule.buffers[what].kind != "kept" and (not is_traced or is_output[what]):
                 if kind == "take":
                     taken[what] = arena.allocate(schedule.buffers[what].nbytes)
                 else:

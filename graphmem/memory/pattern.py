@@ -23,7 +23,7 @@ def pattern_block(schedule: Schedule, numbers: Sequence[int], is_output: Sequenc
     live: list[tuple[int, int, int]] = []  # (offset, size, buffer), by offset
     size = 0
     for _, (kind, buffer) in events(schedule, numbers):
-        if kind == "workspace" or is_output[buffer]:
+        if kind == "workspace" or is_output[buffer] or schedule.buffers[buffer].kind == "kept":
             continue
         nbytes = -(-schedule.buffers[buffer].nbytes // GRAIN) * GRAIN
         if kind == "take" and nbytes:

@@ -44,10 +44,11 @@ def qlinear_conv(kernel: Kernel) -> int:
 
 def _is_symmetric(kernel: Kernel, group: int, w: tuple[int, ...]) -> bool:
     """True where MLAS has a kernel that needs no 32-bit result: signed constant weights, channels in full vectors."""
-    if 3 not in kernel.constant or kernel.input(3).dtype != "int8":
+    if 3 not in kernel.constant or (kernel.input(0).dtype, kernel.input(3).dtype) != ("uint8", "int8"):
         return False
-    is_depthwise = group == w[0] and w[1] == 1
-    return w[0] % 16 == 0 and (is_depthwise or (group == 1 and w[1] % 4 == 0))
+    if group == w[0] and w[1] == 1:
+        return w[0] % 16 == 0
+    return group == 1 and w[1] % 4 == 0 and w[0] % 8 == 0 and w[0] >= 16
 
 
 def average_pool(kernel: Kernel) -> int:
@@ -59,6 +60,35 @@ def max_pool(kernel: Kernel) -> int:
     """NhwcMaxPool: a pointer per tap of each output pixel of one image."""
     taps = prod(kernel.attributes.get("kernel_shape", ()))
     return aligned(POINTER * taps * prod(kernel.output(0).shape[1:-1]))
+
+
+# MLAS packs 8-bit matrices in a buffer of the thread's, by the types of both; x86-64 with AVX-512 VNNI.
+_PACKING = {("uint8", "int8"): 38_016, ("uint8", "uint8"): 41_088, ("int8", "int8"): 19_520, ("int8", "uint8"): 19_520}
+# Operator -> the inputs that are the two matrices.
+_PRODUCTS = {
+    "QLinearMatMul": (0, 3), "QGemm": (0, 3), "MatMulInteger": (0, 1), "DynamicQuantizeMatMul": (None, 1),
+    "MatMulIntegerToFloat": (0, 1), "ConvInteger": (1, 0), "QLinearConv": (0, 3), "QAttention": (0, 1),
+}  # fmt: skip
+
+
+def packing(domain: str, kernel: Kernel) -> int:
+    """Bytes of the thread's packing buffer that the node needs; 0 when it multiplies no 8-bit matrices."""
+    if domain not in ("", _MICROSOFT) or kernel.op_type not in _PRODUCTS:
+        return 0
+    first, second = _PRODUCTS[kernel.op_type]
+    try:
+        if kernel.op_type == "QLinearConv" and not _multiplies(kernel):
+            return 0
+        a = "uint8" if first is None else kernel.input(first).dtype
+        return _PACKING.get((a, kernel.input(second).dtype), 0)
+    except KeyError:
+        return 0
+
+
+def _multiplies(kernel: Kernel) -> bool:
+    """False for the convolutions that MLAS does without a matrix product."""
+    w, group = kernel.input(3).shape, kernel.integer("group", 1)
+    return not _is_symmetric(kernel, group, w) and not (group == w[0] and w[1] == 1)
 
 
 _MICROSOFT = "com.microsoft"

@@ -6,12 +6,13 @@ what depends on the machine (vector width, cache) is that of an x86-64 server wi
 
 from __future__ import annotations
 
-from graphmem.ops import ort_attention, ort_conv, ort_elementwise, ort_quantized, ort_recurrent
+from graphmem.ops import ort_attention, ort_conv, ort_einsum, ort_elementwise, ort_quantized, ort_recurrent
 from graphmem.ops.ort_kernel import Kernel, Rules
 
 RULES: Rules = {
     **ort_attention.RULES,
     **ort_conv.RULES,
+    **ort_einsum.RULES,
     **ort_elementwise.RULES,
     **ort_quantized.RULES,
     **ort_recurrent.RULES,
@@ -28,3 +29,8 @@ def workspace(domain: str, kernel: Kernel) -> tuple[int, ...]:
     except KeyError:
         return ()
     return (sizes,) if isinstance(sizes, int) else sizes
+
+
+def packing(domain: str, kernel: Kernel) -> int:
+    """Bytes of the buffer in which the thread packs 8-bit matrices; it is kept for the next such node and run."""
+    return ort_quantized.packing(domain, kernel)

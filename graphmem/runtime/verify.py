@@ -47,7 +47,8 @@ def _trials(runtime: RuntimeGraph, label: str, options: SessionOptions, runs: tu
     """First run, later runs, arena under one set of options."""
     ours = predicted(runtime, options)
     first, later = runs
-    parted = parting(ours.plan, first.events, first.blocks) if first.events else None
+    is_exact = ours.memory.first_run_peak == first.peak
+    parted = parting(ours.plan, first.events, first.blocks) if first.events and not is_exact else None
     end = f", {label}" if label else ""
     assert ours.memory.pattern_peak is not None
     assert ours.memory.arena is not None

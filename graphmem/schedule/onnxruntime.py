@@ -25,9 +25,13 @@ from graphmem.ir.runtime import KnownDims, RuntimeGraph
 from graphmem.ir.schedule import Buffer, Schedule, Step
 from graphmem.ir.types import BITS, BoundedType, TensorType, Type
 from graphmem.ops.ort_sharing import aliases, in_place
+from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.ops.ort_kernel import Kernel, aligned
-from graphmem.ops.ort_workspace import workspace
+from graphmem.ops.ort_workspace import packing, workspace
 from graphmem.schedule.inference import nbytes_of
+
+
+KEPT = "kept"  # kind of a buffer that the thread keeps for later runs; it is not the arena's
 
 
 @dataclass(slots=True)
@@ -187,6 +191,11 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
             leaving.append(len(buffers))
         numbers.append(runtime.numbers.get(name, len(runtime.numbers)))
         buffers.append(Buffer(name, size, kind, tuple(row.values)))
+    for first, size in _packing_buffers(runtime, graph):
+        writes[first].append(len(buffers))
+        leaving.append(len(buffers))
+        numbers.append(len(runtime.numbers))
+        buffers.append(Buffer(f"packing buffer of {size:,} bytes", size, KEPT, ()))
     workspaces = tuple(node_workspace(runtime, node, reuse) for node in graph.nodes)
     steps = tuple(
         Step(
@@ -204,10 +213,22 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
     return RuntimePlan(schedule, graph.nodes, tuple(numbers), is_output, workspaces)
 
 
+def _packing_buffers(runtime: RuntimeGraph, graph: Graph) -> Iterator[tuple[int, int]]:
+    """(step, bytes) where the thread first needs its buffer for 8-bit products, and where it needs a larger one."""
+    held = 0
+    for step, node in enumerate(graph.nodes):
+        needed = packing(node.domain, kernel_of(runtime, node))
+        if needed > held:
+            yield step, needed - held
+            held = needed
+
+
 def node_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> tuple[int, ...]:
     """Bytes alive only while the node runs: the kernel's own, or the most that a body needs."""
+    if node.op_type in ("Loop", "Scan"):
+        return (_loop_workspace(runtime, node, reuse),)
     if node.bodies:
-        return (max(_body_peak(runtime, body, reuse) for _, body in node.bodies),)
+        return (max(_body_peak(runtime, body, reuse, counts_outputs=False) for _, body in node.bodies),)
     return workspace(node.domain, kernel_of(runtime, node))
 
 
@@ -234,11 +255,16 @@ def _sized(type_: Type | None) -> TensorType | None:
     return type_ if isinstance(type_, TensorType) else None
 
 
-def _body_peak(runtime: RuntimeGraph, body: Graph, reuse: bool) -> int:
-    """Peak of a body's own buffers; its outputs are counted where the node puts them."""
-    from graphmem.memory.liveness import lifetimes, timeline
+def _loop_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> int:
+    """The most that a turn of the body needs, its outputs included, and Loop's counter and condition."""
+    body = node.bodies[0][1]
+    return _body_peak(runtime, body, reuse, counts_outputs=True) + (2 * aligned(1) if node.op_type == "Loop" else 0)
 
+
+def _body_peak(runtime: RuntimeGraph, body: Graph, reuse: bool, counts_outputs: bool) -> int:
+    """Peak of a body's own buffers; without its outputs where the node's own outputs take them."""
     schedule = _plan(runtime, body, reuse).schedule
-    own = tuple(Buffer(b.name, 0 if b.kind == "output" else b.nbytes, b.kind, b.tensors) for b in schedule.buffers)
-    bare = Schedule(schedule.steps, own, schedule.entering, schedule.leaving)
-    return timeline(lifetimes(bare), bare).peak
+    if not counts_outputs:
+        own = tuple(replace(b, nbytes=0) if b.kind == "output" else b for b in schedule.buffers)
+        schedule = replace(schedule, buffers=own)
+    return timeline(lifetimes(schedule), schedule).peak
