@@ -67,7 +67,7 @@ _PACKING = {("uint8", "int8"): 38_016, ("uint8", "uint8"): 41_088, ("int8", "int
 # Operator -> the inputs that are the two matrices.
 _PRODUCTS = {
     "QLinearMatMul": (0, 3), "QGemm": (0, 3), "MatMulInteger": (0, 1), "DynamicQuantizeMatMul": (None, 1),
-    "MatMulIntegerToFloat": (0, 1), "ConvInteger": (1, 0), "QLinearConv": (0, 3), "QAttention": (0, 1),
+    "MatMulIntegerToFloat": (0, 1), "ConvInteger": (1, 0), "QLinearConv": (0, 3), "QAttention": (0, 1), "DynamicQuantizeLSTM": (None, 1),
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphmem.ops.ort_kernel import Kernel, Rules, floats
+from graphmem.ops.ort_kernel import Kernel, Rules, aligned, floats
 
 
 def _sizes(kernel: Kernel) -> tuple[int, int, int, int, int]:
@@ -10,7 +10,7 @@ def _sizes(kernel: Kernel) -> tuple[int, int, int, int, int]:
     x = kernel.input(0).shape
     steps, batch = (x[1], x[0]) if kernel.integer("layout", 0) else (x[0], x[1])
     recurrent = kernel.input(2).shape
-    return steps, batch, x[2], recurrent[2], recurrent[0]
+    return steps, batch, x[2], kernel.integer("hidden_size", recurrent[2]), recurrent[0]
 
 
 def _reversed_directions(kernel: Kernel) -> int:
@@ -27,6 +27,13 @@ def lstm(kernel: Kernel) -> int:
     copies = floats(steps, batch, width) + floats(steps, batch, hidden)
     states = sum(floats(directions, batch, hidden) for i in (1, 2) if not kernel.has_output(i))
     return directions * one + _reversed_directions(kernel) * copies + states
+
+
+def quantized_lstm(kernel: Kernel) -> int:
+    """As for LSTM, and of every direction the input in 8 bits and one step's gates in 32."""
+    steps, batch, width, _, directions = _sizes(kernel)
+    gates = floats(batch, 4, kernel.integer("hidden_size", 0))
+    return lstm(kernel) + directions * (aligned(steps * batch * width) + gates)
 
 
 def gru(kernel: Kernel) -> int:
@@ -50,4 +57,9 @@ def rnn(kernel: Kernel) -> int:
     return floats(steps, batch, hidden) + sequence
 
 
-RULES: Rules = {("", "LSTM"): lstm, ("", "GRU"): gru, ("", "RNN"): rnn}
+RULES: Rules = {
+    ("", "LSTM"): lstm,
+    ("", "GRU"): gru,
+    ("", "RNN"): rnn,
+    ("com.microsoft", "DynamicQuantizeLSTM"): quantized_lstm,
+}

@@ -191,9 +191,13 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
             leaving.append(len(buffers))
         numbers.append(runtime.numbers.get(name, len(runtime.numbers)))
         buffers.append(Buffer(name, size, kind, tuple(row.values)))
-    for first, size in _packing_buffers(runtime, graph):
+    packed = list(_packing_buffers(runtime, graph))
+    for i, (first, size) in enumerate(packed):
         writes[first].append(len(buffers))
-        leaving.append(len(buffers))
+        if i + 1 < len(packed):  # given back once its successor is there
+            reads[packed[i + 1][0]].append(len(buffers))
+        else:
+            leaving.append(len(buffers))
         numbers.append(len(runtime.numbers))
         buffers.append(Buffer(f"packing buffer of {size:,} bytes", size, KEPT, ()))
     workspaces = tuple(node_workspace(runtime, node, reuse) for node in graph.nodes)
@@ -214,12 +218,12 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
 
 
 def _packing_buffers(runtime: RuntimeGraph, graph: Graph) -> Iterator[tuple[int, int]]:
-    """(step, bytes) where the thread first needs its buffer for 8-bit products, and where it needs a larger one."""
+    """(step, bytes) where the thread first needs its buffer for 8-bit products, and where it takes a larger one."""
     held = 0
     for step, node in enumerate(graph.nodes):
         needed = packing(node.domain, kernel_of(runtime, node))
         if needed > held:
-            yield step, needed - held
+            yield step, needed
             held = needed
 
 
