@@ -74,8 +74,8 @@ def compare(request: dict[str, Any]) -> dict[str, Any]:
     from graphmem.measure.session import random_inputs, session
 
     results = []
-    for model, options in zip(request["models"], request["options"], strict=True):
-        made = session(Path(model), Path(request["weights"]), SessionOptions(**options))
+    for (model, weights), options in zip(request["models"], request["options"], strict=True):
+        made = session(Path(model), Path(weights), SessionOptions(**options))
         results.append(made.run(None, random_inputs(made, request["shapes"], request["seed"])))
     same = all(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(*results, strict=True))
     close = same or all(np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True) for a, b in zip(*results, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ class Source:
     """A model file as it is given to ONNX Runtime: the file, the shapes of its inputs, and its graph as written."""
 
     path: Path
+    folder: Path  # of its external weights
     inputs: dict[str, Shape]
     graph: Graph
 
@@ -27,7 +29,7 @@ class Source:
     def of(cls, path: Path, graph: Graph) -> Source:
         """The file at `path`, which was read as `graph`."""
         types = {name: graph.tensors[name].type for name in graph.inputs}
-        return cls(path, {name: t.shape for name, t in types.items() if isinstance(t, TensorType)}, graph)
+        return cls(path, path.parent, {name: t.shape for name, t in types.items() if isinstance(t, TensorType)}, graph)
 
     @property
     def model(self) -> bytes:
@@ -40,10 +42,12 @@ def runtime_graph(source: Source, options: SessionOptions) -> RuntimeGraph:
     """What ONNX Runtime executes of the model under these options."""
     known = {name: t.type for name, t in source.graph.tensors.items() if isinstance(t.type, TensorType)}
     with TemporaryDirectory(prefix="graphmem-") as scratch:
-        made = optimized(source.model, source.path.parent, source.inputs, known, options, Path(scratch))
+        made = optimized(source.model, source.folder, source.inputs, known, options, Path(scratch))
         graph = read(made.path)
     graph = _with_known_types(graph, source.graph)
-    issues = (*_inherited(source.graph), *graph.issues, *made.issues, *_version_note(made.version))
+    issues = (
+        *_inherited(source.graph), *graph.issues, *made.issues, *_control_flow(graph), *_version_note(made.version)
+    )  # fmt: skip
     types = _all_types(graph, {})
     return RuntimeGraph(graph, made.known, made.numbers, made.version, made.priority, issues, types)
 
@@ -66,6 +70,16 @@ def _with_known_types(graph: Graph, original: Graph) -> Graph:
 def _inherited(original: Graph) -> tuple[Issue, ...]:
     """What was assumed of the inputs; issues of single tensors come from the optimized graph."""
     return tuple(issue for issue in original.issues if issue.effect == "exact")
+
+
+def _control_flow(graph: Graph) -> Iterator[Issue]:
+    """What is not known of nodes with bodies before the run."""
+    for node in graph.nodes:
+        where = f"node '{node.name or node.outputs[0]}' ({node.op_type})"
+        if node.op_type == "If":
+            yield Issue("data-dependent", where, "the data decides which branch runs; the larger one is counted")
+        elif node.bodies:
+            yield Issue("unknown-shape", where, "one turn of the body is counted; what turns carry over is not")
 
 
 def _version_note(version: str) -> tuple[Issue, ...]:

@@ -1,0 +1,47 @@
+"""`graphmem optimize MODEL -o OUT.onnx`: write a copy that ONNX Runtime runs in less memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from graphmem.cli.options import model_options, session_options
+
+
+@click.command()
+@model_options
+@session_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The copy to write.")
+def optimize(
+    model: Path,
+    dims: dict[str, int],
+    batch: int | None,
+    strict: bool,
+    ort_optimization: str,
+    ort_order: str,
+    ort_reuse: bool,
+    ort_pattern: bool,
+    ort_arena: bool,
+    output: Path,
+) -> None:
+    """Write a copy of MODEL, reordered if that helps, and print the session options to use with it.
+
+    Both models are run on the same random inputs. Exit code 1: their outputs differ, or with --strict the check could
+    not be made.
+    """
+    from graphmem.ir.runtime import SessionOptions
+    from graphmem.report.optimized import optimized_text
+    from graphmem.runtime.optimize import optimize as optimized
+
+    asked = SessionOptions(ort_optimization, ort_order, ort_reuse, ort_pattern, ort_arena)
+    found = optimized(model, output, dims, batch=batch, session=asked)
+    if found.check is None:
+        verdict = f"not compared: {found.why_unchecked}"
+    elif found.check.same:
+        verdict = "equal bit by bit"
+    else:
+        verdict = "equal within rounding" if found.check.close else "DIFFER"
+    click.echo(optimized_text(str(found.path), found.is_reordered, found.code, found.now, found.then, verdict))
+    if (found.check is None and strict) or (found.check is not None and not found.check.close):
+        raise click.exceptions.Exit(1)
