@@ -1,8 +1,8 @@
 """RuntimeGraph: what ONNX Runtime executes, and what it knows of it before the first run.
 
-    graph.nodes    in the order in which they run
-    known          dimensions as ONNX Runtime has them at load: a number, a symbol, or None; a missing name has no rank
-    numbers        its numbers of values (OrtValueIndex), in whose order buffers are released after a node
+graph.nodes    in the order in which they run
+known          dimensions as ONNX Runtime has them at load: a number, a symbol, or None; a missing name has no rank
+numbers        its numbers of values (OrtValueIndex), in whose order buffers are released after a node
 """
 
 from __future__ import annotations

@@ -92,7 +92,9 @@ class _Unpacker:
 
     def number(self, inputs: list[str], nodes: list[Any], outputs: list[str]) -> None:
         """Number the values as session_state.cc does (CreateGraphInfo): inputs, then names as nodes mention them."""
-        mentioned = [n for node in nodes for kind in ("Inputs", "ImplicitInputs", "Outputs") for n in _names(node, kind)]
+        mentioned = [
+            n for node in nodes for kind in ("Inputs", "ImplicitInputs", "Outputs") for n in _names(node, kind)
+        ]
         ordered = dict.fromkeys(name for name in (*inputs, *mentioned, *outputs) if name)
         for number, name in enumerate(ordered):
             self.found.numbers.setdefault(name, number)

@@ -76,7 +76,7 @@ def _nbytes(tensor: onnx.TensorProto) -> int:  # type: ignore[name-defined]  # n
 def _is_there(tensor: onnx.TensorProto, size: int, folder: Path) -> bool:  # type: ignore[name-defined]  # noqa: F821
     entries = {e.key: e.value for e in tensor.external_data}
     path = folder / entries.get("location", "")
-    return path.is_file() and path.stat().st_size >= int(entries.get("offset", "0")) + size
+    return path.is_file() and bool(path.stat().st_size >= int(entries.get("offset", "0")) + size)
 
 
 def _fill(held: list[onnx.TensorProto], sizes: list[int], path: Path) -> None:  # type: ignore[name-defined]  # noqa: F821

@@ -21,7 +21,8 @@ def reordered(model: bytes, outputs: Sequence[str]) -> bytes:
     nodes = sorted(proto.graph.node, key=lambda node: min((place[n] for n in node.output if n in place), default=-1))
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
-    return proto.SerializeToString()
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def has_external_weights(model: bytes) -> bool:

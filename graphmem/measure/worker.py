@@ -27,7 +27,9 @@ def optimize(request: dict[str, Any]) -> dict[str, Any]:
 
     from graphmem.measure.session import session
 
-    session(Path(request["model"]), Path(request["weights"]), SessionOptions(**request["options"]), Path(request["save"]))
+    session(
+        Path(request["model"]), Path(request["weights"]), SessionOptions(**request["options"]), Path(request["save"])
+    )
     return {"version": onnxruntime.__version__}
 
 

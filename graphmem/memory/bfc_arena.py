@@ -1,8 +1,8 @@
 """Allocations in order -> the bytes that ONNX Runtime's CPU arena holds in the end (bfc_arena.cc).
 
-Sizes are rounded up to 256 bytes. The smallest free chunk that fits is taken, the lowest of equals, and split when it is
-at least twice the size. With none, the arena extends itself by a region: 1 MiB first, then twice as much each time, and
-as many doublings as the request needs. Regions are never returned.
+Sizes are rounded up to 256 bytes. The smallest free chunk that fits is taken, the lowest of equals, and split when it
+is at least twice the size. With none, the arena extends itself by a region: 1 MiB first, then twice as much each time,
+and as many doublings as the request needs. Regions are never returned.
 """
 
 from __future__ import annotations

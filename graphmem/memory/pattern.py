@@ -1,8 +1,8 @@
 """Allocations in order -> the block that ONNX Runtime's memory pattern reserves for later runs (mem_pattern_planner.h).
 
 Each buffer goes, when its turn comes, into the gap that it fills best, the first of equals; the room between the last
-live buffer and the end of the block so far is a gap too. With none, the block grows. Nothing is moved or looked ahead for,
-so the block is often larger than the peak of the run traced.
+live buffer and the end of the block so far is a gap too. With none, the block grows. Nothing is moved or looked ahead
+for, so the block is often larger than the peak of the run traced.
 
     block   [ a ][ b ]     [ c ]    |   d goes where it leaves less: here between b and c
 """

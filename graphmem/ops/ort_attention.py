@@ -61,7 +61,7 @@ def multi_head_attention(kernel: Kernel) -> int:
 
 def grouped_query_attention(kernel: Kernel) -> int:
     """com.microsoft GroupQueryAttention: inputs by head and flash blocks."""
-    batch, steps, width = kernel.input(0).shape
+    _, steps, width = kernel.input(0).shape
     head = width // kernel.integer("num_heads", 1)
     total = kernel.output(1).shape[2]
     by_head = sum(aligned(kernel.input(i).nbytes) for i in range(3) if kernel.has_input(i))

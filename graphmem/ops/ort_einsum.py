@@ -1,8 +1,8 @@
 """Workspace of ONNX Runtime's Einsum on the CPU (einsum_compute_preprocessor.cc, einsum_typed_compute_processor.cc).
 
-Every operand is first brought to one order of letters, that in which they first appear, and then, pair by pair, into the
-form of a batched matrix product; the product is transposed once more if the result asks for another order. Each of these
-is a new buffer unless nothing has to move.
+Every operand is first brought to one order of letters, that in which they first appear, and then, pair by pair, into
+the form of a batched matrix product; the product is transposed once more if the result asks for another order. Each of
+these is a new buffer unless nothing has to move.
 
     bhid,bhjd->bhij    letters b h i d j
       right  b h 1 d j   moved: 1 buffer      for the product (b h | d | j) moved again: 1 buffer
@@ -102,8 +102,8 @@ class _Work:
         both = [letter for letter in free if left[letter] > 1 and right[letter] > 1]
         ours = [letter for letter in free if left[letter] > 1 and right[letter] == 1]
         theirs = [letter for letter in free if letter not in both and letter not in ours]
-        for operand, order in ((left, (*both, *ours, *gone, *theirs)), (right, (*both, *gone, *theirs, *ours))):
-            if list(order) != list(self.letters):
+        for operand, wanted in ((left, [*both, *ours, *gone, *theirs]), (right, [*both, *gone, *theirs, *ours])):
+            if wanted != list(self.letters):
                 self.made(list(operand.values()))
         made = {letter: 1 if letter in gone else max(left[letter], right[letter]) for letter in self.letters}
         self.made(list(made.values()))

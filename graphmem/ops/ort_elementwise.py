@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import ceil, prod
 
 from graphmem.ops.ort_kernel import FLOAT, Kernel, Rules, aligned, broadcast, floats
@@ -23,7 +24,7 @@ def variadic(kernel: Kernel) -> int:
     for i in range(1, len(kernel.inputs)):
         shape = broadcast(shape, kernel.input(i).shape)
         partial.append(aligned(width * prod(shape)))
-    return max(a + b for a, b in zip(partial, partial[1:], strict=False)) - partial[-1]
+    return max(a + b for a, b in pairwise(partial)) - partial[-1]
 
 
 def softmax(kernel: Kernel) -> tuple[int, ...]:

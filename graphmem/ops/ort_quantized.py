@@ -64,10 +64,11 @@ def max_pool(kernel: Kernel) -> int:
 
 # MLAS packs 8-bit matrices in a buffer of the thread's, by the types of both; x86-64 with AVX-512 VNNI.
 _PACKING = {("uint8", "int8"): 38_016, ("uint8", "uint8"): 41_088, ("int8", "int8"): 19_520, ("int8", "uint8"): 19_520}
-# Operator -> the inputs that are the two matrices.
-_PRODUCTS = {
-    "QLinearMatMul": (0, 3), "QGemm": (0, 3), "MatMulInteger": (0, 1), "DynamicQuantizeMatMul": (None, 1),
-    "MatMulIntegerToFloat": (0, 1), "ConvInteger": (1, 0), "QLinearConv": (0, 3), "QAttention": (0, 1), "DynamicQuantizeLSTM": (None, 1),
+# Operator -> the inputs that are the two matrices; None for one that is quantized on the way.
+_PRODUCTS: dict[str, tuple[int | None, int]] = {
+    "QLinearMatMul": (0, 3), "QGemm": (0, 3), "MatMulInteger": (0, 1), "MatMulIntegerToFloat": (0, 1),
+    "DynamicQuantizeMatMul": (None, 1), "DynamicQuantizeLSTM": (None, 1), "QLinearConv": (0, 3), "ConvInteger": (1, 0),
+    "QAttention": (0, 1),
 }  # fmt: skip
 
 

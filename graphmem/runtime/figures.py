@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from graphmem.ir.memory import Lifetimes, Timeline
@@ -40,28 +41,27 @@ def predicted(runtime: RuntimeGraph, options: SessionOptions) -> Prediction:
     return Prediction(plan, alive, live, memory)
 
 
-# What to change, in Python, and the options with it.
-CHANGES: tuple[tuple[str, tuple[str, ...], dict[str, bool | str]], ...] = (
-    ("buffer reuse off", ("options.enable_mem_reuse = False",), {"reuse": False}),
-    ("memory pattern off", ("options.enable_mem_pattern = False",), {"pattern": False}),
-    (
-        "reuse and pattern off",
-        ("options.enable_mem_reuse = False", "options.enable_mem_pattern = False"),
-        {"reuse": False, "pattern": False},
-    ),
-    (
-        "priority-based execution order",
-        ("options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED",),
-        {"execution_order": "priority"},
-    ),
-    (
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something to change about the session, in words, in Python, and applied to options."""
+
+    words: str
+    code: tuple[str, ...]
+    applied: Callable[[SessionOptions], SessionOptions]
+
+
+_NO_REUSE = "options.enable_mem_reuse = False"
+_NO_PATTERN = "options.enable_mem_pattern = False"
+_PRIORITY = "options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED"
+CHANGES = (
+    Change("buffer reuse off", (_NO_REUSE,), lambda o: replace(o, reuse=False)),
+    Change("memory pattern off", (_NO_PATTERN,), lambda o: replace(o, pattern=False)),
+    Change("reuse and pattern off", (_NO_REUSE, _NO_PATTERN), lambda o: replace(o, reuse=False, pattern=False)),
+    Change("priority-based execution order", (_PRIORITY,), lambda o: replace(o, execution_order="priority")),
+    Change(
         "priority-based order, reuse and pattern off",
-        (
-            "options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED",
-            "options.enable_mem_reuse = False",
-            "options.enable_mem_pattern = False",
-        ),
-        {"reuse": False, "pattern": False, "execution_order": "priority"},
+        (_PRIORITY, _NO_REUSE, _NO_PATTERN),
+        lambda o: replace(o, reuse=False, pattern=False, execution_order="priority"),
     ),
 )
 
@@ -74,12 +74,12 @@ def worst(memory: OnnxRuntimeMemory) -> int:
 def advice(runtime: RuntimeGraph, now: OnnxRuntimeMemory) -> tuple[Advice, ...]:
     """Changes of session options that lower the peak over first and later runs, the greatest saving first."""
     found = []
-    for change, code, fields in CHANGES:
-        options = replace(now.options, **fields)
+    for change in CHANGES:
+        options = change.applied(now.options)
         if options == now.options:
             continue
         then = predicted(runtime, replace(options, arena=False)).memory
         saving = worst(now) - worst(then)
         if saving > 0:
-            found.append(Advice(change, "\n".join(code), then.first_run_peak, then.later_peak, saving))
+            found.append(Advice(change.words, "\n".join(change.code), then.first_run_peak, then.later_peak, saving))
     return tuple(sorted(found, key=lambda row: (-row.saving, len(row.code), row.change)))

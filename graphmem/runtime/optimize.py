@@ -75,8 +75,8 @@ def _check(path: Path, output: Path, model: bytes) -> None:
 
 def _variants(asked: SessionOptions) -> Iterator[SessionOptions]:
     yield asked
-    for _, _, fields in CHANGES:
-        yield replace(asked, **fields)
+    for change in CHANGES:
+        yield change.applied(asked)
 
 
 def _best(source: Source, asked: SessionOptions) -> tuple[OnnxRuntimeMemory, SessionOptions, OnnxRuntimeMemory]:

@@ -16,8 +16,6 @@ from graphmem.runtime.figures import predicted
 from graphmem.runtime.graph import Source, runtime_graph
 from graphmem.schedule.agreement import parting
 
-VARIANTS: Mapping[str, dict[str, bool]] = {"": {}, "reuse off": {"reuse": False}}
-
 
 def verify(
     path: str | Path,
@@ -34,7 +32,7 @@ def verify(
     asked = replace(session or SessionOptions(), pattern=True, arena=True)
     source = Source.of(path, read(path, dims, batch))
     runtime = runtime_graph(source, asked)
-    variants = {label: replace(asked, **fields) for label, fields in VARIANTS.items()}
+    variants = {"": asked, "reuse off": replace(asked, reuse=False)}
     with TemporaryDirectory(prefix="graphmem-") as scratch:
         found = measured(source.model, path.parent, source.inputs, list(variants.values()), Path(scratch))
     trials: list[Trial] = []
@@ -43,7 +41,9 @@ def verify(
     return Verification(path.stem, found.version, found.method, found.blind, tuple(trials), _issues(runtime, found))
 
 
-def _trials(runtime: RuntimeGraph, label: str, options: SessionOptions, runs: tuple[Run, ...], arena: int) -> list[Trial]:
+def _trials(
+    runtime: RuntimeGraph, label: str, options: SessionOptions, runs: tuple[Run, ...], arena: int
+) -> list[Trial]:
     """First run, later runs, arena under one set of options."""
     ours = predicted(runtime, options)
     first, later = runs

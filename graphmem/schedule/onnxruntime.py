@@ -8,10 +8,10 @@ For each output of each node, in execution order, the first that applies:
     free list         the buffer freed last among those of the same shape and width (`enable_mem_reuse`)
     otherwise         a fresh buffer
 
-"The same shape" is by what is known at load, so a symbol equals only itself. A buffer taken from the free list was never
-released: it lives from its first write to the last read of the last value in it. That is why ONNX Runtime often needs
-more than the tensors alive. A value that no node reads never takes a buffer from the list, and a buffer that no node
-reads is released only when the run ends.
+"The same shape" is by what is known at load, so a symbol equals only itself. A buffer taken from the free list was
+never released: it lives from its first write to the last read of the last value in it. That is why ONNX Runtime often
+needs more than the tensors alive. A value that no node reads never takes a buffer from the list, and a buffer that no
+node reads is released only when the run ends.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from graphmem.ir.graph import Graph, Node
 from graphmem.ir.runtime import KnownDims, RuntimeGraph
 from graphmem.ir.schedule import Buffer, Schedule, Step
 from graphmem.ir.types import BITS, BoundedType, TensorType, Type
-from graphmem.ops.ort_sharing import aliases, in_place
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.ops.ort_kernel import Kernel, aligned
+from graphmem.ops.ort_sharing import aliases, in_place
 from graphmem.ops.ort_workspace import packing, workspace
 from graphmem.schedule.inference import nbytes_of
-
 
 KEPT = "kept"  # kind of a buffer that the thread keeps for later runs; it is not the arena's
 
