@@ -12,7 +12,7 @@ from graphmem.ir.analysis import Analysis, Inference, LiveTensor, ModelFacts
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph, Node, Origin
 from graphmem.ir.memory import IntColumn, Lifetimes, Timeline
-from graphmem.ir.runtime import SessionOptions
+from graphmem.ir.runtime import Advice, SessionOptions
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
 from graphmem.memory.liveness import lifetimes, timeline
@@ -54,7 +54,11 @@ def analyze(
     _check(memory_model, order, session)
     graph = read(path, dims, batch, strict)
     if memory_model == ONNXRUNTIME:
-        return _onnxruntime(Path(path), graph, session or SessionOptions())
+        found = _onnxruntime(Path(path), graph, session or SessionOptions())
+        if batch is None or batch < 2:
+            return found
+        half = _onnxruntime(Path(path), read(path, dims, batch // 2), session or SessionOptions())
+        return with_batch_advice(found, half, batch)
     return Analysis(model_facts(graph, Path(path).stem), graph, inference(graph, memory_model, order))
 
 
@@ -71,6 +75,21 @@ def _check(memory_model: str, order: str, session: SessionOptions | None) -> Non
         raise OptionError("onnxruntime chooses its own order; for a reordered model use graphmem optimize")
     if session is not None and memory_model != ONNXRUNTIME:
         raise OptionError("session options go with memory model 'onnxruntime' only")
+
+
+def with_batch_advice(found: Analysis, half: Analysis, batch: int) -> Analysis:
+    """`found` with the advice to run the batch in parts, if `half`, the same model with half the batch, needs less."""
+    now, then = found.inference.onnxruntime, half.inference.onnxruntime
+    assert now is not None
+    assert then is not None
+    saving = max(now.first_run_peak, now.later_peak) - max(then.first_run_peak, then.later_peak)
+    if saving <= 0:
+        return found
+    words = f"batch {batch} run as {-(-batch // (batch // 2))} batches of {batch // 2}"
+    code = f"for part in numpy.array_split(x, {-(-batch // (batch // 2))}): session.run(None, {{name: part}})"
+    row = Advice(words, code, then.first_run_peak, then.later_peak, saving)
+    rows = tuple(sorted((*now.advice, row), key=lambda a: (-a.saving, len(a.code), a.change)))
+    return replace(found, inference=replace(found.inference, onnxruntime=replace(now, advice=rows)))
 
 
 def _onnxruntime(path: Path, graph: Graph, session: SessionOptions) -> Analysis:

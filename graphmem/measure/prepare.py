@@ -26,7 +26,6 @@ class Runnable:
     path: Path
     weights_folder: Path
     filled_bytes: int
-    weight_bytes: int
 
 
 def runnable(model: bytes, folder: Path, inputs: Mapping[str, Shape], scratch: Path) -> Runnable:
@@ -47,8 +46,14 @@ def runnable(model: bytes, folder: Path, inputs: Mapping[str, Shape], scratch: P
         _fill(held, sizes, scratch / FILLED)
     path = scratch / "model.onnx"
     path.write_bytes(proto.SerializeToString())
-    inline = sum(_nbytes(t) for t in _tensors(proto.graph) if t.data_location != onnx.TensorProto.EXTERNAL)
-    return Runnable(path, folder if is_there else scratch, 0 if is_there else sum(sizes), sum(sizes) + inline)
+    return Runnable(path, folder if is_there else scratch, 0 if is_there else sum(sizes))
+
+
+def weight_bytes(model: bytes) -> int:
+    """Bytes of all weights, inside the file and outside."""
+    import onnx
+
+    return sum(_nbytes(tensor) for tensor in _tensors(onnx.ModelProto.FromString(model).graph))
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:  # type: ignore[name-defined]  # noqa: F821

@@ -8,11 +8,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Issue
 from graphmem.ir.runtime import SessionOptions
 from graphmem.ir.types import Shape
-from graphmem.measure.optimized import filled_weights
-from graphmem.measure.prepare import runnable
+from graphmem.measure.optimized import MAX_WEIGHT_BYTES, filled_weights
+from graphmem.measure.prepare import runnable, weight_bytes
 from graphmem.measure.process import ask
 from graphmem.measure.tracer import compiled
 
@@ -48,6 +49,8 @@ def measured(
     model: bytes, folder: Path, inputs: Mapping[str, Shape], options: Sequence[SessionOptions], scratch: Path
 ) -> Measured:
     """Run the model twice on seeded random inputs under each set of options; ModelError when it does not run."""
+    if (nbytes := weight_bytes(model)) > MAX_WEIGHT_BYTES:
+        raise ModelError(f"{nbytes:,} bytes of weights are too many to run the model for a check")
     ready = runnable(model, folder, inputs, scratch)
     request: dict[str, Any] = {
         "model": str(ready.path),

@@ -45,11 +45,14 @@ def runtime_graph(source: Source, options: SessionOptions) -> RuntimeGraph:
         made = optimized(source.model, source.folder, source.inputs, known, options, Path(scratch))
         graph = read(made.path)
     graph = _with_known_types(graph, source.graph)
+    priority = made.priority
+    if made.is_as_written and options.optimization != "off":
+        graph, priority = _folded(graph, priority)
     issues = (
         *_inherited(source.graph), *graph.issues, *made.issues, *_control_flow(graph), *_version_note(made.version)
     )  # fmt: skip
     types = _all_types(graph, {})
-    return RuntimeGraph(graph, made.known, made.numbers, made.version, made.priority, issues, types)
+    return RuntimeGraph(graph, made.known, made.numbers, made.version, priority, issues, types)
 
 
 def _with_known_types(graph: Graph, original: Graph) -> Graph:
@@ -65,6 +68,14 @@ def _with_known_types(graph: Graph, original: Graph) -> Graph:
         issue for issue in graph.issues if not any(issue.what.startswith(f"'{name}' has no known") for name in settled)
     )
     return replace(graph, tensors=tensors, issues=issues)
+
+
+def _folded(graph: Graph, priority: tuple[int, ...]) -> tuple[Graph, tuple[int, ...]]:
+    """The graph without the nodes that constant folding removes, and its other order."""
+    kept = [i for i, node in enumerate(graph.nodes) if not graph.is_weight(node)]
+    place = {old: new for new, old in enumerate(kept)}
+    nodes = tuple(graph.nodes[i] for i in kept)
+    return replace(graph, nodes=nodes), tuple(place[i] for i in priority if i in place)
 
 
 def _inherited(original: Graph) -> tuple[Issue, ...]:

@@ -141,12 +141,18 @@ class RuntimePlan:
     workspaces: tuple[tuple[int, ...], ...]
 
 
+def _without_constants(graph: Graph) -> Graph:
+    """A Constant node is an initializer by the time the planner sees the graph."""
+    kept = tuple(node for node in graph.nodes if node.op_type != "Constant" or node.domain)
+    return graph if len(kept) == len(graph.nodes) else replace(graph, nodes=kept)
+
+
 def runtime_plan(runtime: RuntimeGraph, reuse: bool = True, order: str = "default") -> RuntimePlan:
     """Steps and buffers of a first run on ONNX Runtime's CPU provider, arena and pattern off; inputs not counted."""
     graph = runtime.graph
     if order == "priority":
         graph = replace(graph, nodes=tuple(graph.nodes[i] for i in runtime.priority))
-    return _plan(runtime, graph, reuse)
+    return _plan(runtime, _without_constants(graph), reuse)
 
 
 @dataclass(slots=True)
