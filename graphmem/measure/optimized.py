@@ -49,7 +49,7 @@ def optimized(
     if nbytes > MAX_WEIGHT_BYTES:
         plain = unoptimized(model, inputs)
         path.write_bytes(plain.model)
-        what = f"{nbytes:,} bytes of weights are more than onnxruntime can save: the graph is taken as written, constants folded"
+        what = f"{nbytes:,} bytes of weights are more than it can save: the graph is taken as written, constants folded"
         issue = Issue("assumption", "onnxruntime", what)
         return Optimized(path, plain.known, plain.numbers, plain.priority, version("onnxruntime"), (issue,), True)
     ready = runnable(model, folder, inputs, scratch)
