@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, model_options, output_option, session_options
+from graphmem.cli.options import deliver, inference_options, model_options, output_option, session_options
+from graphmem.ir.runtime import SessionOptions
 
 
 @click.command()
 @model_options
-@click.option(
-    "--memory-model",
-    type=click.Choice(["plain", "views", "inplace", "onnxruntime"]),
-    default="views",
-    show_default=True,
-    help="Which tensors share a buffer (docs/what-the-numbers-mean.md).",
-)
-@click.option(
-    "--order",
-    type=click.Choice(["file", "memory", "onnxruntime"]),
-    default="file",
-    show_default=True,
-    help="Execution order: the file's, or one that lowers the peak; of onnxruntime its own.",
-)
+@partial(inference_options, has_runtime=True)
 @session_options
 @click.option("--tensors", is_flag=True, help="Add every tensor's type (JSON).")
 @click.option("--timeline", is_flag=True, help="Add the bytes alive at every step (JSON).")
@@ -34,36 +24,23 @@ from graphmem.cli.options import deliver, model_options, output_option, session_
 @output_option
 def analyze(
     model: Path,
-    dims: dict[str, int],
-    batch: int | None,
-    strict: bool,
     memory_model: str,
     order: str,
-    ort_optimization: str,
-    ort_order: str,
-    ort_reuse: bool,
-    ort_pattern: bool,
-    ort_arena: bool,
+    session: SessionOptions,
     tensors: bool,
     timeline: bool,
     format_: str | None,
     output: Path | None,
+    **reading: Any,
 ) -> None:
     """Peak activation memory of one forward run of MODEL, found without running it."""
     import graphmem
-    from graphmem.ir.runtime import SessionOptions
     from graphmem.report.documents import analysis_json
     from graphmem.report.text import analysis_text
 
-    asked = SessionOptions(ort_optimization, ort_order, ort_reuse, ort_pattern, ort_arena)
+    is_runtime = memory_model == "onnxruntime" or session != SessionOptions()
     analysis = graphmem.analyze(
-        model,
-        dims,
-        batch=batch,
-        memory_model=memory_model,
-        order=order,
-        strict=strict,
-        session=asked if memory_model == "onnxruntime" or asked != SessionOptions() else None,
+        model, memory_model=memory_model, order=order, session=session if is_runtime else None, **reading
     )
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or tensors or timeline:
@@ -71,5 +48,5 @@ def analyze(
     else:
         is_terminal = output is None and sys.stdout.isatty()
         deliver(analysis_text(analysis, width=shutil.get_terminal_size().columns, color=is_terminal), output)
-    if strict and not analysis.is_complete:
+    if reading["strict"] and not analysis.is_complete:
         raise click.exceptions.Exit(3)

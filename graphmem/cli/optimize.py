@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from graphmem.cli.options import model_options, session_options
+from graphmem.ir.runtime import SessionOptions
 
 
 @click.command()
@@ -15,27 +17,19 @@ from graphmem.cli.options import model_options, session_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The copy to write.")
 def optimize(
     model: Path,
-    dims: dict[str, int],
-    batch: int | None,
-    strict: bool,
-    ort_optimization: str,
-    ort_order: str,
-    ort_reuse: bool,
-    ort_pattern: bool,
-    ort_arena: bool,
+    session: SessionOptions,
     output: Path,
+    **reading: Any,
 ) -> None:
     """Write a copy of MODEL, reordered if that helps, and print the session options to use with it.
 
     Both models are run on the same random inputs. Exit code 1: their outputs differ, or with --strict the check could
     not be made.
     """
-    from graphmem.ir.runtime import SessionOptions
     from graphmem.report.optimized import optimized_text
     from graphmem.runtime.optimize import optimize as optimized
 
-    asked = SessionOptions(ort_optimization, ort_order, ort_reuse, ort_pattern, ort_arena)
-    found = optimized(model, output, dims, batch=batch, session=asked)
+    found = optimized(model, output, session=session, **reading)
     if found.check is None:
         verdict = f"not compared: {found.why_unchecked}"
     elif found.check.same:
@@ -43,5 +37,5 @@ def optimize(
     else:
         verdict = "equal within rounding" if found.check.close else "DIFFER"
     click.echo(optimized_text(str(found.path), found.is_reordered, found.code, found.now, found.then, verdict))
-    if (found.check is None and strict) or (found.check is not None and not found.check.close):
+    if (found.check is None and reading["strict"]) or (found.check is not None and not found.check.close):
         raise click.exceptions.Exit(1)

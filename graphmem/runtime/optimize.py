@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.runtime import OnnxRuntimeMemory, SessionOptions
+from graphmem.ir.types import TensorType
 from graphmem.measure.rewrite import Comparison, compared, has_external_weights, reordered
 from graphmem.reader import read
 from graphmem.reader.load import load
@@ -37,6 +38,9 @@ def optimize(
     dims: Mapping[str, int] | None = None,
     *,
     batch: int | None = None,
+    strict: bool = False,
+    trips: Mapping[str, int] | None = None,
+    shapes: Mapping[str, TensorType] | None = None,
     session: SessionOptions | None = None,
 ) -> Optimized:
     """Write to `output` whichever of the file's order and a least-peak order is predicted to need less.
@@ -47,7 +51,7 @@ def optimize(
     asked = session or SessionOptions()
     model: bytes = load(path).SerializeToString()
     _check(path, output, model)
-    graph = read(path, dims, batch)
+    graph = read(path, dims, batch, strict, trips, shapes)
     found = least_peak_order(inference_schedule(graph), preceding_steps(graph))
     steps = graph.steps
     other = reordered(model, [name for i in found.steps for name in steps[i].writes])

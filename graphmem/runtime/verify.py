@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from graphmem.ir.graph import Issue
 from graphmem.ir.runtime import RuntimeGraph, SessionOptions
+from graphmem.ir.types import TensorType
 from graphmem.ir.verification import Trial, Verification
 from graphmem.measure.runs import Measured, Run, measured
 from graphmem.reader import read
@@ -22,6 +23,9 @@ def verify(
     dims: Mapping[str, int] | None = None,
     *,
     batch: int | None = None,
+    strict: bool = False,
+    trips: Mapping[str, int] | None = None,
+    shapes: Mapping[str, TensorType] | None = None,
     session: SessionOptions | None = None,
 ) -> Verification:
     """Run the model for real, in a process of its own, and compare what it allocates with what was predicted.
@@ -30,7 +34,7 @@ def verify(
     """
     path = Path(path)
     asked = replace(session or SessionOptions(), pattern=True, arena=True)
-    source = Source.of(path, read(path, dims, batch))
+    source = Source.of(path, read(path, dims, batch, strict, trips, shapes))
     runtime = runtime_graph(source, asked)
     variants = {"": asked, "reuse off": replace(asked, reuse=False)}
     with TemporaryDirectory(prefix="graphmem-") as scratch:
