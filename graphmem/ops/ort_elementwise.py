@@ -81,7 +81,7 @@ def _antialiased(source: tuple[int, ...], target: tuple[int, ...], support: int)
 
 def dft(kernel: Kernel) -> int:
     """Bluestein's algorithm where the length is no power of two: four sequences of at least twice that (dft.cc)."""
-    axis = kernel.integer("axis", 1) if kernel.opset < 20 else -2
+    axis = kernel.integer("axis", 1) if kernel.opset < 20 else int(kernel.values.get(2, -2))
     length = kernel.input(0).shape[axis]
     if length & (length - 1) == 0:
         return 0

@@ -27,6 +27,7 @@ class Kernel:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     opset: int = 0
     constant: frozenset[int] = frozenset()
+    values: Mapping[int, Any] = field(default_factory=dict)
 
     def input(self, position: int) -> TensorType:
         """Type of an input; KeyError when it is not known."""

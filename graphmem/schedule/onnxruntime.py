@@ -250,6 +250,7 @@ def kernel_of(runtime: RuntimeGraph, node: Node) -> Kernel:
         node.attributes,
         runtime.graph.opsets.get("", 0),
         frozenset(i for i, name in enumerate(node.inputs) if name and _is_weight(runtime, name)),
+        {i: runtime.graph.values[name] for i, name in enumerate(node.inputs) if name in runtime.graph.values},
     )
 
 

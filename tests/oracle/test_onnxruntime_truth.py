@@ -17,10 +17,9 @@ from graphmem.runtime.figures import predicted
 from graphmem.runtime.graph import Source, runtime_graph
 from tests.oracle import networks
 
-# One for each kind of rule: NCHWc, pooling and LRN workspaces, aliases, symbols bound, LSTM, Where, unread outputs.
+# One for each kind of rule: NCHWc convolutions, aliases, symbols bound, LSTM, Where, unread outputs.
 SAMPLE = (
     "bert_legacy_dyn",
-    "light_bvlc_alexnet",
     "light_squeezenet",
     "lstm_legacy_static",
     "mamba_legacy_static",
