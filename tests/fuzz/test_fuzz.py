@@ -1,4 +1,4 @@
-"""A fixed slice of the fuzz run (`python -m tests.fuzz`): damaged files are read or refused in one line, never worse."""
+"""A fixed slice of the fuzz run (`python -m tests.fuzz`): damaged files are read or refused in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ TEXTS = (
     """g (float[N, 3, 8, 8] x) => (float[N, 4] y) <float[4, 3, 3, 3] w, int64[2] s = {0, -1}, float[144, 4] v> {
       a = Conv <pads = [0, 0, 0, 0]> (x, w)  b = Relu (a)  c = Reshape (b, s)  y = MatMul (c, v) }""",
     """g (float[4] x, bool c) => (float[4] y) {
-      z = If (c) <then_branch = t () => (float[4] p) { p = Exp (x) }, else_branch = e () => (float[4] r) { r = Sin (x) }>
+      z = If (c) <then_branch = t () => (float[4] p) { p = Exp (x) },
+                  else_branch = e () => (float[4] r) { r = Cos (x) }>
       y = LayerNormalization <axis = 0> (z, x) }""",
     """g (float[2] x) => (float[N] y) <int64 m = {3}, bool on = {1}> {
       y = Loop (m, on, x) <body = b (int64 i, bool c, float[N] v) => (bool c, float[M] w) {
