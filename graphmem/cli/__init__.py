@@ -13,7 +13,10 @@ from graphmem.ir.errors import InputError
 # Subcommand -> (module that holds a click command of the same name, its line in --help).
 COMMANDS = {
     "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
+    "plan": ("graphmem.cli.plan", "Pack every buffer into one arena, with a proved bound."),
     "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
+    "verify": ("graphmem.cli.verify", "Run a model with ONNX Runtime; predicted beside measured."),
+    "optimize": ("graphmem.cli.optimize", "Write a reordered copy that ONNX Runtime runs in less memory."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
 }
 DEFAULT_COMMAND = "analyze"

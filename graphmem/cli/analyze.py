@@ -4,55 +4,43 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, model_options, output_option
-from graphmem.ir.types import TensorType
+from graphmem.cli.options import deliver, inference_options, model_options, output_option, session_options
+from graphmem.ir.runtime import SessionOptions
 
 
 @click.command()
 @model_options
-@click.option(
-    "--memory-model",
-    type=click.Choice(["plain", "views", "inplace"]),
-    default="views",
-    show_default=True,
-    help="Which tensors share a buffer (docs/what-the-numbers-mean.md).",
-)
-@click.option(
-    "--order",
-    type=click.Choice(["file", "memory"]),
-    default="file",
-    show_default=True,
-    help="Execution order: the file's, or one that lowers the peak.",
-)
+@partial(inference_options, has_runtime=True)
+@session_options
 @click.option("--tensors", is_flag=True, help="Add every tensor's type (JSON).")
 @click.option("--timeline", is_flag=True, help="Add the bytes alive at every step (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
 def analyze(
     model: Path,
-    dims: dict[str, int],
-    batch: int | None,
-    strict: bool,
-    trips: dict[str, int],
-    shapes: dict[str, TensorType],
     memory_model: str,
     order: str,
+    session: SessionOptions,
     tensors: bool,
     timeline: bool,
     format_: str | None,
     output: Path | None,
+    **reading: Any,
 ) -> None:
     """Peak activation memory of one forward run of MODEL, found without running it."""
     import graphmem
     from graphmem.report.documents import analysis_json
     from graphmem.report.text import analysis_text
 
+    is_runtime = memory_model == "onnxruntime" or session != SessionOptions()
     analysis = graphmem.analyze(
-        model, dims, batch=batch, memory_model=memory_model, order=order, strict=strict, trips=trips, shapes=shapes
+        model, memory_model=memory_model, order=order, session=session if is_runtime else None, **reading
     )
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or tensors or timeline:
@@ -60,5 +48,5 @@ def analyze(
     else:
         is_terminal = output is None and sys.stdout.isatty()
         deliver(analysis_text(analysis, width=shutil.get_terminal_size().columns, color=is_terminal), output)
-    if strict and not analysis.is_complete:
+    if reading["strict"] and not analysis.is_complete:
         raise click.exceptions.Exit(3)

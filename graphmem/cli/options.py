@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,8 +56,11 @@ def _parsed_type(name: str, entry: Any, ctx: click.Context, param: click.Paramet
     return TensorType(dtype, tuple(shape))
 
 
-def model_options(command: Command) -> Command:
-    """MODEL, --dim, --batch, --strict, and what the file cannot say: --trip-count and --shapes-from."""
+def model_options(command: Command, required: bool = True) -> Command:
+    """MODEL, and how to read it: --dim, --batch, --strict; for what the file cannot say --trip-count, --shapes-from.
+
+    A command takes the latter as `**reading` and hands them on to `graphmem.analyze` and its like.
+    """
     for option in (
         click.option(
             "--shapes-from",
@@ -83,10 +87,79 @@ def model_options(command: Command) -> Command:
             callback=parsed_dims,
             help="Bind a free dimension, by name or as INPUT:AXIS=N.",
         ),
-        click.argument("model", type=click.Path(path_type=Path)),
+        click.argument("model", type=click.Path(path_type=Path), required=required),
     ):
         command = option(command)
     return command
+
+
+def inference_options(command: Command, has_runtime: bool = False) -> Command:
+    """--memory-model and --order; with `has_runtime` ONNX Runtime's are choices too."""
+    runtime = ["onnxruntime"] if has_runtime else []
+    for option in (
+        click.option(
+            "--order",
+            type=click.Choice(["file", "memory", *runtime]),
+            default="file",
+            show_default=True,
+            help="Execution order: the file's, or one that lowers the peak.",
+        ),
+        click.option(
+            "--memory-model",
+            type=click.Choice(["plain", "views", "inplace", *runtime]),
+            default="views",
+            show_default=True,
+            help="Which tensors share a buffer (docs/what-the-numbers-mean.md).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The session options of ONNX Runtime that change its memory; the command gets them as `session`."""
+
+    @wraps(command)
+    def with_session(
+        ort_optimization: str, ort_order: str, ort_reuse: bool, ort_pattern: bool, ort_arena: bool, **others: Any
+    ) -> Any:
+        from graphmem.ir.runtime import SessionOptions
+
+        session = SessionOptions(ort_optimization, ort_order, ort_reuse, ort_pattern, ort_arena)
+        return command(session=session, **others)
+
+    for option in (
+        click.option("--ort-arena/--no-ort-arena", default=True, help="enable_cpu_mem_arena"),
+        click.option("--ort-pattern/--no-ort-pattern", default=True, help="enable_mem_pattern"),
+        click.option("--ort-reuse/--no-ort-reuse", default=True, help="enable_mem_reuse"),
+        click.option(
+            "--ort-order",
+            type=click.Choice(["default", "priority"]),
+            default="default",
+            show_default=True,
+            help="execution_order",
+        ),
+        click.option(
+            "--ort-optimization",
+            type=click.Choice(["off", "basic", "extended", "all"]),
+            default="all",
+            show_default=True,
+            help="graph_optimization_level",
+        ),
+    ):
+        with_session = option(with_session)
+    return with_session
+
+
+def parsed_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """A size such as 4GiB or 12GB -> bytes."""
+    from graphmem.fit.sizes import nbytes_of_text
+    from graphmem.ir.errors import OptionError
+
+    try:
+        return None if text is None else nbytes_of_text(text)
+    except OptionError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 def output_option(command: Command) -> Command:
