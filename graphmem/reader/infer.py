@@ -81,6 +81,8 @@ class NodeTyper:
             check_element_types(schema, types)
         anonymous = _anonymous(node)
         found = self._types(schema, anonymous, types, values)
+        if len(found) != len(node.output):
+            raise ModelError(f"it has {len(node.output)} outputs, not {len(found)}")
         return self._with_values(schema, anonymous, found, types, values)
 
     def _types(

@@ -116,3 +116,32 @@ print([m for m in ("onnx", "numpy", "onnxruntime", "rich", "scipy", "torch") if 
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+OWN_OPERATOR = """<ir_version: 8, opset_import: ["" : 17, "my" : 1]>
+g (float[2] x) => (z) { y = my.Op (x)  z = Relu (y) }"""
+
+
+def test_what_the_file_cannot_say_is_marked_refused_by_strict_and_supplied_by_a_file(
+    graphmem: Callable[..., tuple[int, str, str]], model: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = model(OWN_OPERATOR)
+    code, out, _ = graphmem(path)
+    assert code == 0
+    assert "≥" in out or ">=" in out
+    assert graphmem(path, "--strict")[0] == 3
+    types = tmp_path / "types.json"
+    types.write_text('{"y": {"dtype": "float32", "shape": [3]}}')
+    code, out, _ = graphmem(path, "--strict", "--shapes-from", types)
+    assert code == 0
+    assert "24 B = 24 bytes" in out  # y + z
+    types.write_text('{"nobody": {"dtype": "float32", "shape": [3]}}')
+    assert graphmem(path, "--shapes-from", types)[0] == 2
+
+
+def test_a_trip_count_for_no_loop_is_refused(
+    graphmem: Callable[..., tuple[int, str, str]], model: Callable[..., Path]
+) -> None:
+    code, _, err = graphmem(model(OWN_OPERATOR), "--trip-count", "nobody=3")
+    assert code == 2
+    assert "no loop named 'nobody'" in err

@@ -15,7 +15,7 @@ TEXTS = (
       a = Conv <pads = [0, 0, 0, 0]> (x, w)  b = Relu (a)  c = Reshape (b, s)  y = MatMul (c, v) }""",
     """g (float[4] x, bool c) => (float[4] y) {
       z = If (c) <then_branch = t () => (float[4] p) { p = Exp (x) },
-                  else_branch = e () => (float[4] r) { r = Sin (x) }>
+                  else_branch = e () => (float[4] r) { r = Cos (x) }>
       y = LayerNormalization <axis = 0> (z, x) }""",
     """g (float[2] x) => (float[N] y) <int64 m = {3}, bool on = {1}> {
       y = Loop (m, on, x) <body = b (int64 i, bool c, float[N] v) => (bool c, float[M] w) {
