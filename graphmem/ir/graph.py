@@ -49,6 +49,8 @@ class Origin:
     scope: str = ""  # module path, such as "encoder.layer.0.attention"
     module: str = ""  # class of that module
     source: str = ""  # "file.py:line" of the innermost user frame
+    call: str = ""  # the ATen call that the node belongs to, as torch.fx prints it
+    rewrites: str = ""  # rules of the exporter's optimizer that made the node
 
 
 @dataclass(frozen=True, slots=True)

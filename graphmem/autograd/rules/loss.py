@@ -1,0 +1,60 @@
+"""Loss functions, as rules so that a graph that contains its loss works as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphmem.autograd import ops
+from graphmem.autograd.machine import Machine
+from graphmem.autograd.registry import RULES, rule
+from graphmem.autograd.rules import reduce
+from graphmem.autograd.tensor import Node, Tensor
+
+assert reduce
+
+
+@rule("aten.nll_loss", "aten.nll_loss_forward", "aten.nll_loss2d")
+def nll_loss(m: Machine, logs: Tensor, target: Tensor, *_: Any) -> Tensor:
+    """Saves the log-probabilities, the target and the total weight."""
+    out, total = m.empty((), logs.dtype), m.empty((), logs.dtype)
+    shape = logs.shape
+    m.record(
+        "NllLossBackward0", [logs], [out], lambda m, _n, g: ops.full(m, "aten::nll_loss_backward", shape, g.dtype),
+        [logs, target, total],
+    )  # fmt: skip
+    return out
+
+
+@rule("aten.cross_entropy_loss")
+def cross_entropy(m: Machine, logits: Tensor, target: Tensor, *_: Any) -> Tensor:
+    """Log-softmax, then the negative log-likelihood: two more tensors of the size of the logits in the backward."""
+    return nll_loss(m, RULES["aten.log_softmax"](m, logits, 1), target)  # type: ignore[no-any-return]
+
+
+def _elementwise_loss(name: str, title: str, temporaries: str) -> None:
+    def run(m: Machine, x: Tensor, target: Tensor, *_: Any) -> Tensor:
+        out = m.empty((), x.dtype)
+
+        def back(m: Machine, _n: Node, g: Tensor) -> Tensor:
+            with m.scope() as kept:
+                for temporary in temporaries.split():
+                    ops.like(m, f"aten::{temporary}", x)
+                kept.append(ops.like(m, f"aten::{name}_backward", x))
+            return kept[0]
+
+        m.record(title, [x], [out], back, [x, target])
+        return out
+
+    rule(f"aten.{name}")(run)
+
+
+for _row in (
+    ("mse_loss", "MseLossBackward0", ""),
+    ("l1_loss", "MeanBackward0", "sgn"),
+    ("smooth_l1_loss", "SmoothL1LossBackward0", ""),
+    ("huber_loss", "HuberLossBackward0", ""),
+    ("binary_cross_entropy", "BinaryCrossEntropyBackward0", ""),
+    ("binary_cross_entropy_with_logits", "BinaryCrossEntropyWithLogitsBackward0", "sigmoid sub"),
+    ("kl_div", "MeanBackward0", "neg mul"),
+):
+    _elementwise_loss(*_row)
