@@ -8,15 +8,19 @@ if TYPE_CHECKING:
     from graphmem.analyze import analyze
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
+    from graphmem.ir.training import Training
+    from graphmem.training import train
 
 __version__ = "0.1.0"
 
-__all__ = ["Analysis", "GraphmemError", "__version__", "analyze"]
+__all__ = ["Analysis", "GraphmemError", "Training", "__version__", "analyze", "train"]
 
 _HOME = {
     "analyze": "graphmem.analyze",
     "Analysis": "graphmem.ir.analysis",
     "GraphmemError": "graphmem.ir.errors",
+    "Training": "graphmem.ir.training",
+    "train": "graphmem.training",
 }
 
 

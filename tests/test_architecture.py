@@ -24,7 +24,8 @@ FLOORS: dict[str, int] = {
     "analyze": 4,
     "fit": 4,
     "sweep": 4,
-    "cli": 5,
+    "training": 5,
+    "cli": 6,
 }
 
 # Heavy or optional packages and the only rooms that may import them.

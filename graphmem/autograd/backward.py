@@ -39,7 +39,6 @@ class Engine:
         self._count_dependencies(root)
         self._arrive(root, output, self.m.hold(seed))
         self._push(root)
-        self.m.drop(seed)
         while self.ready:
             _, _, node = heapq.heappop(self.ready)
             self._evaluate(node)

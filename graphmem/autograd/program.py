@@ -72,6 +72,7 @@ class Program:
     outputs: tuple[str, ...]
     inferred: tuple[Inference, ...] = ()
     issues: tuple[Issue, ...] = ()
+    output_type: TensorType | None = None  # of the first float output
 
     def of(self, role: Role) -> tuple[Given, ...]:
         """The given values of that role."""

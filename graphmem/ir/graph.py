@@ -20,6 +20,7 @@ ISSUE_KINDS: dict[str, Effect] = {
     "batch": "exact",  # a dimension that --batch bound
     "free-dimension": "exact",  # a dimension that nobody bound, taken as 1
     "assumption": "exact",  # anything else taken as given, stated with its value
+    "unknown-rule": "at most",  # an operation that training has no rule for, counted with all that it could save
     "data-dependent": "at most",  # a shape that the data decides, with a proved upper bound
     "unknown-operator": "at least",
     "unknown-shape": "at least",

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from graphmem.autograd.raising.raise_ import raised
+from graphmem.autograd.raising.raise_ import Options, raised
 
-__all__ = ["raised"]
+__all__ = ["Options", "raised"]

@@ -17,7 +17,7 @@ class Options:
     """What the caller knows and the file does not say."""
 
     assume_bn: bool = False
-    dropout: float = 0.0
+    dropout: float | None = None
 
 
 @dataclass(slots=True)
@@ -53,7 +53,10 @@ def raised(graph: Graph, options: Options | None = None) -> Program:
     for group in _groups(graph.nodes):
         _raise_group(draft, group)
     given = _given(draft, held)
-    return Program(tuple(draft.calls), given, graph.outputs, tuple(draft.inferred), tuple(draft.issues))
+    floats = [t for name in graph.outputs if (t := draft.type_of(name)) is not None and "float" in t.dtype]
+    return Program(
+        tuple(draft.calls), given, graph.outputs, tuple(draft.inferred), tuple(draft.issues), floats[0] if floats else None
+    )
 
 
 def _spelling(name: str) -> str:
@@ -77,7 +80,7 @@ def _raise_group(draft: Draft, group: list[Node]) -> None:
         return
     if fx.target.startswith(("aten.sym_", "_operator", "operator", "math.")):
         return
-    call = _exported_call(draft, fx, group)
+    call = _mended(draft, _exported_call(draft, fx, group))
     draft.calls.append(call)
     draft.made.update(call.outputs)
 
@@ -97,6 +100,15 @@ def _exported_call(draft: Draft, fx: FxNode, group: list[Node]) -> Call:
         kwargs = {key: _replaced(value, stand) for key, value in kwargs.items()}
     types = tuple(t for t in (draft.type_of(name) for name in outputs) if t is not None)
     return Call(fx.target, tuple(args), outputs, types, kwargs, group[-1].origin)
+
+
+def _mended(draft: Draft, call: Call) -> Call:
+    """Calls that export made of others: a clone that keeps the layout is a dropout of p = 0, which does nothing."""
+    if call.target == "aten.clone.default" and "memory_format" not in call.kwargs:
+        where = call.origin.scope or call.outputs[0]
+        draft.inferred.append(Inference("dropout with p = 0", where, "a clone that keeps its layout"))
+        return Call("aten.dropout", (call.args[0], 0.0, True), call.outputs, call.types, {}, call.origin)
+    return call
 
 
 def _is_data(draft: Draft, name: str) -> bool:

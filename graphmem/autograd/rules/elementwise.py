@@ -115,6 +115,11 @@ def _operands(*values: Any) -> list[Tensor]:
     return [v for v in values if isinstance(v, Tensor)]
 
 
+def _number_saved(m: Machine, x: Any) -> Tensor | None:
+    """A Python number beside a tensor becomes a tensor of 8 bytes, which products and quotients save."""
+    return x if isinstance(x, Tensor) else m.empty((), "float64")
+
+
 @rule("aten.add", "aten.add_")
 def add(m: Machine, x: Any, y: Any, alpha: float = 1, **_: Any) -> Tensor:
     """Saves nothing; the gradient itself goes to both sides (multiplied when alpha is not 1)."""
@@ -142,13 +147,13 @@ def sub(m: Machine, x: Any, y: Any, alpha: float = 1, **_: Any) -> Tensor:
 @rule("aten.mul", "aten.multiply", "aten.mul_")
 def mul(m: Machine, x: Any, y: Any) -> Tensor:
     """Saves each side when the other needs a gradient."""
-    a, b = _other(x), _other(y)
+    a, b = _number_saved(m, x), _number_saved(m, y)
     out = ops.pointwise(m, "aten::mul", *_operands(x, y))
 
     def back(m: Machine, n: Node, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
         return (
-            ops.pointwise(m, "aten::mul", g, *_operands(b)) if n.needs(0) else None,
-            ops.pointwise(m, "aten::mul", g, *_operands(a)) if n.needs(1) else None,
+            ops.pointwise(m, "aten::mul", g, *_operands(b), dtype=g.dtype) if n.needs(0) else None,
+            ops.pointwise(m, "aten::mul", g, *_operands(a), dtype=g.dtype) if n.needs(1) else None,
         )
 
     m.record("MulBackward0", [a, b], [out], back, _saved_factors(a, b))
@@ -165,7 +170,7 @@ def _saved_factors(a: Tensor | None, b: Tensor | None) -> list[Tensor]:
 @rule("aten.div", "aten.divide", "aten.true_divide", "aten.div_")
 def div(m: Machine, x: Any, y: Any, **_: Any) -> Tensor:
     """Saves the divisor, and the dividend when the divisor needs a gradient, which takes three temporaries."""
-    a, b = _other(x), _other(y)
+    a, b = _other(x), _number_saved(m, y)
     operands = _operands(x, y)
     out = ops.pointwise(m, "aten::div", *operands, dtype="" if any(t.is_float for t in operands) else "float32")
 

@@ -1,0 +1,146 @@
+"""Path -> Training: the walk from a forward file to the memory of a training step, and its public API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from graphmem.analyze import model_facts
+from graphmem.autograd.losses import LOSSES
+from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
+from graphmem.autograd.program import Program
+from graphmem.autograd.raising import Options, raised
+from graphmem.ir.errors import OptionError
+from graphmem.ir.graph import Graph
+from graphmem.ir.memory import Lifetimes
+from graphmem.ir.training import BREAKDOWN, PHASES, Inferred, SavedActivation, Training, TrainingSettings
+from graphmem.ir.types import TensorType
+from graphmem.memory.liveness import lifetimes, timeline
+from graphmem.reader import read
+from graphmem.schedule.training import TrainingTrace, training_trace
+
+DEVICES = ("cpu", "cuda")
+SAVED_SHOWN = 10
+_KINDS = {
+    "parameter": "parameters", "gradient": "gradients", "optimizer_state": "optimizer_state", "buffer": "buffers",
+    "constant": "buffers", "input": "inputs", "activation": "activations", "temporary": "temporaries",
+}  # fmt: skip
+
+
+def train(
+    path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    *,
+    batch: int | None = None,
+    loss: str = "cross_entropy",
+    optimizer: str = "sgd",
+    form: str | None = None,
+    weight_decay: bool = False,
+    device: str = "cpu",
+    freeze: Sequence[str] = (),
+    assume_bn: bool = False,
+    dropout: float | None = None,
+    strict: bool = False,
+) -> Training:
+    """The memory of one eager PyTorch training step of the model in the ONNX file at `path`.
+
+    Args:
+        path: the forward graph, as any PyTorch exporter writes it; weights may be absent.
+        dims: numbers for free dimensions, as for `analyze`.
+        batch: number for the free leading dimension of the inputs.
+        loss: a key of LOSSES; targets of the right type count with the inputs.
+        optimizer: a key of OPTIMIZERS.
+        form: single, foreach or fused; torch's default for the device when None.
+        weight_decay: True when the optimizer is given a weight decay that needs a tensor of its own.
+        device: cpu or cuda.
+        freeze: patterns of parameter names (as in the shell) that are not trained.
+        assume_bn: put a batch norm after convolutions where structure suggests that one was folded in.
+        dropout: put dropout of this probability back where an export in evaluation mode has removed it.
+        strict: refuse a free dimension instead of taking 1.
+
+    Raises:
+        ModelError: the file is not a readable, valid model.
+        OptionError: an option fits neither the model nor the choices.
+    """
+    _check("loss", loss, LOSSES)
+    _check("optimizer", optimizer, OPTIMIZERS)
+    _check("device", device, DEVICES)
+    form = form or ("foreach" if device == "cuda" else "single")
+    _check("optimizer form", form, FORMS)
+    graph = read(path, dims, batch, strict)
+    program = raised(graph, Options(assume_bn, dropout))
+    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
+    return training(graph, program, settings, Path(path).stem, weight_decay)
+
+
+def _check(what: str, value: str, choices: Mapping[str, object] | Sequence[str]) -> None:
+    if value not in choices:
+        raise OptionError(f"{what} '{value}' is not one of {', '.join(choices)}")
+
+
+def training(graph: Graph, program: Program, settings: TrainingSettings, name: str, weight_decay: bool) -> Training:
+    """Trace, lifetimes, timeline and what they add up to."""
+    trace = training_trace(program, settings, weight_decay)
+    alive = lifetimes(trace.schedule)
+    bare = timeline(alive, _without_workspace(trace))
+    peak = trace.schedule.steps[bare.peak_step]
+    where = trace.machine.steps[trace.first_step + bare.peak_step]
+    return Training(
+        model=model_facts(graph, name),
+        settings=settings,
+        peak=bare.peak,
+        peak_phase=peak.phase,
+        peak_operator=peak.operator,
+        peak_node=where.node,
+        peak_origin=where.origin,
+        phase_peaks=_phase_peaks(trace, bare.live),
+        breakdown=_breakdown(trace, alive, bare.peak_step),
+        baseline=sum(trace.schedule.buffers[b].nbytes for b in trace.schedule.entering),
+        saved=_saved(trace),
+        saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
+        allocator=None,
+        inferred=tuple(Inferred(i.what, i.where, i.evidence, i.nbytes) for i in program.inferred),
+        issues=(*graph.issues, *program.issues, *trace.issues),
+        schedule=trace.schedule,
+        lifetimes=alive,
+        timeline=bare,
+    )
+
+
+def _without_workspace(trace: TrainingTrace):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    steps = tuple(replace(step, workspace=0) for step in trace.schedule.steps)
+    return replace(trace.schedule, steps=steps)
+
+
+def _phase_peaks(trace: TrainingTrace, live: np.ndarray) -> dict[str, int]:  # type: ignore[type-arg]
+    phases = np.array([PHASES.index(step.phase) for step in trace.schedule.steps])
+    return {phase: int(live[phases == i].max(initial=0)) for i, phase in enumerate(PHASES)}
+
+
+def _breakdown(trace: TrainingTrace, alive: Lifetimes, step: int) -> dict[str, int]:
+    figures = dict.fromkeys(BREAKDOWN, 0)
+    for row in np.flatnonzero((alive.start <= step) & (alive.stop > step)).tolist():
+        buffer = trace.schedule.buffers[row]
+        figures[_KINDS[buffer.kind]] += buffer.nbytes
+    figures["workspace"] = trace.schedule.steps[step].workspace
+    return figures
+
+
+def _saved(trace: TrainingTrace) -> tuple[SavedActivation, ...]:
+    """The largest activations that wait for the backward pass, largest first."""
+    records = trace.machine.records
+    rows = sorted(trace.saved, key=lambda n: (-records[n].nbytes, n))[:SAVED_SHOWN]
+    return tuple(
+        SavedActivation(
+            records[n].name or f"activation {n}",
+            TensorType(records[n].dtype, records[n].shape),
+            records[n].nbytes,
+            trace.machine.steps[records[n].start].operator,
+            records[n].origin,
+        )
+        for n in rows
+    )
