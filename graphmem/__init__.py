@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphmem.analyze import analyze
+    from graphmem.analysis import analyze
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
     from graphmem.ir.training import Training
@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 __all__ = ["Analysis", "GraphmemError", "Training", "__version__", "analyze", "train"]
 
 _HOME = {
-    "analyze": "graphmem.analyze",
+    "analyze": "graphmem.analysis",
     "Analysis": "graphmem.ir.analysis",
     "GraphmemError": "graphmem.ir.errors",
     "Training": "graphmem.ir.training",

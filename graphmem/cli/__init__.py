@@ -13,6 +13,7 @@ from graphmem.ir.errors import InputError
 # Subcommand -> (module that holds a click command of the same name, its line in --help).
 COMMANDS = {
     "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
+    "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
 }
 DEFAULT_COMMAND = "analyze"
@@ -60,9 +61,8 @@ def group() -> None:
 def main() -> None:
     """Run the command line; every error that is the caller's to mend becomes one line on stderr and exit code 2."""
     try:
-        group.main(standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        code = group.main(standalone_mode=False)  # the code of a click Exit, or what the command returned
+        sys.exit(code if isinstance(code, int) else 0)
     except click.UsageError as error:
         error.show()
         sys.exit(2)

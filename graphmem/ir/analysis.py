@@ -74,6 +74,11 @@ class Analysis:
     inference: Inference
 
     @property
+    def peak_with_weights(self) -> int:
+        """Bytes of the weights and of the activations at their peak."""
+        return self.model.weight_bytes + self.inference.peak
+
+    @property
     def issues(self) -> tuple[Issue, ...]:
         """Every missing or assumed fact."""
         return self.graph.issues

@@ -16,6 +16,7 @@ import onnx
 from graphmem.ir.graph import Origin
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+_NOT_USER = re.compile(r"(^|[/\\])torch[/\\]|^<")
 _NO_ORIGIN = Origin()
 
 
@@ -48,7 +49,8 @@ def _listed(text: str) -> list[str]:
 
 
 def _innermost_frame(trace: str) -> str:
-    frames = _FRAME.findall(trace)
+    """The last frame of the user's own code: not PyTorch's, and not of code that PyTorch generated."""
+    frames = [frame for frame in _FRAME.findall(trace) if not _NOT_USER.search(frame[0])]
     return f"{frames[-1][0]}:{frames[-1][1]}" if frames else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -15,7 +16,11 @@ from graphmem.ir.memory import IntColumn
 from graphmem.ir.types import TensorType
 from graphmem.report.units import SIGNS, count, shape, size
 
+if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
 PLOT_ROWS = 7
+LEAST_WIDTH = 50  # narrower terminals wrap the lines: a figure is never cut
 ROWS_SHOWN = 10
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -25,7 +30,7 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     buffer = io.StringIO()
     console = Console(
         file=buffer,
-        width=max(width, 40),
+        width=max(width, LEAST_WIDTH),
         force_terminal=color,
         no_color=not color,
         highlight=False,
@@ -36,6 +41,7 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     console.print(_headline(analysis))
     console.print()
     console.print(_figures(analysis))
+    console.print(_where(run))
     if run.timeline.live.size:
         console.print()
         console.print(_plot(run, console.width))
@@ -46,8 +52,10 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     console.print()
     console.print(Text("greatest tensors", style="bold"))
     console.print(_table(run.greatest, 0, console.width))
-    for line in _notes(analysis):
+    notes = _notes(analysis)
+    if notes:
         console.print()
+    for line in notes:
         console.print(line)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
@@ -68,36 +76,38 @@ def _headline(analysis: Analysis) -> Text:
 def _figures(analysis: Analysis) -> Table:
     run, sign = analysis.inference, SIGNS[analysis.exactness]
     table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
-    for heading in ("weights", "activations at peak", "both", "where"):
-        table.add_column(heading, header_style="dim", no_wrap=heading != "where", overflow="fold")
-    where = f"step {run.peak_step} of {len(run.schedule.steps)}, {run.peak_operator}"
-    details = [f"{run.memory_model} model, {run.order} order", "no order is lower" if run.is_optimal_order else ""]
+    table.add_column("peak", header_style="dim", no_wrap=True)
+    table.add_column("weights", header_style="dim", no_wrap=True)
+    table.add_column("activations at peak", header_style="dim", overflow="fold")
     table.add_row(
+        Text(sign + size(analysis.peak_with_weights), style="bold"),
         size(analysis.model.weight_bytes),
-        Text(sign + size(run.peak), style="bold magenta"),
-        sign + size(analysis.model.weight_bytes + run.peak),
-        Text(where, style="magenta"),
+        Text(f"{sign}{size(run.peak)} = {run.peak:,} bytes", style="magenta"),
     )
-    table.add_row("", Text(f"{run.peak:,} bytes", style="dim"), "", Text(", ".join(filter(None, details)), style="dim"))
-    if run.peak_origin.scope or run.peak_origin.source:
-        table.add_row("", "", "", Text("in " + _place(run.peak_origin.scope, run.peak_origin.source), style="dim"))
     return table
 
 
-def _place(scope: str, source: str) -> str:
-    return " ".join(filter(None, (scope, f"({source})" if source else "")))
+def _where(run: Inference) -> Text:
+    place = " ".join(
+        filter(None, (run.peak_origin.scope, f"({run.peak_origin.source})" if run.peak_origin.source else ""))
+    )
+    line = Text("at step ", style="dim").append(f"{run.peak_step} of {len(run.schedule.steps)}", style="magenta")
+    line.append(f", {run.peak_operator}", style="magenta")
+    line.append(f" in {place}" if place else "")
+    proof = "; proved: no order is lower" if run.is_optimal_order else ""
+    return line.append(f"\n{run.memory_model} memory model, {run.order} order{proof}", style="dim")
 
 
 def _plot(run: Inference, width: int) -> Text:
     """Live bytes over steps, each column the most of its steps; the peak's column in another colour."""
     live = run.timeline.live
-    columns = min(live.size, width - 14, 100)
+    columns = min(live.size, width - 15, 100)
     heights, peak_column = _columns(live, columns, run.peak_step)
     top = max(run.peak, 1)
     text = Text()
     for row in range(PLOT_ROWS, 0, -1):
         label = {PLOT_ROWS: size(top), (PLOT_ROWS + 1) // 2: size(top // 2)}.get(row, "")
-        text.append(f"{label:>10} ┤" if label else f"{'':>10} │", style="dim")
+        text.append(f"{label:>11} ┤" if label else f"{'':>11} │", style="dim")
         for column, height in enumerate(heights):
             eighths = int(np.clip(round(height / top * PLOT_ROWS * 8) - (row - 1) * 8, 0, 8))
             style = (
@@ -111,11 +121,17 @@ def _plot(run: Inference, width: int) -> Text:
             )
             text.append(_BLOCKS[eighths], style=style)
         text.append("\n")
-    text.append(f"{'':>10} └" + "─" * columns + "\n", style="dim")
-    mark = " " * peak_column + "▲ peak"
-    end = f"step {live.size - 1}"
-    text.append(f"{'':>12}" + mark.ljust(max(columns - len(end), len(mark) + 1)) + end, style="dim")
+    text.append(f"{'':>11} └" + "─" * columns + "\n", style="dim")
+    text.append(f"{'':>13}" + " " * peak_column + "▲\n", style="magenta")
+    text.append(f"{'':>13}" + _axis(columns, peak_column, live.size - 1), style="dim")
     return text
+
+
+def _axis(columns: int, peak_column: int, last_step: int) -> str:
+    """The first and last step, and under the mark the word "peak", which gives way to neither."""
+    first, last = "0", str(last_step)
+    middle = min(max(peak_column - 2, len(first) + 1), max(columns - len(last) - 5, len(first) + 1))
+    return f"{first.ljust(middle)}peak".ljust(max(columns - len(last), middle + 5)) + last
 
 
 def _columns(live: IntColumn, columns: int, peak_step: int) -> tuple[list[int], int]:
@@ -124,31 +140,38 @@ def _columns(live: IntColumn, columns: int, peak_step: int) -> tuple[list[int], 
     return heights.tolist(), int(np.searchsorted(edges, peak_step, side="right")) - 1
 
 
+# Columns that give way when the terminal is narrow, the first one first; name, type and size never do.
+_DROPPED_FIRST = ("source", "module", "made by", "steps", "%")
+_LEAST_NAME = 12
+
+
 def _table(rows: tuple[LiveTensor, ...], peak: int, width: int) -> Table:
-    """One line per tensor; at narrow widths scope and source are dropped first, then the lifetime."""
-    has_scope = width >= 100 and any(row.origin.scope for row in rows)
-    has_source = width >= 140 and any(row.origin.source for row in rows)
+    """One line per tensor, the greatest first; as many columns as fit without cutting a figure."""
+    shown = rows[:ROWS_SHOWN]
+    columns = {
+        "tensor": [row.tensor for row in shown],
+        "type": [_typed(row) for row in shown],
+        "size": [size(row.nbytes) for row in shown],
+        "%": [f"{100 * row.nbytes / peak:.0f}" if peak else "" for row in shown],
+        "steps": [f"{row.first_step}–{row.last_step}" for row in shown],
+        "made by": [row.producer or row.kind for row in shown],
+        "module": [row.origin.scope for row in shown],
+        "source": [row.origin.source for row in shown],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells) or name == "tensor"}
+    widths = {name: max(map(len, (name, *cells))) + 2 for name, cells in columns.items()}
+    widths["tensor"] = min(widths["tensor"], max(_LEAST_NAME, width // 4) + 2)
+    for name in _DROPPED_FIRST:
+        if sum(widths.values()) > width and widths.pop(name, 0):
+            del columns[name]
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    table.add_column("tensor", overflow="ellipsis", no_wrap=True, max_width=max(16, width // 4))
-    table.add_column("type", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    if peak:
-        table.add_column("%", justify="right", no_wrap=True)
-    table.add_column("steps", no_wrap=True)
-    table.add_column("made by", no_wrap=True)
-    if has_scope:
-        table.add_column("module", overflow="ellipsis", no_wrap=True)
-    if has_source:
-        table.add_column("source", overflow="ellipsis", no_wrap=True)
-    for row in rows[:ROWS_SHOWN]:
-        cells = [row.tensor, _typed(row), size(row.nbytes)]
-        cells += [f"{100 * row.nbytes / peak:.0f}"] if peak else []
-        cells += [f"{row.first_step}–{row.last_step}", row.producer or row.kind]
-        cells += [row.origin.scope] if has_scope else []
-        cells += [row.origin.source] if has_source else []
+    for name in columns:
+        justify: JustifyMethod = "right" if name in ("size", "%") else "left"
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", width=widths[name] - 2)
+    for cells in zip(*columns.values(), strict=True):
         table.add_row(*cells)
     if len(rows) > ROWS_SHOWN:
-        table.add_row(f"… and {len(rows) - ROWS_SHOWN} more", style="dim")
+        table.add_row(f"+ {len(rows) - ROWS_SHOWN} more", style="dim")
     return table
 
 

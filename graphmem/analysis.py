@@ -68,24 +68,30 @@ def model_facts(graph: Graph, name: str) -> ModelFacts:
 
 
 def _parameters(graph: Graph) -> int:
-    """Elements of the weights that the file holds (or generates), not of those computed from others.
+    """Elements of the weights that the file holds or generates: not of those computed from others, nor of statistics.
 
-    Wider integers and booleans are shapes and indices, not parameters.
+    Wider integers and booleans are shapes and indices, scalars are literals, and the running mean and variance of a
+    BatchNormalization are buffers.
     """
     held = {
         name: tensor.type.elements
         for name, tensor in graph.tensors.items()
-        if tensor.role == "weight" and isinstance(tensor.type, TensorType) and _is_parameter_dtype(tensor.type.dtype)
+        if tensor.role == "weight" and isinstance(tensor.type, TensorType) and _may_be_parameter(tensor.type)
     }
+    others: list[str] = []
     for node in graph.nodes:
-        if any(name in held for name in node.inputs):
-            for name in node.outputs:
-                held.pop(name, None) if graph.is_weight(node) else None
+        if node.op_type == "BatchNormalization":
+            others += node.inputs[3:5]
+        if graph.is_weight(node) and any(name in held for name in node.inputs):
+            others += node.outputs
+    for name in others:
+        held.pop(name, None)
     return sum(held.values())
 
 
-def _is_parameter_dtype(dtype: str) -> bool:
-    return "float" in dtype or dtype in ("int8", "uint8", "int4", "uint4", "int2", "uint2")
+def _may_be_parameter(type_: TensorType) -> bool:
+    is_narrow = type_.dtype in ("int8", "uint8", "int4", "uint4", "int2", "uint2")
+    return len(type_.shape) > 0 and (is_narrow or "float" in type_.dtype)
 
 
 def inference(graph: Graph, memory_model: str, order: str) -> Inference:
