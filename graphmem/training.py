@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphmem.analyze import model_facts
+from graphmem.analysis import model_facts
 from graphmem.autograd.losses import LOSSES
 from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
 from graphmem.autograd.program import Program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from graphmem.autograd.raising.raise_ import Options, raised
+from graphmem.autograd.raising.draft import Options
+from graphmem.autograd.raising.raise_ import raised
 
 __all__ = ["Options", "raised"]
