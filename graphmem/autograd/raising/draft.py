@@ -35,6 +35,7 @@ class Draft:
     issues: list[Issue] = field(default_factory=list)
     made: set[str] = field(default_factory=set)
     renamed: dict[str, str] = field(default_factory=dict)
+    static: set[str] = field(default_factory=set)  # values that the shapes and the weights decide, not the data
 
     @classmethod
     def of(cls, graph: Graph, options: Options) -> Draft:
@@ -45,7 +46,13 @@ class Draft:
         for node in graph.nodes:
             for name in node.reads:
                 users.setdefault(name, []).append(node)
-        return cls(graph, options, held, {spelling(name): name for name in held}, users, maker)
+        static = set()
+        for node in graph.nodes:
+            settled = all(n in static or (n in graph.tensors and graph.tensors[n].role == "weight") for n in node.reads)
+            if settled or node.op_type in ("Shape", "Size"):
+                static.update(node.writes)
+        spelled = {spelling(name): name for name in held}
+        return cls(graph, options, held, spelled, users, maker, static=static)
 
     def type_of(self, name: str) -> TensorType | None:
         """The exact type of a value of the file."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphmem.autograd.program import Call, Ref, Role
+from graphmem.autograd.raising.attention import eager_attention
 from graphmem.autograd.raising.draft import Draft
 from graphmem.autograd.raising.fxtext import FxNode
 from graphmem.ir.graph import Node
@@ -18,6 +19,7 @@ from graphmem.ir.types import SequenceType, TensorType
 
 _ROLES: dict[str, Role] = {"p_": "parameter", "b_": "buffer", "c_": "constant"}
 _NORMS = ("aten._native_batch_norm", "aten.batch_norm", "aten.native_batch_norm")
+_RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_")
 _COPIES = ("aten._unsafe_view", "aten.view", "aten.reshape")
 
 
@@ -52,13 +54,40 @@ def raise_exported(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
     if fx.target.startswith(_NORMS):
         _raise_norm(draft, fx, group)
         return
+    if fx.target.startswith(_RECURRENT):
+        _add_recurrent_weights(draft, fx, group)
     args, kwargs = _arguments(draft, fx, group)
     call = Call(fx.target, tuple(args), *_results(draft, fx, group), kwargs, group[-1].origin)
     if call.target == "aten.clone.default" and "memory_format" not in call.kwargs:
         draft.note("dropout with p = 0", call.origin.scope or fx.name, "a copy that keeps its layout")
         call = Call("aten.dropout", (call.args[0], 0.0, True), call.outputs, call.types, {}, call.origin)
+    if call.target.startswith("aten.scaled_dot_product_attention"):
+        call = eager_attention(draft, call)
     draft.calls.append(call)
     draft.made.update(call.outputs)
+
+
+def _add_recurrent_weights(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
+    """States of zeros and biases that were merged or folded: their shapes follow from the layer's sizes."""
+    outputs = [t for n in group for o in n.writes if n.op_type in ("LSTM", "GRU", "RNN") and (t := draft.type_of(o))]
+    y = next((t for t in outputs if len(t.shape) == 4), None)
+    if y is None:
+        return
+    _, ways, batch, hidden = y.shape
+    weights, has_biases, layers = fx.args[2:5]
+    gates = {"l": 4, "g": 3, "r": 1}[fx.target.removeprefix("aten.")[0]]
+    state = TensorType(y.dtype, (layers * ways, batch, hidden))
+    for leaf in _leaves([fx.args[1]], Ref):
+        if leaf.name not in draft.made and isinstance(_resolved(draft, leaf), _Lost | Ref):
+            draft.emit("aten.zeros", (list(state.shape),), (leaf.name,), group[-1].origin, (state,))
+    per = len(weights) // (layers * ways)
+    width = draft.type_of(next(n.inputs[0] for n in group if n.op_type in ("LSTM", "GRU", "RNN")))
+    for i, leaf in enumerate(weights):
+        inner = width.shape[-1] if width and i < per * ways else hidden * ways
+        shape = {0: (gates * hidden, inner), 1: (gates * hidden, hidden)}.get(i % per, (gates * hidden,))
+        if isinstance(_resolved(draft, leaf), _Lost):
+            draft.add(leaf.name[2:], "parameter", TensorType(y.dtype, shape))
+    del has_biases
 
 
 def _results(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[tuple[str, ...], tuple[TensorType, ...]]:
@@ -72,8 +101,9 @@ def _results(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[tuple[str
         named = [n for n in used if not n.startswith("val_")]  # the exporter's own names are val_N
         outputs = tuple(named or used or [group[-1].outputs[0]])
     sequence = draft.graph.tensors.get(outputs[0])
-    if sequence is not None and isinstance(sequence.type, SequenceType) and sequence.type.elements:
-        outputs = tuple(_item(outputs[0], i) for i in range(len(sequence.type.elements)))
+    if sequence is not None and isinstance(sequence.type, SequenceType):
+        count = len(sequence.type.elements or draft.users.get(outputs[0], ()))
+        outputs = tuple(_item(outputs[0], i) for i in range(count))
     return outputs, tuple(t for t in map(draft.type_of, outputs) if t is not None)
 
 
@@ -182,6 +212,8 @@ def _resolved(draft: Draft, value: object) -> object:
         found = draft.spelled[name[2:]]
         draft.roles[found] = role
         return Ref(found)
+    if role is not None and name[2:] in draft.extra:
+        return Ref(name[2:])
     if name in draft.made or name in draft.graph.inputs:
         return Ref(name)
     if role is None and (name in draft.held or (name in draft.graph.tensors and draft.graph.tensors[name].role == "weight")):

@@ -41,10 +41,14 @@ def operand(draft: Draft, name: str) -> Any:
         return scalar
     if name in draft.held:
         return Ref(name)
+    node = draft.maker.get(name)
+    type_ = draft.type_of(name)
+    if node is not None and node.op_type == "Identity" and node.inputs[0] in draft.held and type_ is not None:
+        draft.note("equal weights are separate parameters", node.inputs[0], f"Identity to '{name}'")
+        return draft.add(name, "parameter", type_)
     turned = transposed_weight(draft, name)
     if turned is not None:
         return turned
-    type_ = draft.type_of(name)
     return draft.add(name, "constant", type_) if type_ is not None else None
 
 

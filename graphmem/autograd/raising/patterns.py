@@ -177,7 +177,9 @@ def _attention(draft: Draft, node: Node) -> list[Node] | None:
     if after is None:
         return None
     key = _before_turn(draft, turn)
-    args = (operand(draft, node.inputs[0]), key, operand(draft, after.inputs[1]), operand(draft, mask) if mask else None, p)
+    causal = mask in draft.static and mask not in draft.held
+    given = operand(draft, mask) if mask and not causal else None
+    args = (operand(draft, node.inputs[0]), key, operand(draft, after.inputs[1]), given, p, causal)
     draft.emit("aten.scaled_dot_product_attention", args, after.writes, node.origin)
     draft.note("scaled dot product attention", node.origin.scope or node.name, "q and k scaled apart, MatMul, Softmax, MatMul")
     return [*matched, after]

@@ -29,11 +29,7 @@ def raise_nodes(draft: Draft, nodes: Sequence[Node]) -> None:
 
 def _is_fixed(draft: Draft, node: Node) -> bool:
     """True for shape arithmetic and values fixed before the run, which are looked up when something reads them."""
-    if draft.graph.is_weight(node) or node.op_type in ("Shape", "Size"):
-        return True
-    outputs = [draft.type_of(name) for name in node.writes]
-    small = all(t is not None and "int" in t.dtype and len(t.shape) <= 1 for t in outputs)
-    return small and all(name in draft.graph.values for name in node.writes)
+    return all(name in draft.static for name in node.writes)
 
 
 def raise_node(draft: Draft, node: Node) -> None:

@@ -1,0 +1,61 @@
+"""Attention under export -> attention in eager code, where the two are known to differ.
+
+Hugging Face transformers (integrations/sdpa_attention.py, masking_utils.py, 4.55 to 5.23) build an explicit causal mask
+and repeat the heads of keys and values while they are traced; in eager code without padding they pass no mask,
+is_causal and enable_gqa.
+"""
+
+from __future__ import annotations
+
+from graphmem.autograd.program import Call, Ref
+from graphmem.autograd.raising.draft import Draft
+
+_REPEAT = ("aten._unsafe_view", "aten.view", "aten.reshape", "aten.clone", "aten.expand", "aten.unsqueeze")
+
+
+def eager_attention(draft: Draft, call: Call) -> Call:
+    """The call as eager code makes it; the same call outside of transformers, or with a mask that data decides."""
+    args = list(call.args) + [None] * (6 - len(call.args))
+    mask = args[3]
+    if "transformers." not in call.origin.module or not isinstance(mask, Ref) or not _is_settled(draft, mask.name):
+        return call
+    where = call.origin.scope
+    draft.note("attention without a mask, is_causal", where, "transformers builds its mask only under export")
+    args[3], args[5] = None, True
+    kwargs = dict(call.kwargs)
+    sources = [_before_repeat(draft, ref) for ref in args[1:3]]
+    if all(source is not None for source in sources):
+        draft.note("attention with enable_gqa", where, "transformers repeats keys and values only with a mask")
+        args[1:3] = sources
+        kwargs["enable_gqa"] = True
+    return Call(call.target, tuple(args), call.outputs, call.types, kwargs, call.origin)
+
+
+def _is_settled(draft: Draft, name: str) -> bool:
+    """True when no input of the model decides the value."""
+    tensor = draft.graph.tensors.get(name)
+    return name in draft.static or (tensor is not None and tensor.role == "weight")
+
+
+def _before_repeat(draft: Draft, ref: object) -> Ref | None:
+    """What the heads were repeated from; the calls that repeat them are taken out of the program."""
+    gone: list[int] = []
+    name = ref.name if isinstance(ref, Ref) else ""
+    targets: list[str] = []
+    for position in range(len(draft.calls) - 1, max(-1, len(draft.calls) - 60), -1):
+        call = draft.calls[position]
+        if call.outputs[:1] != (name,):
+            continue
+        target = ".".join(call.target.split(".")[:2])
+        if target not in _REPEAT or not isinstance(call.args[0], Ref):
+            break
+        gone.append(position)
+        targets.append(target)
+        name = call.args[0].name
+        if target == "aten.unsqueeze":
+            break
+    if not targets or targets[-1] != "aten.unsqueeze" or "aten.expand" not in targets:
+        return None
+    for position in gone:
+        del draft.calls[position]
+    return Ref(name)
