@@ -35,6 +35,7 @@ class Draft:
     issues: list[Issue] = field(default_factory=list)
     made: set[str] = field(default_factory=set)
     renamed: dict[str, str] = field(default_factory=dict)
+    standing: dict[str, str] = field(default_factory=dict)  # removed value -> what the file reads in its place
     static: set[str] = field(default_factory=set)  # values that the shapes and the weights decide, not the data
 
     @classmethod

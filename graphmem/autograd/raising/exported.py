@@ -118,6 +118,7 @@ def _arguments(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[list[An
     if not lost:
         return args, kwargs
     known = {ref.name for ref in _leaves([*args, *kwargs.values()], Ref)}
+    known |= {draft.standing[name] for name in known if name in draft.standing}
     inside = {name for node in group for name in node.writes}
     outside = list(dict.fromkeys(n for node in group for n in node.reads if n not in inside and n not in known))
     data = [n for n in outside if n in draft.made or n in draft.graph.inputs or n in draft.renamed]
@@ -147,6 +148,7 @@ def _value(draft: Draft, fx: FxNode, item: _Lost, source: str | None, group: Seq
     evidence = f"{fx.name} reads %{item.name}, which the optimizer removed"
     draft.note("dropout removed by an export in evaluation mode" + ("" if p else "; give --dropout P"), where, evidence)
     type_ = draft.type_of(source)
+    draft.standing[item.name] = source
     draft.emit("aten.dropout", (Ref(found), p, True), (item.name,), group[-1].origin, (type_,) if type_ else ())
     return Ref(item.name)
 

@@ -40,9 +40,7 @@ def raised(graph: Graph, options: Options | None = None) -> Program:
 
 def _is_rewritten(group: Sequence[Node]) -> bool:
     """True when the exporter's optimizer changed the nodes, so that the text of the call no longer describes them."""
-    return any(n.origin.rewrites and "FuseBatchNormIntoConv" not in n.origin.rewrites for n in group) and not any(
-        n.op_type == "Conv" for n in group
-    )
+    return len(group) == 1 and bool(group[0].origin.rewrites) and group[0].op_type != "Conv"
 
 
 def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
