@@ -15,14 +15,16 @@ from graphmem.autograd.raising import Options, raised
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph
 from graphmem.ir.memory import Lifetimes
-from graphmem.ir.training import BREAKDOWN, PHASES, Inferred, SavedActivation, Training, TrainingSettings
+from graphmem.ir.training import BREAKDOWN, PHASES, AllocatorFigures, Inferred, SavedActivation, Training, TrainingSettings
 from graphmem.ir.types import TensorType
+from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.training import TrainingTrace, training_trace
 
 DEVICES = ("cpu", "cuda")
 SAVED_SHOWN = 10
+CUDA_CONTEXT = 500 << 20  # of the driver and libraries, outside of the allocator; varies with GPU and version
 _KINDS = {
     "parameter": "parameters", "gradient": "gradients", "optimizer_state": "optimizer_state", "buffer": "buffers",
     "constant": "buffers", "input": "inputs", "activation": "activations", "temporary": "temporaries",
@@ -42,6 +44,7 @@ def train(
     freeze: Sequence[str] = (),
     assume_bn: bool = False,
     dropout: float | None = None,
+    attention_dropout: float | None = None,
     strict: bool = False,
 ) -> Training:
     """The memory of one eager PyTorch training step of the model in the ONNX file at `path`.
@@ -58,6 +61,7 @@ def train(
         freeze: patterns of parameter names (as in the shell) that are not trained.
         assume_bn: put a batch norm after convolutions where structure suggests that one was folded in.
         dropout: put dropout of this probability back where an export in evaluation mode has removed it.
+        attention_dropout: the same for dropout of attention weights alone; as `dropout` when None.
         strict: refuse a free dimension instead of taking 1.
 
     Raises:
@@ -70,7 +74,7 @@ def train(
     form = form or ("foreach" if device == "cuda" else "single")
     _check("optimizer form", form, FORMS)
     graph = read(path, dims, batch, strict)
-    program = raised(graph, Options(assume_bn, dropout))
+    program = raised(graph, Options(assume_bn, dropout, attention_dropout))
     settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
     return training(graph, program, settings, Path(path).stem, weight_decay)
 
@@ -100,7 +104,7 @@ def training(graph: Graph, program: Program, settings: TrainingSettings, name: s
         baseline=sum(trace.schedule.buffers[b].nbytes for b in trace.schedule.entering),
         saved=_saved(trace),
         saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
-        allocator=None,
+        allocator=_allocator(trace) if settings.device == "cuda" else None,
         inferred=tuple(Inferred(i.what, i.where, i.evidence, i.nbytes) for i in program.inferred),
         issues=(*graph.issues, *program.issues, *trace.issues),
         schedule=trace.schedule,
@@ -119,6 +123,19 @@ def _without_workspace(trace: TrainingTrace):  # type: ignore[no-untyped-def]
 def _phase_peaks(trace: TrainingTrace, live: np.ndarray) -> dict[str, int]:  # type: ignore[type-arg]
     phases = np.array([PHASES.index(step.phase) for step in trace.schedule.steps])
     return {phase: int(live[phases == i].max(initial=0)) for i, phase in enumerate(PHASES)}
+
+
+def _allocator(trace: TrainingTrace) -> AllocatorFigures:
+    """The trace, workspace included, replayed in the CUDA caching allocator, cuBLAS's workspace taken at its start."""
+    records = trace.machine.records
+    cublas = CUBLAS_WORKSPACE[8]
+    events = [(0, cublas)] + [
+        (event, records[event - 1].nbytes) if event > 0 else (-event, 0) for event in trace.machine.events
+    ]
+    native, expandable = replayed(events), replayed(events, expandable=True)
+    return AllocatorFigures(
+        native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CUDA_CONTEXT
+    )
 
 
 def _breakdown(trace: TrainingTrace, alive: Lifetimes, step: int) -> dict[str, int]:

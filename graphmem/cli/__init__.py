@@ -14,6 +14,7 @@ from graphmem.ir.errors import InputError
 COMMANDS = {
     "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
     "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
+    "train": ("graphmem.cli.train", "Peak memory of one PyTorch training step, from the forward file alone."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
 }
 DEFAULT_COMMAND = "analyze"

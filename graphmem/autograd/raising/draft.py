@@ -16,6 +16,12 @@ class Options:
 
     assume_bn: bool = False
     dropout: float | None = None
+    attention_dropout: float | None = None  # of attention weights; as `dropout` when None
+
+    def p_after(self, op_type: str) -> float:
+        """Probability of a removed dropout that reads the result of such an operator."""
+        p = self.attention_dropout if op_type == "Softmax" else None
+        return p if p is not None else self.dropout or 0.0
 
 
 @dataclass(slots=True)

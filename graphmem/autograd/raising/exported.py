@@ -143,7 +143,8 @@ def _value(draft: Draft, fx: FxNode, item: _Lost, source: str | None, group: Seq
     found = draft.renamed.get(source, source)
     if not item.name.startswith("clone") or fx.target.startswith(_COPIES):
         return Ref(found)
-    p = draft.options.dropout or 0.0
+    maker = draft.maker.get(source)
+    p = draft.options.p_after(maker.op_type if maker else "")
     where = group[-1].origin.scope or item.name
     evidence = f"{fx.name} reads %{item.name}, which the optimizer removed"
     draft.note("dropout removed by an export in evaluation mode" + ("" if p else "; give --dropout P"), where, evidence)

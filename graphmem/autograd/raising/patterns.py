@@ -167,7 +167,7 @@ def _attention(draft: Draft, node: Node) -> list[Node] | None:
     if at is None:
         return None
     matched.append(at)
-    p = draft.options.dropout or 0.0
+    p = draft.options.p_after("Softmax")
     after = _only_user(draft, at, "MatMul", "Dropout")
     if after is not None and after.op_type == "Dropout":
         ratio = number(draft, after.inputs[1]) if len(after.inputs) > 1 else 0.5

@@ -269,7 +269,7 @@ def _attention(draft: Draft, node: Node) -> None:
     q, k, v, *mask = _args(draft, node)[:4]
     causal = bool(node.attributes.get("is_causal", 0))
     draft.emit(
-        "aten.scaled_dot_product_attention", (q, k, v, mask[0] if mask else None, draft.options.dropout or 0.0, causal),
+        "aten.scaled_dot_product_attention", (q, k, v, mask[0] if mask else None, draft.options.p_after("Softmax"), causal),
         node.writes[:1], node.origin, enable_gqa=True,
     )  # fmt: skip
 
