@@ -131,10 +131,6 @@ class Engine:
         if _is_sole_owner(old):
             ops.in_place(m, "aten::add_")
             m.release(grad)
-        elif _is_sole_owner(grad):
-            ops.in_place(m, "aten::add_")
-            buffer[position] = grad
-            m.release(old)
         else:
             with m.scope():
                 buffer[position] = m.hold(ops.pointwise(m, "aten::add", old, grad))
@@ -164,7 +160,7 @@ class Engine:
 
 
 def _is_sole_owner(tensor: Tensor) -> bool:
-    return tensor.refs == 1 and tensor.storage.refs == 1 and tensor.is_dense
+    return tensor.refs == 1 and tensor.storage.refs == 1 and not tensor.is_view and tensor.is_dense
 
 
 def obeys_layout(grad: Tensor, variable: Tensor) -> bool:

@@ -83,7 +83,7 @@ class Machine:
 
     def alias(self, base: Tensor, shape: Shape, strides: Strides, dtype: str = "") -> Tensor:
         """Another tensor on the same storage."""
-        return self._owned(Tensor(base.storage, shape, strides, dtype or base.dtype))
+        return self._owned(Tensor(base.storage, shape, strides, dtype or base.dtype, is_view=True))
 
     def _owned(self, tensor: Tensor) -> Tensor:
         tensor.storage.refs += 1

@@ -47,6 +47,7 @@ class Tensor:
     output: int = 0
     name: str = ""
     grad: Tensor | None = None
+    is_view: bool = False  # torch's views keep their base alive, so they never own their storage alone
 
     @property
     def layout(self) -> Layout:

@@ -52,6 +52,7 @@ class Origin:
     source: str = ""  # "file.py:line" of the innermost user frame
     call: str = ""  # the ATen call that the node belongs to, as torch.fx prints it
     rewrites: str = ""  # rules of the exporter's optimizer that made the node
+    path: tuple[str, ...] = ()  # the modules whose calls are running, outermost first, without the model itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def origin_of(node: onnx.NodeProto) -> Origin:
         if scopes or classes or source or call or rewrites:
             scope = scopes[-2] if len(scopes) > 1 else ""
             module = classes[-2] if len(classes) > 1 else ""
-            return Origin(scope, module, source, call, rewrites)
+            return Origin(scope, module, source, call, rewrites, tuple(scopes[1:-1]))
     if node.name.startswith("/"):
         return Origin(scope=_scope_of_path(node.name.rpartition("/")[0]))
     return _NO_ORIGIN

@@ -12,7 +12,7 @@ from graphmem.autograd import ops
 from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.registry import rule
-from graphmem.autograd.rules.elementwise import dropout, mul
+from graphmem.autograd.rules.elementwise import dropout
 from graphmem.autograd.rules.matmul import matmul
 from graphmem.autograd.rules.reduce import RULES
 from graphmem.autograd.tensor import Node, Tensor
@@ -67,6 +67,13 @@ def _fused(m: Machine, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> 
     return out
 
 
+def _scaled(m: Machine, x: Tensor) -> Tensor:
+    """x times a C++ number, which, unlike a Python number, is not saved as a tensor."""
+    out = ops.pointwise(m, "aten::mul", x)
+    m.record("MulBackward1", [x], [out], lambda m, _n, g: ops.pointwise(m, "aten::mul", g))
+    return out
+
+
 def _products(
     m: Machine, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, is_causal: bool, gqa: bool
 ) -> Tensor:
@@ -76,7 +83,7 @@ def _products(
         k, v = (_repeated(m, t, q.shape[-3]) for t in (k, v))
     if mask is not None and mask.dtype == "bool":
         mask = ops.like(m, "aten::where", mask, q.dtype)
-    scores = matmul(m, mul(m, q, 1.0), mul(m, ops.transpose(m, k), 1.0))
+    scores = matmul(m, _scaled(m, q), _scaled(m, ops.transpose(m, k)))
     if mask is not None:
         added = m.alias(scores, scores.shape, scores.strides)
         m.record("AddBackward0", [scores, mask], [added], lambda m, _n, g: (g, g))

@@ -31,30 +31,33 @@ def cross_entropy(m: Machine, logits: Tensor, target: Tensor, *_: Any) -> Tensor
     return nll_loss(m, RULES["aten.log_softmax"](m, logits, 1), target)  # type: ignore[no-any-return]
 
 
-def _elementwise_loss(name: str, title: str, temporaries: str) -> None:
+def _elementwise_loss(name: str, title: str, keeps: str, formula: str) -> None:
+    """A mean over elements. `keeps`: "result" when the scalar keeps the storage of all losses, "saved" when the backward
+    keeps a tensor of differences; `formula`: what the backward makes, each of the size of x, the last the gradient."""
+
     def run(m: Machine, x: Tensor, target: Tensor, *_: Any) -> Tensor:
-        out = m.empty((), x.dtype)
+        whole = [ops.pointwise(m, f"aten::{name}", x, target)] if keeps else []
+        out = m.alias(whole[0], (), ()) if keeps == "result" else m.empty((), x.dtype)
 
-        def back(m: Machine, _n: Node, g: Tensor) -> Tensor:
-            with m.scope() as kept:
-                for temporary in temporaries.split():
-                    ops.like(m, f"aten::{temporary}", x)
-                kept.append(ops.like(m, f"aten::{name}_backward", x))
-            return kept[0]
+        def back(m: Machine, _n: Node, _g: Tensor) -> Tensor:
+            made = x
+            for operator in formula.split():
+                made = ops.like(m, f"aten::{operator}", x)
+            return made
 
-        m.record(title, [x], [out], back, [x, target])
+        m.record(title, [x], [out], back, [x, target, *(whole if keeps == "saved" else [])])
         return out
 
     rule(f"aten.{name}")(run)
 
 
 for _row in (
-    ("mse_loss", "MseLossBackward0", ""),
-    ("l1_loss", "MeanBackward0", "sgn"),
-    ("smooth_l1_loss", "SmoothL1LossBackward0", ""),
-    ("huber_loss", "HuberLossBackward0", ""),
-    ("binary_cross_entropy", "BinaryCrossEntropyBackward0", ""),
-    ("binary_cross_entropy_with_logits", "BinaryCrossEntropyWithLogitsBackward0", "sigmoid sub"),
-    ("kl_div", "MeanBackward0", "neg mul"),
+    ("mse_loss", "MseLossBackward0", "result", "mse_loss_backward"),
+    ("l1_loss", "AbsBackward0", "saved", "div sgn mul"),
+    ("smooth_l1_loss", "SmoothL1LossBackward0", "result", "smooth_l1_loss_backward"),
+    ("huber_loss", "HuberLossBackward0", "", "huber_loss_backward"),
+    ("binary_cross_entropy", "BinaryCrossEntropyBackward0", "result", "binary_cross_entropy_backward"),
+    ("binary_cross_entropy_with_logits", "BinaryCrossEntropyWithLogitsBackward0", "", "sigmoid"),
+    ("kl_div", "MulBackward0", "", "div neg mul"),
 ):
     _elementwise_loss(*_row)
