@@ -107,7 +107,16 @@ def main() -> None:
                 continue
         difference = found.peak - truth.peak
         share = abs(difference) / truth.peak
-        counts.update(["all", *(k for k, ok in (("256 B", abs(difference) <= 256), ("0.1 %", share <= 0.001), ("1 %", share <= 0.01)) if ok)])
+        counts.update(
+            [
+                "all",
+                *(
+                    k
+                    for k, ok in (("256 B", abs(difference) <= 256), ("0.1 %", share <= 0.001), ("1 %", share <= 0.01))
+                    if ok
+                ),
+            ]
+        )
         unknown = [i.what for i in found.issues if i.kind == "unknown-rule"]
         print(
             f"| {name} | {found.peak:,} | {truth.peak:,} | {difference:+,} | {100 * difference / truth.peak:+.3f} | "
@@ -125,9 +134,20 @@ def _compare(truth: StepTrace, found: Any) -> None:
     ours = [(s.phase[:3], s.operator, buffers[b].nbytes) for s in steps for b in s.writes]
     import difflib
 
-    for line in difflib.unified_diff([str(r[::2]) + " " for r in real], [str(r[::2]) + " " for r in ours], "measured", "predicted", lineterm="", n=3):
+    for line in difflib.unified_diff(
+        [str(r[::2]) + " " for r in real], [str(r[::2]) + " " for r in ours], "measured", "predicted", lineterm="", n=3
+    ):
         print(line)
-    print("baseline", truth.baseline, found.baseline, "phases", truth.phase_peak, dict(found.phase_peaks), found.peak_operator, found.peak_node)
+    print(
+        "baseline",
+        truth.baseline,
+        found.baseline,
+        "phases",
+        truth.phase_peak,
+        dict(found.phase_peaks),
+        found.peak_operator,
+        found.peak_node,
+    )
 
 
 if __name__ == "__main__":

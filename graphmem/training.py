@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,17 @@ from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph
-from graphmem.ir.memory import Lifetimes
-from graphmem.ir.training import BREAKDOWN, PHASES, AllocatorFigures, Inferred, SavedActivation, Training, TrainingSettings
+from graphmem.ir.memory import IntColumn, Lifetimes
+from graphmem.ir.schedule import Schedule
+from graphmem.ir.training import (
+    BREAKDOWN,
+    PHASES,
+    AllocatorFigures,
+    Inferred,
+    SavedActivation,
+    Training,
+    TrainingSettings,
+)
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
@@ -113,14 +123,12 @@ def training(graph: Graph, program: Program, settings: TrainingSettings, name: s
     )
 
 
-def _without_workspace(trace: TrainingTrace):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
+def _without_workspace(trace: TrainingTrace) -> Schedule:
     steps = tuple(replace(step, workspace=0) for step in trace.schedule.steps)
     return replace(trace.schedule, steps=steps)
 
 
-def _phase_peaks(trace: TrainingTrace, live: np.ndarray) -> dict[str, int]:  # type: ignore[type-arg]
+def _phase_peaks(trace: TrainingTrace, live: IntColumn) -> dict[str, int]:
     phases = np.array([PHASES.index(step.phase) for step in trace.schedule.steps])
     return {phase: int(live[phases == i].max(initial=0)) for i, phase in enumerate(PHASES)}
 
@@ -133,9 +141,7 @@ def _allocator(trace: TrainingTrace) -> AllocatorFigures:
         (event, records[event - 1].nbytes) if event > 0 else (-event, 0) for event in trace.machine.events
     ]
     native, expandable = replayed(events), replayed(events, expandable=True)
-    return AllocatorFigures(
-        native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CUDA_CONTEXT
-    )
+    return AllocatorFigures(native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CUDA_CONTEXT)
 
 
 def _breakdown(trace: TrainingTrace, alive: Lifetimes, step: int) -> dict[str, int]:

@@ -113,11 +113,13 @@ class Engine:
                 with m.scope():
                     summed = m.hold(ops.sum_to(m, grad, shape))
                 m.release(grad)
-                grad = grads[i] = summed
-            if grad.dtype != dtype:
+                grads[i] = summed
+            else:
+                summed = grad
+            if summed.dtype != dtype:
                 with m.scope():
-                    cast = m.hold(ops.cast(m, grad, dtype))
-                m.release(grad)
+                    cast = m.hold(ops.cast(m, summed, dtype))
+                m.release(summed)
                 grads[i] = cast
 
     def _arrive(self, node: Node, position: int, grad: Tensor) -> None:

@@ -218,5 +218,3 @@ def expand_back(m: Machine, g: Tensor, shape: Shape, dims: Sequence[int] | None,
         for d in sorted({d % rank for d in (dims or range(rank))}):
             g = unsqueeze(m, g, d)
     return expand(m, g, shape)
-
-

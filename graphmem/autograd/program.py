@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from graphmem.ir.graph import Issue, Origin
 from graphmem.ir.types import TensorType
 
+NO_ORIGIN = Origin()
 Role: TypeAlias = Literal["parameter", "buffer", "constant", "input"]
 
 
@@ -28,7 +29,7 @@ class Call:
     outputs: tuple[str, ...]
     types: tuple[TensorType, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    origin: Origin = Origin()
+    origin: Origin = NO_ORIGIN
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from graphmem.autograd.machine import Machine, results
 
 Rule: TypeAlias = Callable[..., Any]
+F = TypeVar("F", bound=Rule)
 RULES: dict[str, Rule] = {}
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
+def rule(*names: str) -> Callable[[F], F]:
     """Register a rule under ATen names without overload; the operator that a profile shows is the first of them."""
 
-    def decorate(function: Rule) -> Rule:
+    def decorate(function: F) -> F:
         label = names[0].replace(".", "::")
 
         @wraps(function)
@@ -34,7 +35,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
         for name in names:
             RULES[name] = run
-        return run
+        return run  # type: ignore[return-value]
 
     return decorate
 

@@ -1,6 +1,6 @@
 """Storage, Tensor and Node: what the simulated engine handles; reference counts are explicit.
 
-    Tensor (shape, strides) --refs--> Storage (bytes)      a storage is freed when its last tensor is
+Tensor (shape, strides) --refs--> Storage (bytes)      a storage is freed when its last tensor is
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ OPTIMIZERS = (
 @click.option("--form", type=click.Choice(["single", "foreach", "fused"]), help="Of the optimizer. Default: torch's.")
 @click.option("--weight-decay", is_flag=True, help="The optimizer is given a weight decay.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device.")
-@click.option("--freeze", multiple=True, metavar="PATTERN", help="Parameters that are not trained, such as 'encoder.*'.")
+@click.option(
+    "--freeze", multiple=True, metavar="PATTERN", help="Parameters that are not trained, such as 'encoder.*'."
+)
 @click.option("--assume-bn", is_flag=True, help="Put batch norms back where they may have been folded away.")
 @click.option("--dropout", type=click.FloatRange(0, 1), metavar="P", help="Put back dropout that the export removed.")
 @click.option("--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="The same for attention weights.")

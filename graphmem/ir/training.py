@@ -30,7 +30,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """Something that the file does not say and that was concluded; `nbytes` is its effect on the peak, if worked out."""
+    """Something that the file does not say and that was concluded; `nbytes` is its effect on the peak, if known."""
 
     what: str
     where: str

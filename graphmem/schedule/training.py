@@ -93,7 +93,7 @@ def _target(m: Machine, program: Program, settings: TrainingSettings) -> Tensor 
 
 
 def _loss(m: Machine, settings: TrainingSettings, outputs: list[Tensor], target: Tensor | None) -> Tensor:
-    """The scalar that the step starts its backward from; the output and it stay alive, as a training loop holds them."""
+    """The scalar that the backward starts from; the output and it stay alive, as a training loop holds them."""
     floats = [t for t in outputs if t.is_float]
     if not floats:
         raise OptionError("the model has no float output to compute a loss of")
@@ -105,7 +105,11 @@ def _loss(m: Machine, settings: TrainingSettings, outputs: list[Tensor], target:
 
 def _issues(forward: Forward) -> tuple[Issue, ...]:
     return tuple(
-        Issue("unknown-rule", call.origin.scope or call.outputs[0], f"no rule for {target}: inputs and outputs are counted as saved")
+        Issue(
+            "unknown-rule",
+            call.origin.scope or call.outputs[0],
+            f"no rule for {target}: inputs and outputs are counted as saved",
+        )
         for target, call in forward.unknown.items()
     )
 

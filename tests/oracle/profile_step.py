@@ -78,7 +78,7 @@ def _baseline(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Any, t
     return sum(storages.values())
 
 
-def _replay(roots: Any, trace: StepTrace) -> None:
+def _replay(roots: Any, trace: StepTrace) -> None:  # noqa: C901 (one walk, its visitor inside)
     found: list[tuple[int, int, int, str, str, str, int]] = []
 
     def visit(event: Any, phase: str, operator: tuple[str, int], node: str) -> None:

@@ -24,9 +24,13 @@ class Dense(nn.Module):
         self.blocks = nn.ModuleList()
         width = 16
         for _ in range(4):
-            self.blocks.append(nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 12, 3, padding=1, bias=False)))
+            self.blocks.append(
+                nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 12, 3, padding=1, bias=False))
+            )
             width += 12
-        self.transition = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width // 2, 1, bias=False), nn.AvgPool2d(2))
+        self.transition = nn.Sequential(
+            nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width // 2, 1, bias=False), nn.AvgPool2d(2)
+        )
         self.head = nn.Linear(width // 2, 10)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,8 +48,12 @@ class Squeeze(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.Hardswish())
         self.expand = nn.Sequential(nn.Conv2d(16, 64, 1, bias=False), nn.BatchNorm2d(64), nn.Hardswish())
-        self.depth = nn.Sequential(nn.Conv2d(64, 64, 5, 2, 2, groups=64, bias=False), nn.BatchNorm2d(64), nn.Hardswish())
-        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(64, 16, 1), nn.ReLU(), nn.Conv2d(16, 64, 1), nn.Hardsigmoid())
+        self.depth = nn.Sequential(
+            nn.Conv2d(64, 64, 5, 2, 2, groups=64, bias=False), nn.BatchNorm2d(64), nn.Hardswish()
+        )
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(64, 16, 1), nn.ReLU(), nn.Conv2d(16, 64, 1), nn.Hardsigmoid()
+        )
         self.project = nn.Sequential(nn.Conv2d(64, 24, 1, bias=False), nn.BatchNorm2d(24))
         self.head = nn.Sequential(nn.Linear(24, 64), nn.Hardswish(), nn.Dropout(0.2), nn.Linear(64, 10))
 
@@ -116,8 +124,10 @@ class Pyramid(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+
         def unit(i: int, o: int, k: int = 3, s: int = 1, d: int = 1) -> nn.Sequential:
             return nn.Sequential(nn.Conv2d(i, o, k, s, (k // 2) * d, d, bias=False), nn.BatchNorm2d(o), nn.ReLU())
+
         self.down = nn.Sequential(unit(3, 16, s=2), unit(16, 32, s=2))
         self.branches = nn.ModuleList([unit(32, 16, 1), unit(32, 16, d=2), unit(32, 16, d=4)])
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(32, 16, 1), nn.ReLU())
@@ -137,8 +147,10 @@ class GroupUNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+
         def unit(i: int, o: int) -> nn.Sequential:
             return nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.GroupNorm(4, o), nn.SiLU())
+
         self.a, self.b, self.c, self.d = unit(3, 16), unit(16, 32), unit(32, 64), unit(64, 32)
         self.up1, self.up2 = nn.ConvTranspose2d(64, 32, 2, 2), nn.ConvTranspose2d(32, 16, 2, 2)
         self.out = nn.Conv2d(32, 3, 1)
@@ -281,9 +293,17 @@ class Rotary(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(600, 64)
         self.n1, self.n2 = nn.RMSNorm(64), nn.RMSNorm(64)
-        self.q, self.k, self.v = nn.Linear(64, 64, bias=False), nn.Linear(64, 32, bias=False), nn.Linear(64, 32, bias=False)
+        self.q, self.k, self.v = (
+            nn.Linear(64, 64, bias=False),
+            nn.Linear(64, 32, bias=False),
+            nn.Linear(64, 32, bias=False),
+        )
         self.o = nn.Linear(64, 64, bias=False)
-        self.gate, self.up, self.down = nn.Linear(64, 160, bias=False), nn.Linear(64, 160, bias=False), nn.Linear(160, 64, bias=False)
+        self.gate, self.up, self.down = (
+            nn.Linear(64, 160, bias=False),
+            nn.Linear(64, 160, bias=False),
+            nn.Linear(160, 64, bias=False),
+        )
         self.head = nn.Linear(64, 600, bias=False)
         angle = torch.outer(torch.arange(32.0), 1e4 ** (-torch.arange(0, 16, 2) / 16))
         self.register_buffer("cos", torch.cat([angle, angle], -1).cos())
@@ -328,18 +348,34 @@ def _transformers(name: str, **config: Any) -> nn.Module:
 
 
 def _distilbert() -> Case:
-    config = {"vocab_size": 500, "dim": 64, "n_heads": 4, "n_layers": 2, "hidden_dim": 128, "max_position_embeddings": 64, "num_labels": 6}
+    config = {
+        "vocab_size": 500,
+        "dim": 64,
+        "n_heads": 4,
+        "n_layers": 2,
+        "hidden_dim": 128,
+        "max_position_embeddings": 64,
+        "num_labels": 6,
+    }
     module = _transformers("DistilBert", config=config, head="DistilBertForSequenceClassification")
     return module, (torch.randint(0, 500, (4, 32)),), torch.randint(0, 6, (4,)), "cross_entropy"
 
 
 def _segformer() -> Case:
-    config = {"hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1], "num_attention_heads": [1, 2, 3, 4], "decoder_hidden_size": 32, "num_labels": 5}
+    config = {
+        "hidden_sizes": [16, 32, 48, 64],
+        "depths": [1, 1, 1, 1],
+        "num_attention_heads": [1, 2, 3, 4],
+        "decoder_hidden_size": 32,
+        "num_labels": 5,
+    }
     module = _transformers("Segformer", config=config, head="SegformerForSemanticSegmentation")
     return module, (torch.randn(2, 3, 64, 64),), torch.randint(0, 5, (2, 16, 16)), "cross_entropy"
 
 
-def _plain(make: Callable[[], nn.Module], inputs: tuple[Tensor, ...], target: Tensor, loss: str = "cross_entropy") -> Case:
+def _plain(
+    make: Callable[[], nn.Module], inputs: tuple[Tensor, ...], target: Tensor, loss: str = "cross_entropy"
+) -> Case:
     return make(), inputs, target, loss
 
 

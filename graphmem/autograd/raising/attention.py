@@ -7,8 +7,11 @@ is_causal and enable_gqa.
 
 from __future__ import annotations
 
+from typing import Any
+
 from graphmem.autograd.program import Call, Ref
 from graphmem.autograd.raising.draft import Draft
+from graphmem.ir.types import TensorType
 
 _REPEAT = ("aten._unsafe_view", "aten.view", "aten.reshape", "aten.clone", "aten.expand", "aten.unsqueeze")
 
@@ -16,6 +19,11 @@ _REPEAT = ("aten._unsafe_view", "aten.view", "aten.reshape", "aten.clone", "aten
 def eager_attention(draft: Draft, call: Call) -> Call:
     """The call as eager code makes it; the same call outside of transformers, or with a mask that data decides."""
     args = list(call.args) + [None] * (6 - len(call.args))
+    call = Call(call.target, _with_heads(draft, call), call.outputs, call.types, call.kwargs, call.origin)
+    args[:3] = call.args[:3]
+    if not args[4] and draft.options.dropout is not None:
+        args[4] = draft.options.p_after("Softmax")
+        call = Call(call.target, tuple(args), call.outputs, call.types, call.kwargs, call.origin)
     mask = args[3]
     if "transformers." not in call.origin.module or not isinstance(mask, Ref) or not _is_settled(draft, mask.name):
         return call
@@ -29,6 +37,22 @@ def eager_attention(draft: Draft, call: Call) -> Call:
         args[1:3] = sources
         kwargs["enable_gqa"] = True
     return Call(call.target, tuple(args), call.outputs, call.types, kwargs, call.origin)
+
+
+def _with_heads(draft: Draft, call: Call) -> tuple[Any, ...]:
+    """The arguments with keys and values in four dimensions, where the optimizer merged away their view."""
+    args = list(call.args)
+    query = draft.type_of(args[0].name) if isinstance(args[0], Ref) else None
+    for i in (1, 2):
+        type_ = draft.type_of(args[i].name) if isinstance(args[i], Ref) else None
+        if query is None or type_ is None or len(query.shape) != 4 or len(type_.shape) != 3:
+            continue
+        length, width = type_.shape[-2:]
+        shape = (query.shape[0], type_.elements // (query.shape[0] * length * width), length, width)
+        name = f"{call.outputs[0]} operand {i}"
+        draft.emit("aten.view", (args[i], list(shape)), (name,), call.origin, (TensorType(type_.dtype, shape),))
+        args[i] = Ref(name)
+    return tuple(args)
 
 
 def _is_settled(draft: Draft, name: str) -> bool:

@@ -53,7 +53,7 @@ class Draft:
         for node in graph.nodes:
             for name in node.reads:
                 users.setdefault(name, []).append(node)
-        static = set()
+        static: set[str] = set()
         for node in graph.nodes:
             settled = all(n in static or (n in graph.tensors and graph.tensors[n].role == "weight") for n in node.reads)
             if settled or node.op_type in ("Shape", "Size"):

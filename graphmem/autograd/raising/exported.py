@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 from graphmem.autograd.program import Call, Ref, Role
@@ -20,6 +21,7 @@ from graphmem.ir.types import SequenceType, TensorType
 _ROLES: dict[str, Role] = {"p_": "parameter", "b_": "buffer", "c_": "constant"}
 _NORMS = ("aten._native_batch_norm", "aten.batch_norm", "aten.native_batch_norm")
 _RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_")
+_VIEWS = ("aten.select", "aten.unbind", "aten.split", "aten.chunk", "aten.transpose", "aten.permute", "aten.slice")
 _COPIES = ("aten._unsafe_view", "aten.view", "aten.reshape")
 
 
@@ -77,6 +79,7 @@ def _add_recurrent_weights(draft: Draft, fx: FxNode, group: Sequence[Node]) -> N
     weights, has_biases, layers = fx.args[2:5]
     gates = {"l": 4, "g": 3, "r": 1}[fx.target.removeprefix("aten.")[0]]
     state = TensorType(y.dtype, (layers * ways, batch, hidden))
+    _turn_input(draft, fx, group)
     for leaf in _leaves([fx.args[1]], Ref):
         if leaf.name not in draft.made and isinstance(_resolved(draft, leaf), _Lost | Ref):
             draft.emit("aten.zeros", (list(state.shape),), (leaf.name,), group[-1].origin, (state,))
@@ -88,6 +91,27 @@ def _add_recurrent_weights(draft: Draft, fx: FxNode, group: Sequence[Node]) -> N
         if isinstance(_resolved(draft, leaf), _Lost):
             draft.add(leaf.name[2:], "parameter", TensorType(y.dtype, shape))
     del has_biases
+
+
+def _turn_input(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
+    """Put back a transpose of the layer's input that the optimizer cancelled against the layer's own."""
+    inside = {name for node in group for name in node.writes}
+    layer = next((n for n in group if n.op_type in ("LSTM", "GRU", "RNN")), None)
+    flow = draft.type_of(layer.inputs[0]) if layer else None
+    given = fx.args[0]
+    if flow is None or not isinstance(given, Ref) or not isinstance(_resolved(draft, given), _Lost):
+        return
+    steps, batch, width = flow.shape
+    wanted = (batch, steps, width) if fx.args[8] else (steps, batch, width)
+    for source in dict.fromkeys(n for node in group for n in node.reads if n not in inside):
+        type_ = draft.type_of(source)
+        if source not in draft.made or type_ is None or len(type_.shape) != 3:
+            continue
+        for order in permutations(range(3)):
+            if tuple(type_.shape[d] for d in order) == wanted:
+                turned = TensorType(type_.dtype, wanted)
+                draft.emit("aten.permute", (Ref(source), list(order)), (given.name,), group[-1].origin, (turned,))
+                return
 
 
 def _results(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[tuple[str, ...], tuple[TensorType, ...]]:
@@ -102,7 +126,8 @@ def _results(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[tuple[str
         outputs = tuple(named or used or [group[-1].outputs[0]])
     sequence = draft.graph.tensors.get(outputs[0])
     if sequence is not None and isinstance(sequence.type, SequenceType):
-        count = len(sequence.type.elements or draft.users.get(outputs[0], ()))
+        elements = sequence.type.elements
+        count = len(elements) if elements else len(draft.users.get(outputs[0], ()))
         outputs = tuple(_item(outputs[0], i) for i in range(count))
     return outputs, tuple(t for t in map(draft.type_of, outputs) if t is not None)
 
@@ -127,7 +152,9 @@ def _arguments(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[list[An
     for item in lost:
         pool = weights if item.role else data or weights
         source = pool.pop(0) if pool else None
-        stand[item.name] = _weight(draft, fx, item, source, group) if item.role else _value(draft, fx, item, source, group)
+        stand[item.name] = (
+            _weight(draft, fx, item, source, group) if item.role else _value(draft, fx, item, source, group)
+        )
     return [_put(arg, stand) for arg in args], {key: _put(value, stand) for key, value in kwargs.items()}
 
 
@@ -143,6 +170,11 @@ def _value(draft: Draft, fx: FxNode, item: _Lost, source: str | None, group: Seq
     found = draft.renamed.get(source, source)
     if not item.name.startswith("clone") or fx.target.startswith(_COPIES):
         return Ref(found)
+    if fx.target.startswith(_VIEWS):
+        type_ = draft.type_of(source)
+        draft.standing[item.name] = source
+        draft.emit("aten.contiguous", (Ref(found),), (item.name,), group[-1].origin, (type_,) if type_ else ())
+        return Ref(item.name)
     maker = draft.maker.get(source)
     p = draft.options.p_after(maker.op_type if maker else "")
     where = group[-1].origin.scope or item.name
@@ -217,12 +249,10 @@ def _resolved(draft: Draft, value: object) -> object:
         return Ref(found)
     if role is not None and name[2:] in draft.extra:
         return Ref(name[2:])
-    if name in draft.made or name in draft.graph.inputs:
-        return Ref(name)
-    if role is None and (name in draft.held or (name in draft.graph.tensors and draft.graph.tensors[name].role == "weight")):
+    if role is None and name not in draft.made and name in draft.held:
         draft.roles.setdefault(name, "constant")
-        return Ref(name)
-    return _Lost(name)
+    exists = name in draft.made or name in draft.graph.inputs or (role is None and name in draft.held)
+    return Ref(name) if exists else _Lost(name)
 
 
 def _leaves(values: object, kind: type) -> list[Any]:

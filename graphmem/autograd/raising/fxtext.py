@@ -1,6 +1,6 @@
 """Text of a torch.fx node -> name, target, arguments.
 
-    %linear : [num_users=1] = call_function[target=torch.ops.aten.linear.default](args = (%x, %p_w), kwargs = {})
+%linear : [num_users=1] = call_function[target=torch.ops.aten.linear.default](args = (%x, %p_w), kwargs = {})
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 from graphmem.autograd.program import Ref
 
 _HEAD = re.compile(r"%([\w.]+) .*?= call_function\[target=([\w.<> ]+)\]\(args = ")
-_TOKEN = re.compile(r"\s*(%[\w.]+|[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?(?![\w.])|[-+]?(?:inf|nan)\b|[A-Za-z_][\w.:]*|[()\[\]{},:]|\S)")
+_TOKEN = re.compile(
+    r"\s*(%[\w.]+|[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?(?![\w.])|[-+]?(?:inf|nan)\b|[A-Za-z_][\w.:]*|[()\[\]{},:]|\S)"
+)
 _DTYPES = {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "short": "int16",
     "complex64": "complex64", "float8_e4m3fn": "float8e4m3fn", "float8_e5m2": "float8e5m2",

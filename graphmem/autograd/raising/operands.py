@@ -36,11 +36,15 @@ def operand(draft: Draft, name: str) -> Any:
     found = source_of(draft, name)
     if found in draft.made or found in draft.graph.inputs or found in draft.extra:
         return Ref(found)
-    scalar = number(draft, name) if not _is_named_weight(draft, name) else None
-    if scalar is not None:
-        return scalar
-    if name in draft.held:
+    if name in draft.held and (_is_named_weight(draft, name) or number(draft, name) is None):
         return Ref(name)
+    derived = _weight_view(draft, name)
+    scalar = number(draft, name)
+    return derived if derived is not None else scalar if scalar is not None else _settled(draft, name)
+
+
+def _settled(draft: Draft, name: str) -> Ref | None:
+    """A weight behind an Identity or a Transpose, else a constant."""
     node = draft.maker.get(name)
     type_ = draft.type_of(name)
     if node is not None and node.op_type == "Identity" and node.inputs[0] in draft.held and type_ is not None:
@@ -50,6 +54,17 @@ def operand(draft: Draft, name: str) -> Any:
     if turned is not None:
         return turned
     return draft.add(name, "constant", type_) if type_ is not None else None
+
+
+def _weight_view(draft: Draft, name: str) -> Ref | None:
+    """A named weight behind reshaping nodes that run before the step, such as the slopes of a PRelu."""
+    node, type_ = draft.maker.get(name), draft.type_of(name)
+    if node is None or name in draft.made or node.op_type not in ("Unsqueeze", "Squeeze", "Reshape") or type_ is None:
+        return None
+    if not _is_named_weight(draft, node.inputs[0]) or "float" not in type_.dtype:
+        return None
+    draft.emit("aten.view", (Ref(node.inputs[0]), list(type_.shape)), (name,), node.origin)
+    return Ref(name)
 
 
 def _is_named_weight(draft: Draft, name: str) -> bool:

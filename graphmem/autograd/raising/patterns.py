@@ -111,7 +111,9 @@ def _mish(draft: Draft, node: Node) -> list[Node] | None:
 def _rsqrt(draft: Draft, node: Node) -> list[Node] | None:
     """1 / sqrt(x)."""
     user = _only_user(draft, node, "Reciprocal", "Div")
-    if user is None or (user.op_type == "Div" and (user.inputs[1] != node.outputs[0] or number(draft, user.inputs[0]) != 1)):
+    if user is None or (
+        user.op_type == "Div" and (user.inputs[1] != node.outputs[0] or number(draft, user.inputs[0]) != 1)
+    ):
         return None
     draft.emit("aten.rsqrt", (operand(draft, node.inputs[0]),), user.writes, node.origin)
     return [node, user]
@@ -143,7 +145,9 @@ def _layer_norm(draft: Draft, node: Node) -> list[Node] | None:
     names = _other(weight, at.outputs[0]), _other(bias, weight.outputs[0])
     args = (operand(draft, node.inputs[0]), list(type_.shape), operand(draft, names[0]), operand(draft, names[1]))
     draft.emit("aten.layer_norm", args, bias.writes, node.origin)
-    draft.note("layer norm", node.origin.scope or node.name, "ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div, Mul, Add")
+    draft.note(
+        "layer norm", node.origin.scope or node.name, "ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div, Mul, Add"
+    )
     return [*chain, weight, bias]
 
 
@@ -181,7 +185,9 @@ def _attention(draft: Draft, node: Node) -> list[Node] | None:
     given = operand(draft, mask) if mask and not causal else None
     args = (operand(draft, node.inputs[0]), key, operand(draft, after.inputs[1]), given, p, causal)
     draft.emit("aten.scaled_dot_product_attention", args, after.writes, node.origin)
-    draft.note("scaled dot product attention", node.origin.scope or node.name, "q and k scaled apart, MatMul, Softmax, MatMul")
+    draft.note(
+        "scaled dot product attention", node.origin.scope or node.name, "q and k scaled apart, MatMul, Softmax, MatMul"
+    )
     return [*matched, after]
 
 
@@ -209,6 +215,40 @@ def _unbind(draft: Draft, node: Node) -> list[Node] | None:
     return [node, *found]
 
 
+def _packed_projection(draft: Draft, node: Node) -> list[Node] | None:
+    """Unsqueeze, Transpose, Squeeze, three Gathers: torch.nn.MultiheadAttention, which copies before it selects."""
+    turn = draft.maker.get(node.inputs[0])
+    users = draft.users.get(node.outputs[0], [])
+    type_ = draft.type_of(node.outputs[0])
+    if turn is None or turn.op_type != "Transpose" or type_ is None or type_.shape[0] != 3:
+        return None
+    wide = draft.maker.get(turn.inputs[0])
+    if wide is None or wide.op_type != "Unsqueeze" or len(users) != 3 or any(u.op_type != "Gather" for u in users):
+        return None
+    before = f"{node.outputs[0]} before copy"
+    draft.emit("aten.squeeze", (operand(draft, node.inputs[0]), [3]), (before,), node.origin, (type_,))
+    draft.emit("aten.contiguous", (Ref(before),), node.writes, node.origin)
+    draft.note(
+        "copy of packed projections", node.origin.scope or node.name, "Unsqueeze, Transpose, Squeeze, three Gathers"
+    )
+    return [node]
+
+
+def _glu(draft: Draft, node: Node) -> list[Node] | None:
+    """A Split in two halves, the first times the sigmoid of the second."""
+    if len(node.writes) != 2:
+        return None
+    first, second = (draft.users.get(name, []) for name in node.writes)
+    if len(first) != 1 or len(second) != 1 or second[0].op_type != "Sigmoid" or first[0].op_type != "Mul":
+        return None
+    if second[0].outputs[0] not in first[0].inputs:
+        return None
+    axis = node.attributes.get("axis", 0)
+    draft.emit("aten.glu", (operand(draft, node.inputs[0]), axis), first[0].writes, node.origin)
+    draft.note("glu", node.origin.scope or node.name, "Split, Sigmoid of the second half, Mul")
+    return [node, second[0], first[0]]
+
+
 def _squeeze_of(draft: Draft, name: str) -> Node | None:
     users = draft.users.get(name, [])
     return users[0] if len(users) == 1 and users[0].op_type == "Squeeze" else None
@@ -222,6 +262,7 @@ MATCHERS: dict[str, tuple[Matcher, ...]] = {
     "ReduceMean": (_layer_norm,),
     "Sigmoid": (_gated({"Sigmoid": "aten.silu"}),),
     "Softplus": (_mish,),
-    "Split": (_unbind,),
+    "Split": (_unbind, _glu),
     "Sqrt": (_rsqrt,),
+    "Squeeze": (_packed_projection,),
 }

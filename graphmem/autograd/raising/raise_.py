@@ -13,6 +13,8 @@ from graphmem.ir.graph import Graph, Node
 
 SHAPE_TARGETS = ("aten.sym_", "_operator", "operator", "math.", "aten._assert")
 
+VIEWS = ("Cast", "Expand", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+
 
 def raised(graph: Graph, options: Options | None = None) -> Program:
     """The ATen program that the graph was exported from."""
@@ -34,13 +36,18 @@ def raised(graph: Graph, options: Options | None = None) -> Program:
         raise_nodes(draft, loose)
     floats = [t for name in graph.outputs if (t := draft.type_of(name)) is not None and "float" in t.dtype]
     return Program(
-        tuple(draft.calls), _given(draft), graph.outputs, _noted(draft), tuple(draft.issues), floats[0] if floats else None
+        tuple(draft.calls),
+        _given(draft),
+        graph.outputs,
+        _noted(draft),
+        tuple(draft.issues),
+        floats[0] if floats else None,
     )
 
 
 def _is_rewritten(group: Sequence[Node]) -> bool:
     """True when the exporter's optimizer changed the nodes, so that the text of the call no longer describes them."""
-    return len(group) == 1 and bool(group[0].origin.rewrites) and group[0].op_type != "Conv"
+    return len(group) == 1 and bool(group[0].origin.rewrites) and group[0].op_type in VIEWS
 
 
 def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
@@ -74,5 +81,3 @@ def _given(draft: Draft) -> tuple[Given, ...]:
 
 def _noted(draft: Draft) -> tuple[Inference, ...]:
     return tuple(dict.fromkeys(draft.inferred))
-
-

@@ -1,10 +1,9 @@
-"""Nodes without exporter metadata -> ATen calls, by operator and by the patterns that exporters decompose calls into."""
+"""Nodes without exporter metadata -> ATen calls, by operator and by the patterns that exporters write for one call."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-
 
 from graphmem.autograd.raising import patterns
 from graphmem.autograd.raising.draft import Draft
@@ -75,7 +74,7 @@ def convolution(draft: Draft, node: Node, output: str, has_bias: bool) -> None:
 
 
 def _assume_norm(draft: Draft, node: Node) -> None:
-    """Where the caller says that batch norms were folded, put one behind a convolution with a folded weight and bias."""
+    """Where the caller says that batch norms were folded, put one behind a convolution with a folded weight."""
     if len(node.inputs) < 3 or not _looks_folded(draft, node):
         return
     scope = node.origin.scope or node.name or node.outputs[0]
@@ -94,6 +93,6 @@ def _assume_norm(draft: Draft, node: Node) -> None:
 
 def _looks_folded(draft: Draft, node: Node) -> bool:
     """The TorchScript exporter gives folded weights numbers instead of the parameters' names."""
-    return all(name.startswith("onnx::") or name.isdigit() for name in node.inputs[1:3]) and node.inputs[1] in draft.held
-
-
+    return (
+        all(name.startswith("onnx::") or name.isdigit() for name in node.inputs[1:3]) and node.inputs[1] in draft.held
+    )

@@ -15,8 +15,10 @@ Converter = Callable[[Draft, Node], None]
 
 UNARY = {
     "Greater": "gt", "GreaterOrEqual": "ge", "Less": "lt", "LessOrEqual": "le", "Equal": "eq", "Not": "logical_not",
-    "And": "logical_and", "Or": "logical_or", "Xor": "logical_xor", "LeakyRelu": "leaky_relu", "HardSigmoid": "hardsigmoid",
-    "HardSwish": "hardswish", "IsNaN": "isnan", "IsInf": "isinf", "Max": "maximum", "Min": "minimum", "Identity": "alias",
+    "And": "logical_and", "Or": "logical_or", "Xor": "logical_xor", "LeakyRelu": "leaky_relu",
+    "HardSigmoid": "hardsigmoid",
+    "HardSwish": "hardswish", "IsNaN": "isnan", "IsInf": "isinf", "Max": "maximum", "Min": "minimum",
+    "Identity": "alias",
     "Asinh": "asinh", "Swish": "silu", "QuickGelu": "silu",
 }  # fmt: skip
 
@@ -132,7 +134,9 @@ def _global_pool(draft: Draft, node: Node) -> None:
     if node.op_type == "GlobalAveragePool":
         draft.emit("aten.mean", (operand(draft, node.inputs[0]), axes, True), node.writes, node.origin)
     else:
-        draft.emit("aten.adaptive_max_pool2d", (operand(draft, node.inputs[0]), [1] * len(axes)), node.writes, node.origin)
+        draft.emit(
+            "aten.adaptive_max_pool2d", (operand(draft, node.inputs[0]), [1] * len(axes)), node.writes, node.origin
+        )
 
 
 def _resize(draft: Draft, node: Node) -> None:
@@ -140,11 +144,18 @@ def _resize(draft: Draft, node: Node) -> None:
     rank = len(type_.shape) - 2 if type_ else 2
     mode = {"nearest": "nearest", "linear": {1: "linear", 2: "bilinear", 3: "trilinear"}[rank], "cubic": "bicubic"}
     name = mode[node.attributes.get("mode", "nearest")]
-    draft.emit(f"aten.upsample_{name}{rank}d", (operand(draft, node.inputs[0]), list(type_.shape[2:]) if type_ else None), node.writes, node.origin)
+    draft.emit(
+        f"aten.upsample_{name}{rank}d",
+        (operand(draft, node.inputs[0]), list(type_.shape[2:]) if type_ else None),
+        node.writes,
+        node.origin,
+    )
 
 
 def _pad(draft: Draft, node: Node) -> None:
-    pads = list(node.attributes.get("pads") or (integers(draft, node.inputs[1]) if len(node.inputs) > 1 else None) or [])
+    pads = list(
+        node.attributes.get("pads") or (integers(draft, node.inputs[1]) if len(node.inputs) > 1 else None) or []
+    )
     half = len(pads) // 2
     flat = [value for i in reversed(range(half)) for value in (pads[i], pads[half + i])]
     while len(flat) > 2 and flat[-2:] == [0, 0]:
@@ -166,7 +177,13 @@ def _clip(draft: Draft, node: Node) -> None:
 
 def _cast(draft: Draft, node: Node) -> None:
     type_ = draft.type_of(node.outputs[0])
-    draft.emit("aten._to_copy", (operand(draft, node.inputs[0]),), node.writes, node.origin, dtype=type_.dtype if type_ else None)
+    draft.emit(
+        "aten._to_copy",
+        (operand(draft, node.inputs[0]),),
+        node.writes,
+        node.origin,
+        dtype=type_.dtype if type_ else None,
+    )
 
 
 def _dropout(draft: Draft, node: Node) -> None:
@@ -213,7 +230,13 @@ def _recurrent(name: str, gates: int) -> Converter:
         states = []
         for i in range(2 if name == "lstm" else 1):
             state = f"{node.outputs[0] or node.name} state {i}"
-            draft.emit("aten.zeros", ([ways, batch, hidden],), (state,), node.origin, (TensorType(type_.dtype, (ways, batch, hidden)),))
+            draft.emit(
+                "aten.zeros",
+                ([ways, batch, hidden],),
+                (state,),
+                node.origin,
+                (TensorType(type_.dtype, (ways, batch, hidden)),),
+            )
             states.append(Ref(state))
         inner = f"{node.outputs[0] or node.name} inner"
         given = states if name == "lstm" else states[0]
@@ -269,7 +292,8 @@ def _attention(draft: Draft, node: Node) -> None:
     q, k, v, *mask = _args(draft, node)[:4]
     causal = bool(node.attributes.get("is_causal", 0))
     draft.emit(
-        "aten.scaled_dot_product_attention", (q, k, v, mask[0] if mask else None, draft.options.p_after("Softmax"), causal),
+        "aten.scaled_dot_product_attention",
+        (q, k, v, mask[0] if mask else None, draft.options.p_after("Softmax"), causal),
         node.writes[:1], node.origin, enable_gqa=True,
     )  # fmt: skip
 
@@ -286,7 +310,9 @@ def _indexed(target: str) -> Converter:
 
 def _topk(draft: Draft, node: Node) -> None:
     k = number(draft, node.inputs[1])
-    draft.emit("aten.topk", (operand(draft, node.inputs[0]), k, node.attributes.get("axis", -1)), node.writes, node.origin)
+    draft.emit(
+        "aten.topk", (operand(draft, node.inputs[0]), k, node.attributes.get("axis", -1)), node.writes, node.origin
+    )
 
 
 def _filled(draft: Draft, node: Node) -> None:
@@ -301,7 +327,8 @@ CONVERTERS: dict[str, Converter] = {
     "Flatten": _first_ints("aten.view"), "GRU": _recurrent("gru", 3), "Gather": _gather,
     "GatherElements": _indexed("aten.gather"), "GatherND": _indexed("aten.index"), "Gelu": _plain("aten.gelu"),
     "Gemm": _gemm, "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool, "GroupNormalization": _group_norm,
-    "InstanceNormalization": _instance_norm, "LRN": _plain("aten.local_response_norm", 5), "LSTM": _recurrent("lstm", 4),
+    "InstanceNormalization": _instance_norm, "LRN": _plain("aten.local_response_norm", 5),
+    "LSTM": _recurrent("lstm", 4),
     "LayerNormalization": _norm_like, "LogSoftmax": _axis("aten.log_softmax", -1), "MatMul": _matmul,
     "MaxPool": _pool("max"), "NegativeLogLikelihoodLoss": _loss, "Pad": _pad, "RMSNormalization": _norm_like,
     "RNN": _recurrent("rnn_tanh", 1), "Range": _filled, "ReduceL1": _reduction("aten.linalg_vector_norm"),
@@ -314,4 +341,3 @@ CONVERTERS: dict[str, Converter] = {
     "Tile": _first_ints("aten.repeat"), "TopK": _topk, "Transpose": _transpose, "Unsqueeze": _squeeze("aten.view"),
     "Upsample": _resize,
 }  # fmt: skip
-

@@ -11,10 +11,9 @@ from typing import Any
 from graphmem.autograd import ops
 from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.registry import rule
+from graphmem.autograd.registry import RULES, rule
 from graphmem.autograd.rules.elementwise import dropout
 from graphmem.autograd.rules.matmul import matmul
-from graphmem.autograd.rules.reduce import RULES
 from graphmem.autograd.tensor import Node, Tensor
 
 
@@ -44,7 +43,7 @@ def _is_fused(
 
 def _heads_inside(m: Machine, shape: st.Shape, dtype: str) -> Tensor:
     """[B, H, T, D] in the memory order [B, T, H, D]."""
-    b, h, t, d = shape
+    h, t, d = shape[1:]
     return m.empty(shape, dtype, (t * h * d, d, h * d, 1))
 
 
@@ -91,7 +90,7 @@ def _products(
     weights = RULES["aten.softmax"](m, scores, -1)
     if dropout_p:
         weights = dropout(m, weights, dropout_p, True)
-    return matmul(m, weights, v)  # type: ignore[no-any-return]
+    return matmul(m, weights, v)
 
 
 def _repeated(m: Machine, x: Tensor, heads: int) -> Tensor:

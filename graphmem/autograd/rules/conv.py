@@ -76,8 +76,12 @@ def conv(
 ) -> Tensor:  # fmt: skip
     """A forward convolution."""
     if isinstance(padding, str):
-        padding = 0 if padding == "valid" else [(k - 1) * d // 2 for k, d in zip(w.shape[2:], _row(dilation, len(w.shape) - 2), strict=True)]
-    return convolution(m, x, w, bias, stride, padding, dilation, False, 0, groups)  # type: ignore[no-any-return]
+        padding = (
+            0
+            if padding == "valid"
+            else [(k - 1) * d // 2 for k, d in zip(w.shape[2:], _row(dilation, len(w.shape) - 2), strict=True)]
+        )
+    return convolution(m, x, w, bias, stride, padding, dilation, False, 0, groups)
 
 
 @rule("aten.conv_transpose2d", "aten.conv_transpose1d", "aten.conv_transpose3d")
@@ -86,4 +90,4 @@ def conv_transpose(
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
     """A transposed convolution."""
-    return convolution(m, x, w, bias, stride, padding, dilation, True, output_padding, groups)  # type: ignore[no-any-return]
+    return convolution(m, x, w, bias, stride, padding, dilation, True, output_padding, groups)

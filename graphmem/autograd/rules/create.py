@@ -11,7 +11,9 @@ from graphmem.autograd.tensor import Tensor
 
 
 def _dtype(m: Machine, given: Any, default: str) -> str:
-    return given if isinstance(given, str) and given in ops.DTYPES else m.wanted_dtypes[0] if m.wanted_dtypes else default
+    return (
+        given if isinstance(given, str) and given in ops.DTYPES else m.wanted_dtypes[0] if m.wanted_dtypes else default
+    )
 
 
 @rule("aten.full", "aten.zeros", "aten.ones", "aten.empty", "aten.rand", "aten.randn", "aten.randint", "aten.eye")

@@ -338,9 +338,9 @@ def _masked(m: Machine, g: Tensor) -> Tensor:
 
 
 PREDICATES = (
-    "eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite bitwise_not bitwise_and "
-    "bitwise_or bitwise_xor"
-).split()
+    "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor", "logical_not", "isnan", "isinf",
+    "isfinite", "bitwise_not", "bitwise_and", "bitwise_or", "bitwise_xor",
+)  # fmt: skip
 
 
 def _predicate(name: str) -> None:

@@ -28,12 +28,15 @@ def nll_loss(m: Machine, logs: Tensor, target: Tensor, *_: Any) -> Tensor:
 @rule("aten.cross_entropy_loss")
 def cross_entropy(m: Machine, logits: Tensor, target: Tensor, *_: Any) -> Tensor:
     """Log-softmax, then the negative log-likelihood: two more tensors of the size of the logits in the backward."""
-    return nll_loss(m, RULES["aten.log_softmax"](m, logits, 1), target)  # type: ignore[no-any-return]
+    return nll_loss(m, RULES["aten.log_softmax"](m, logits, 1), target)
 
 
 def _elementwise_loss(name: str, title: str, keeps: str, formula: str) -> None:
-    """A mean over elements. `keeps`: "result" when the scalar keeps the storage of all losses, "saved" when the backward
-    keeps a tensor of differences; `formula`: what the backward makes, each of the size of x, the last the gradient."""
+    """A mean over elements.
+
+    `keeps` is "result" when the scalar keeps the storage of all losses, "saved" when the backward keeps a tensor of
+    differences; `formula` is what the backward makes, each of the size of x, the last the gradient.
+    """
 
     def run(m: Machine, x: Tensor, target: Tensor, *_: Any) -> Tensor:
         whole = [ops.pointwise(m, f"aten::{name}", x, target)] if keeps else []

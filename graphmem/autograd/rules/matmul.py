@@ -199,7 +199,9 @@ def bilinear(m: Machine, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | No
     """An upper bound: product and result saved."""
     out = ops.full(m, "aten::_trilinear", (*x.shape[:-1], weight.shape[0]), x.dtype)
     inputs = [t for t in (x, y, weight, bias) if t is not None]
-    m.record("TrilinearBackward0", inputs, [out], lambda m, _n, g: [ops.like(m, "aten::sum", t) for t in inputs], inputs)
+    m.record(
+        "TrilinearBackward0", inputs, [out], lambda m, _n, g: [ops.like(m, "aten::sum", t) for t in inputs], inputs
+    )
     return out
 
 
@@ -231,4 +233,4 @@ def _arranged(m: Machine, x: Tensor, labels: str, groups: tuple[list[str], ...],
 @rule("aten.outer", "aten.ger")
 def outer(m: Machine, x: Tensor, y: Tensor) -> Tensor:
     """A product of a column and a row."""
-    return mul(m, ops.unsqueeze(m, x, 1), y)  # type: ignore[no-any-return]
+    return mul(m, ops.unsqueeze(m, x, 1), y)

@@ -8,7 +8,7 @@ from typing import Any
 from graphmem.autograd import ops
 from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.registry import rule
+from graphmem.autograd.registry import RULES, rule
 from graphmem.autograd.rules.conv import layout
 from graphmem.autograd.tensor import Node, Tensor
 
@@ -44,13 +44,13 @@ def batch_norm(
 @rule("aten._native_batch_norm_legit_functional", "aten._native_batch_norm_legit", "aten.native_batch_norm")
 def native_batch_norm(m: Machine, *args: Any) -> Tensor:
     """The exporter's forms of batch_norm in training."""
-    return batch_norm(m, *args[:5], True)  # type: ignore[no-any-return]
+    return batch_norm(m, *args[:5], True)
 
 
 @rule("aten._native_batch_norm_legit_no_training")
 def batch_norm_no_training(m: Machine, *args: Any) -> Tensor:
     """Exported in evaluation mode; the step that is asked about trains, so it is batch_norm in training."""
-    return batch_norm(m, *args[:5], True)  # type: ignore[no-any-return]
+    return batch_norm(m, *args[:5], True)
 
 
 @rule("aten.layer_norm", "aten.native_layer_norm")
@@ -111,7 +111,7 @@ def instance_norm(
     repeated = [_repeat(m, t, batch) if t is not None else None for t in (weight, bias)]
     stats = [_repeat(m, t, batch) if t is not None else None for t in (mean, var)]
     flat = ops.reshape(m, ops.contiguous(m, x), (1, batch * channels, *x.shape[2:]))
-    out = batch_norm(m, flat, *repeated, *stats, True)
+    out = batch_norm(m, flat, repeated[0], repeated[1], stats[0], stats[1], True)
     return ops.view(m, out, x.shape, st.contiguous(x.shape))
 
 
@@ -130,15 +130,14 @@ def _repeat(m: Machine, x: Tensor, times: int) -> Tensor:
 def rms_norm(m: Machine, x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: Any = None) -> Tensor:
     """CUDA: fused, saves x, weight and the deviation. CPU: pow, mean, add_, rsqrt, mul, mul."""
     from graphmem.autograd.rules.elementwise import mul, power
-    from graphmem.autograd.rules.elementwise import rsqrt as inverse_root
     from graphmem.autograd.rules.reduce import mean
 
     del eps
     dims = list(range(-len(shape), 0))
     if m.device != "cuda":
-        root = inverse_root(m, mean(m, power(m, x, 2), dims, True))
+        root = RULES["aten.rsqrt"](m, mean(m, power(m, x, 2), dims, True))
         scaled = mul(m, x, root)
-        return mul(m, scaled, weight) if weight is not None else scaled  # type: ignore[no-any-return]
+        return mul(m, scaled, weight) if weight is not None else scaled
     out = m.empty(x.shape, x.dtype)
     rstd = m.empty((*x.shape[: len(x.shape) - len(shape)], *(1 for _ in shape)), "float32")
     back_shapes = [x.shape, tuple(shape)]
@@ -159,11 +158,16 @@ def local_response_norm(m: Machine, x: Tensor, size: int, *_: Any) -> Tensor:
     padded_shape = (x.shape[0], 1, x.shape[1] + size - 1, *x.shape[2:])
     padded = ops.full(m, "aten::constant_pad_nd", padded_shape, x.dtype)
     before = squared.shape
-    m.record("ConstantPadNdBackward0", [squared], [padded], lambda m, _n, g: ops.full(m, "aten::constant_pad_nd", before, g.dtype))
+    m.record(
+        "ConstantPadNdBackward0",
+        [squared],
+        [padded],
+        lambda m, _n, g: ops.full(m, "aten::constant_pad_nd", before, g.dtype),
+    )
     pooled = ops.full(m, "aten::avg_pool3d", (x.shape[0], 1, *x.shape[1:]), x.dtype)
     m.record(
         "AvgPool3DBackward0", [padded], [pooled],
         lambda m, _n, g: ops.full(m, "aten::avg_pool3d_backward", padded_shape, g.dtype), [padded],
     )  # fmt: skip
     scale = power(m, add(m, mul(m, ops.squeeze(m, pooled, (1,)), 1.0), 1.0), 0.75)
-    return div(m, x, scale)  # type: ignore[no-any-return]
+    return div(m, x, scale)

@@ -72,7 +72,7 @@ def adaptive_avg_pool(m: Machine, x: Tensor, size: Any) -> Tensor:
     sizes = [size] if isinstance(size, int) else list(size)
     rank = len(sizes)
     if all(s == 1 for s in sizes):
-        return mean(m, x, list(range(-rank, 0)), True)  # type: ignore[no-any-return]
+        return mean(m, x, list(range(-rank, 0)), True)
     shape = (*x.shape[:-rank], *(w or h for w, h in zip(sizes, x.shape[-rank:], strict=True)))
     out = m.empty(shape, x.dtype, layout(shape, x))
     return _backed(m, "AdaptiveAvgPool2DBackward0", "aten::_adaptive_avg_pool2d_backward", x, out, [x])

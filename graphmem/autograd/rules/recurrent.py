@@ -152,6 +152,7 @@ def _stacked(
     drop: float, train: bool, bidirectional: bool, batch_first: bool,
 ) -> list[Tensor]:  # fmt: skip
     """Layers of one or two directions; a batch-first input is turned (and copied where the layer needs that)."""
+    del train
     ways, per = 2 if bidirectional else 1, 4 if has_biases else 2
     per = len(weights) // (layers * ways) if len(weights) % (layers * ways) == 0 else per
     flow = ops.transpose(m, x, 0, 1) if batch_first else x
@@ -169,7 +170,7 @@ def _stacked(
             for rows, tensor in zip(finals, last, strict=True):
                 rows.append(tensor)
         flow = cat(m, outputs, 2) if ways == 2 else outputs[0]
-        if drop and train and layer < layers - 1:
+        if drop and layer < layers - 1:  # the step trains, whatever the mode of the export
             flow = dropout(m, flow, drop, True)
     ends = [stack(m, rows, 0) for rows in finals]
     return [ops.transpose(m, flow, 0, 1) if batch_first else flow, *ends]

@@ -89,7 +89,13 @@ def max_(m: Machine, x: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     shape = ops.reduced(x, [dim], keepdim)
     out, index = m.empty(shape, x.dtype), m.empty(shape, "int64")
     before = x.shape
-    m.record("MaxBackward0", [x], [out], lambda m, _n, g: ops.full(m, "aten::value_selecting_reduction_backward", before, g.dtype), [index])
+    m.record(
+        "MaxBackward0",
+        [x],
+        [out],
+        lambda m, _n, g: ops.full(m, "aten::value_selecting_reduction_backward", before, g.dtype),
+        [index],
+    )
     return [out, index]
 
 
@@ -163,7 +169,11 @@ def _softmax(name: str, title: str) -> None:
         wide = ops.cast(m, x, dtype) if isinstance(dtype, str) and dtype in ops.DTYPES else x
         out = m.empty(wide.shape, wide.dtype)
         m.record(
-            title, [wide], [out], lambda m, _n, g: ops.full(m, f"aten::_{name}_backward_data", out.shape, g.dtype), [out]
+            title,
+            [wide],
+            [out],
+            lambda m, _n, g: ops.full(m, f"aten::_{name}_backward_data", out.shape, g.dtype),
+            [out],
         )
         return out
 

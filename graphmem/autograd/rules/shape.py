@@ -25,7 +25,15 @@ def _target(m: Machine, x: Tensor, shape: Sequence[Any]) -> Shape:
     return tuple(sizes)
 
 
-@rule("aten.reshape", "aten.view", "aten._unsafe_view", "aten.flatten", "aten.unflatten", "aten.view_as", "aten.reshape_as")
+@rule(
+    "aten.reshape",
+    "aten.view",
+    "aten._unsafe_view",
+    "aten.flatten",
+    "aten.unflatten",
+    "aten.view_as",
+    "aten.reshape_as",
+)
 def reshape(m: Machine, x: Tensor, *shape: Any) -> Tensor:
     """A view where strides allow it, else a row-major copy."""
     sizes = shape[0] if shape and isinstance(shape[0], list | tuple) else shape
@@ -75,7 +83,13 @@ def alias(m: Machine, x: Tensor) -> Tensor:
     return out
 
 
-@rule("aten.clone", "aten.contiguous")
+@rule("aten.contiguous")
+def contiguous(m: Machine, x: Tensor, *_: Any, **__: Any) -> Tensor:
+    """x itself when row-major, else a row-major copy."""
+    return ops.contiguous(m, x)
+
+
+@rule("aten.clone")
 def clone(m: Machine, x: Tensor, memory_format: Any = None) -> Tensor:
     """A copy: row-major when asked for, else with the layout of x."""
     return ops.clone(m, x, st.contiguous(x.shape) if "contiguous" in str(memory_format) else None)
@@ -149,7 +163,7 @@ def split(m: Machine, x: Tensor, size: Any, dim: int = 0) -> list[Tensor]:
 @rule("aten.chunk")
 def chunk(m: Machine, x: Tensor, count: int, dim: int = 0) -> list[Tensor]:
     """A split into `count` parts."""
-    return split(m, x, -(-x.shape[dim] // count), dim)  # type: ignore[no-any-return]
+    return split(m, x, -(-x.shape[dim] // count), dim)
 
 
 @rule("aten.unbind")
@@ -211,8 +225,10 @@ def stack(m: Machine, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 @rule("aten.repeat", "aten.tile")
 def repeat(m: Machine, x: Tensor, times: Sequence[int]) -> Tensor:
     """A copy; the gradient is summed."""
-    shape = m.wanted[0] if m.wanted else tuple(
-        s * t for s, t in zip((1,) * (len(times) - len(x.shape)) + x.shape, times, strict=True)
+    shape = (
+        m.wanted[0]
+        if m.wanted
+        else tuple(s * t for s, t in zip((1,) * (len(times) - len(x.shape)) + x.shape, times, strict=True))
     )
     before = x.shape
     out = m.empty(shape, x.dtype)
@@ -223,7 +239,7 @@ def repeat(m: Machine, x: Tensor, times: Sequence[int]) -> Tensor:
 @rule("aten.repeat_interleave")
 def repeat_interleave(m: Machine, x: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
     """A copy; the gradient is summed."""
-    return repeat(m, x, [1] * len(x.shape))  # type: ignore[no-any-return]
+    return repeat(m, x, [1] * len(x.shape))
 
 
 @rule("aten.constant_pad_nd", "aten.pad")
