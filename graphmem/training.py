@@ -83,10 +83,31 @@ def train(
     _check("device", device, DEVICES)
     form = form or ("foreach" if device == "cuda" else "single")
     _check("optimizer form", form, FORMS)
-    graph = read(path, dims, batch, strict)
+    graph, fixed = _read(path, dims, batch, strict)
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
     settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
-    return training(graph, program, settings, Path(path).stem, weight_decay)
+    return training(graph, program, settings, Path(path).stem, weight_decay, fixed)
+
+
+def _read(
+    path: str | Path, dims: Mapping[str, int] | None, batch: int | None, strict: bool
+) -> tuple[Graph, tuple[int, int] | None]:
+    """The graph, and where the file fixes another batch than is asked for, (that batch, the one asked for)."""
+    try:
+        return read(path, dims, batch, strict), None
+    except OptionError:
+        graph = read(path, dims, None, strict)
+        held = batch_of(graph)
+        if batch is None or held is None:
+            raise
+        return graph, ((held, batch) if held != batch else None)
+
+
+def batch_of(graph: Graph) -> int | None:
+    """The leading dimension that all inputs share, or None."""
+    shapes = [t.shape for name in graph.inputs if isinstance(t := graph.tensors[name].type, TensorType)]
+    sizes = {shape[0] for shape in shapes if shape}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _check(what: str, value: str, choices: Mapping[str, object] | Sequence[str]) -> None:
@@ -94,9 +115,16 @@ def _check(what: str, value: str, choices: Mapping[str, object] | Sequence[str])
         raise OptionError(f"{what} '{value}' is not one of {', '.join(choices)}")
 
 
-def training(graph: Graph, program: Program, settings: TrainingSettings, name: str, weight_decay: bool) -> Training:
+def training(
+    graph: Graph,
+    program: Program,
+    settings: TrainingSettings,
+    name: str,
+    weight_decay: bool,
+    batch: tuple[int, int] | None = None,
+) -> Training:
     """Trace, lifetimes, timeline and what they add up to."""
-    trace = training_trace(program, settings, weight_decay)
+    trace = training_trace(program, settings, weight_decay, batch)
     alive = lifetimes(trace.schedule)
     bare = timeline(alive, _without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]

@@ -7,6 +7,7 @@ from typing import Any
 
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.program import Call, Program, Ref
+from graphmem.autograd.rebatch import wanted
 from graphmem.autograd.registry import rule_of
 from graphmem.autograd.tensor import Tensor
 
@@ -14,7 +15,10 @@ from graphmem.autograd.tensor import Tensor
 class Forward:
     """Runs the calls of a program; `values` holds what is still needed, with a handle each."""
 
-    def __init__(self, machine: Machine, program: Program, values: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, machine: Machine, program: Program, values: Mapping[str, Tensor], batch: tuple[int, int] | None = None
+    ) -> None:
+        self.batch = batch  # of the file, and the one asked for
         self.m = machine
         self.program = program
         self.values: dict[str, Tensor] = dict(values)
@@ -38,6 +42,8 @@ class Forward:
         m.wanted = tuple(t.shape for t in call.types)
         m.wanted_dtypes = tuple(t.dtype for t in call.types)
         args = [self._value(arg) for arg in call.args]
+        if self.batch is not None:
+            m.wanted = wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
         kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
         function = rule_of(call.target)
         with m.scope():

@@ -14,6 +14,7 @@ from graphmem.autograd.losses import LOSSES, target_type
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.program import Given, Program
+from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.run import Forward
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
@@ -36,12 +37,16 @@ class TrainingTrace:
     first_step: int
 
 
-def training_trace(program: Program, settings: TrainingSettings, weight_decay: bool = False) -> TrainingTrace:
-    """Run the step on a simulated machine.
+def training_trace(
+    program: Program, settings: TrainingSettings, weight_decay: bool = False, batch: tuple[int, int] | None = None
+) -> TrainingTrace:
+    """Run the step on a simulated machine; `batch` is that of the file and another to run it at.
 
     Raises OptionError when nothing is trainable, or the output does not fit the loss.
     """
     m = Machine(device=settings.device)
+    if batch is not None:
+        program = rebatched(program, *batch)
     values = _given(m, program, settings)
     parameters = [values[g.name] for g in program.of("parameter") if values[g.name].requires_grad]
     if not parameters:
@@ -52,7 +57,7 @@ def training_trace(program: Program, settings: TrainingSettings, weight_decay: b
     target = _target(m, program, settings)
     first = len(m.steps)
     m.phase, m.kind = "forward", "activation"
-    forward = Forward(m, program, values)
+    forward = Forward(m, program, values, batch)
     outputs = forward.run()
     loss = _loss(m, settings, outputs, target)
     saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
