@@ -12,9 +12,9 @@ from graphmem.analysis import model_facts
 from graphmem.autograd.losses import LOSSES
 from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
 from graphmem.autograd.program import Program
-from graphmem.autograd.raising import Options, raised
+from graphmem.autograd.raising import OPTIONAL, Options, raised
 from graphmem.ir.errors import OptionError
-from graphmem.ir.graph import Graph
+from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.memory import IntColumn, Lifetimes
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import (
@@ -86,7 +86,14 @@ def train(
     graph, fixed = _read(path, dims, batch, strict)
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
     settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
-    return training(graph, program, settings, Path(path).stem, weight_decay, fixed)
+    found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
+    kinds = {i.what for i in program.inferred}
+    effects = {}
+    for kind in OPTIONAL:
+        if kind in kinds:
+            other = raised(graph, Options(assume_bn, dropout, attention_dropout, kind))
+            effects[kind] = found.peak - training(graph, other, settings, "", weight_decay, fixed).peak
+    return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
 
 
 def _read(
@@ -143,8 +150,8 @@ def training(
         saved=_saved(trace),
         saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
         allocator=_allocator(trace) if settings.device == "cuda" else None,
-        inferred=tuple(Inferred(i.what, i.where, i.evidence, i.nbytes) for i in program.inferred),
-        issues=(*graph.issues, *program.issues, *trace.issues),
+        inferred=tuple(Inferred(i.what, i.where, i.evidence) for i in program.inferred),
+        issues=(*_open_issues(graph), *program.issues, *trace.issues),
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,
@@ -154,6 +161,11 @@ def training(
 def _without_workspace(trace: TrainingTrace) -> Schedule:
     steps = tuple(replace(step, workspace=0) for step in trace.schedule.steps)
     return replace(trace.schedule, steps=steps)
+
+
+def _open_issues(graph: Graph) -> tuple[Issue, ...]:
+    """The reader's issues without those about lists of tensors, whose parts the rules size."""
+    return tuple(i for i in graph.issues if not (i.kind == "unknown-shape" and "(SplitToSequence)" in i.where))
 
 
 def _phase_peaks(trace: TrainingTrace, live: IntColumn) -> dict[str, int]:

@@ -56,12 +56,11 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Something that the file does not say and that was concluded. `nbytes` is its effect on the peak, if known."""
+    """Something that the file does not say and that was concluded."""
 
     what: str
     where: str
     evidence: str
-    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,8 +117,8 @@ def _saved(training: Training, width: int) -> Table:
         table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=max(18, width // 4))
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("made by", no_wrap=True)
-    has_module = any(row.origin.scope for row in training.saved)
-    has_source = any(row.origin.source for row in training.saved)
+    has_module = width >= 90 and any(row.origin.scope for row in training.saved)
+    has_source = width >= 130 and any(row.origin.source for row in training.saved)
     if has_module:
         table.add_column("module", overflow="ellipsis", no_wrap=True)
     if has_source:
@@ -134,10 +134,13 @@ def _saved(training: Training, width: int) -> Table:
 def _notes(training: Training) -> list[Text]:
     """Inferences folded by kind, then issues."""
     by_kind: dict[str, list[str]] = {}
+    effects: dict[str, str] = {}
     for inferred in training.inferred:
+        if inferred.nbytes is not None:
+            effects[inferred.what] = f" ({'-' if inferred.nbytes < 0 else '+'}{size(abs(inferred.nbytes))})"
         by_kind.setdefault(inferred.what, []).append(inferred.where)
     notes = [
-        Text("inferred: ", style="yellow").append(f"{what}: {_places(places)}", style="default")
+        Text("inferred: ", style="yellow").append(f"{what}{effects.get(what, '')}: {_places(places)}", style="default")
         for what, places in by_kind.items()
     ]
     notes += [

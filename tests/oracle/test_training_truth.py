@@ -73,8 +73,8 @@ except ModuleNotFoundError:
 @pytest.mark.parametrize("name", ["dense", "window", "tied_lstm", "encoder", "group_unet", "rotary"])
 def test_our_own_networks_are_byte_exact(name: str, tmp_path: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-    from training_oracle import exported, measured  # type: ignore[import-not-found]
     from training_networks import NETWORKS  # type: ignore[import-not-found]
+    from training_oracle import exported, measured  # type: ignore[import-not-found]
 
     torch.manual_seed(0)
     case = NETWORKS[name]()

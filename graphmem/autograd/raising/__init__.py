@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphmem.autograd.raising.draft import Options
+from graphmem.autograd.raising.draft import OPTIONAL, Options
 from graphmem.autograd.raising.raise_ import raised
 
-__all__ = ["Options", "raised"]
+__all__ = ["OPTIONAL", "Options", "raised"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from graphmem.autograd.program import Call, Ref
-from graphmem.autograd.raising.draft import Draft
+from graphmem.autograd.raising.draft import MASK, REPEAT, Draft
 from graphmem.ir.types import TensorType
 
 _REPEAT = ("aten._unsafe_view", "aten.view", "aten.reshape", "aten.clone", "aten.expand", "aten.unsqueeze")
@@ -28,12 +28,13 @@ def eager_attention(draft: Draft, call: Call) -> Call:
     if "transformers." not in call.origin.module or not isinstance(mask, Ref) or not _is_settled(draft, mask.name):
         return call
     where = call.origin.scope
-    draft.note("attention without a mask, is_causal", where, "transformers builds its mask only under export")
+    if not draft.infers(MASK, where, "transformers builds its mask only under export"):
+        return call
     args[3], args[5] = None, True
     kwargs = dict(call.kwargs)
-    sources = [_before_repeat(draft, ref) for ref in args[1:3]]
+    sources = [_before_repeat(draft, ref) for ref in args[1:3]] if draft.options.without != REPEAT else [None]
     if all(source is not None for source in sources):
-        draft.note("attention with enable_gqa", where, "transformers repeats keys and values only with a mask")
+        draft.note(REPEAT, where, "transformers repeats keys and values only with a mask")
         args[1:3] = sources
         kwargs["enable_gqa"] = True
     return Call(call.target, tuple(args), call.outputs, call.types, kwargs, call.origin)

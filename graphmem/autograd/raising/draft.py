@@ -9,6 +9,13 @@ from graphmem.autograd.program import Call, Given, Inference, Ref, Role
 from graphmem.ir.graph import Graph, Issue, Node, Origin
 from graphmem.ir.types import TensorType
 
+NORM = "batch norm folded into a convolution"
+MASK = "attention without a mask, is_causal"
+REPEAT = "attention with enable_gqa"
+NO_DROPOUT = "dropout with p = 0"
+DROPOUT = "dropout removed by an export in evaluation mode"
+OPTIONAL = (NORM, MASK, REPEAT, NO_DROPOUT, DROPOUT)  # inferences whose effect is found by leaving them out
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -17,6 +24,7 @@ class Options:
     assume_bn: bool = False
     dropout: float | None = None
     attention_dropout: float | None = None  # of attention weights; as `dropout` when None
+    without: str = ""  # a kind of inference that is not acted on, to learn its effect
 
     def p_after(self, op_type: str) -> float:
         """Probability of a removed dropout that reads the result of such an operator."""
@@ -84,6 +92,13 @@ class Draft:
     def note(self, what: str, where: str, evidence: str) -> None:
         """An inference that the user is told of."""
         self.inferred.append(Inference(what, where, evidence))
+
+    def infers(self, what: str, where: str, evidence: str) -> bool:
+        """Note an inference that can be left out; False when it is to be left out."""
+        if what == self.options.without:
+            return False
+        self.note(what, where, evidence)
+        return True
 
     def batch_norm(self, source: str, output: str, scope: str, origin: Origin, names: list[str] | None = None) -> None:
         """Emit a batch norm in training with parameters and statistics of its own."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from graphmem.autograd.program import Call, Ref, Role
 from graphmem.autograd.raising.attention import eager_attention
-from graphmem.autograd.raising.draft import Draft
+from graphmem.autograd.raising.draft import DROPOUT, NO_DROPOUT, NORM, Draft
 from graphmem.autograd.raising.fxtext import FxNode
 from graphmem.ir.graph import Node
 from graphmem.ir.types import SequenceType, TensorType
@@ -60,8 +60,8 @@ def raise_exported(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
         _add_recurrent_weights(draft, fx, group)
     args, kwargs = _arguments(draft, fx, group)
     call = Call(fx.target, tuple(args), *_results(draft, fx, group), kwargs, group[-1].origin)
-    if call.target == "aten.clone.default" and "memory_format" not in call.kwargs:
-        draft.note("dropout with p = 0", call.origin.scope or fx.name, "a copy that keeps its layout")
+    is_copy = call.target == "aten.clone.default" and "memory_format" not in call.kwargs
+    if is_copy and draft.infers(NO_DROPOUT, call.origin.scope or fx.name, "a copy that keeps its layout"):
         call = Call("aten.dropout", (call.args[0], 0.0, True), call.outputs, call.types, {}, call.origin)
     if call.target.startswith("aten.scaled_dot_product_attention"):
         call = eager_attention(draft, call)
@@ -179,7 +179,10 @@ def _value(draft: Draft, fx: FxNode, item: _Lost, source: str | None, group: Seq
     p = draft.options.p_after(maker.op_type if maker else "")
     where = group[-1].origin.scope or item.name
     evidence = f"{fx.name} reads %{item.name}, which the optimizer removed"
-    draft.note("dropout removed by an export in evaluation mode" + ("" if p else "; give --dropout P"), where, evidence)
+    if not p:
+        draft.note(f"{DROPOUT}; give --dropout P", where, evidence)
+    elif not draft.infers(DROPOUT, where, evidence):
+        p = 0.0
     type_ = draft.type_of(source)
     draft.standing[item.name] = source
     draft.emit("aten.dropout", (Ref(found), p, True), (item.name,), group[-1].origin, (type_,) if type_ else ())
@@ -228,12 +231,15 @@ def _raise_norm(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
         return
     from graphmem.autograd.raising.structure import convolution
 
+    scope = names[0].removesuffix("_weight")
+    if not draft.infers(NORM, scope, "rule FuseBatchNormIntoConv"):
+        convolution(draft, conv, conv.outputs[0], len(conv.inputs) > 2)
+        return
     before = f"{conv.outputs[0]} before batch norm"
     rules = [rule.strip() for rule in conv.origin.rewrites.split(",")]
     had_bias = rules[: rules.index("FuseBatchNormIntoConv")].count("RemoveOptionalBiasFromConv") == 0
     convolution(draft, conv, before, had_bias)
-    draft.batch_norm(before, conv.outputs[0], names[0].removesuffix("_weight"), conv.origin, names)
-    draft.note("batch norm folded into a convolution", names[0].removesuffix("_weight"), "rule FuseBatchNormIntoConv")
+    draft.batch_norm(before, conv.outputs[0], scope, conv.origin, names)
 
 
 def _resolved(draft: Draft, value: object) -> object:

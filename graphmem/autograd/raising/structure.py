@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphmem.autograd.raising import patterns
-from graphmem.autograd.raising.draft import Draft
+from graphmem.autograd.raising.draft import NORM, Draft
 from graphmem.autograd.raising.operands import operand, source_of
 from graphmem.autograd.raising.table import CONVERTERS, UNARY
 from graphmem.ir.graph import Node
@@ -81,6 +81,8 @@ def _assume_norm(draft: Draft, node: Node) -> None:
     if not draft.options.assume_bn:
         draft.note("a batch norm may be folded into this convolution; give --assume-bn", scope, "weights without names")
         return
+    if not draft.infers(NORM, scope, "--assume-bn, and weights without names of their own"):
+        return
     last = draft.calls.pop()
     before = f"{node.outputs[0]} before batch norm"
     weight, type_ = last.args[1], draft.type_of(node.outputs[0])
@@ -88,7 +90,6 @@ def _assume_norm(draft: Draft, node: Node) -> None:
     args = (last.args[0], weight, None, *last.args[3:])
     draft.emit(last.target, args, (before,), node.origin, (type_,) if type_ else ())
     draft.batch_norm(before, node.outputs[0], f"{scope} folded norm", node.origin)
-    draft.note("batch norm folded into a convolution", scope, "--assume-bn, and weights without names of their own")
 
 
 def _looks_folded(draft: Draft, node: Node) -> bool:
