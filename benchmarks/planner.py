@@ -21,13 +21,13 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from graphmem.ir.memory import Lifetimes  # noqa: E402
-from graphmem.planner import Options, plan  # noqa: E402
-from graphmem.planner.greedy import bound  # noqa: E402
-from graphmem.planner.kernel import Kernel  # noqa: E402
-from graphmem.planner.problem import Problem, compressed  # noqa: E402
-from graphmem.planner.table import table_of  # noqa: E402
-from tests.planner.instances import decoder_training, guillotine  # noqa: E402
+from graphmem.ir.memory import Lifetimes
+from graphmem.planner import Options, plan
+from graphmem.planner.greedy import bound
+from graphmem.planner.kernel import Kernel
+from graphmem.planner.problem import Problem, compressed
+from graphmem.planner.table import table_of
+from tests.planner.instances import decoder_training, guillotine
 
 MINIMALLOC_SECONDS = 60
 LARGE = 10_000  # buffers above which MiniMalloc, made for some hundreds, is not asked

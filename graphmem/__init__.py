@@ -8,16 +8,20 @@ if TYPE_CHECKING:
     from graphmem.analysis import analyze, plan
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
+    from graphmem.ir.training import Training
+    from graphmem.training import train
 
 __version__ = "0.1.0"
 
-__all__ = ["Analysis", "GraphmemError", "__version__", "analyze", "plan"]
+__all__ = ["Analysis", "GraphmemError", "Training", "__version__", "analyze", "plan", "train"]
 
 _HOME = {
     "analyze": "graphmem.analysis",
     "plan": "graphmem.analysis",
     "Analysis": "graphmem.ir.analysis",
     "GraphmemError": "graphmem.ir.errors",
+    "Training": "graphmem.ir.training",
+    "train": "graphmem.training",
 }
 
 

@@ -23,9 +23,10 @@ FLOORS: dict[str, int] = {
     "schedule": 3,
     "runtime": 4,
     "analysis": 5,  # not "analyze": a submodule of that name would hide the function graphmem.analyze
-    "fit": 5,
-    "sweep": 5,
-    "cli": 6,
+    "training": 6,
+    "fit": 7,
+    "sweep": 8,
+    "cli": 9,
 }
 
 # Heavy or optional packages and the only rooms that may import them.

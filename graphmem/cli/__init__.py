@@ -15,6 +15,7 @@ COMMANDS = {
     "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
     "plan": ("graphmem.cli.plan", "Pack every buffer into one arena, with a proved bound."),
     "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
+    "train": ("graphmem.cli.train", "Peak memory of one PyTorch training step, from the forward file alone."),
     "verify": ("graphmem.cli.verify", "Run a model with ONNX Runtime; predicted beside measured."),
     "optimize": ("graphmem.cli.optimize", "Write a reordered copy that ONNX Runtime runs in less memory."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),

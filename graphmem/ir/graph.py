@@ -20,6 +20,7 @@ ISSUE_KINDS: dict[str, Effect] = {
     "batch": "exact",  # a dimension that --batch bound
     "free-dimension": "exact",  # a dimension that nobody bound, taken as 1
     "assumption": "exact",  # anything else taken as given, stated with its value
+    "unknown-rule": "at most",  # an operation that training has no rule for, counted with all that it could save
     "data-dependent": "at most",  # a shape that the data decides, with a proved upper bound
     "unknown-operator": "at least",
     "unknown-shape": "at least",
@@ -49,6 +50,9 @@ class Origin:
     scope: str = ""  # module path, such as "encoder.layer.0.attention"
     module: str = ""  # class of that module
     source: str = ""  # "file.py:line" of the innermost user frame
+    call: str = ""  # the ATen call that the node belongs to, as torch.fx prints it
+    rewrites: str = ""  # rules of the exporter's optimizer that made the node
+    path: tuple[str, ...] = ()  # the modules whose calls are running, outermost first, without the model itself
 
 
 @dataclass(frozen=True, slots=True)

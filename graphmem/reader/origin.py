@@ -27,8 +27,12 @@ def origin_of(node: onnx.NodeProto) -> Origin:
         scopes = _listed(entries.get("pkg.torch.onnx.name_scopes", ""))
         classes = _listed(entries.get("pkg.torch.onnx.class_hierarchy", ""))
         source = _innermost_frame(entries.get("pkg.torch.onnx.stack_trace", ""))
-        if scopes or classes or source:
-            return Origin(scopes[-2] if len(scopes) > 1 else "", classes[-2] if len(classes) > 1 else "", source)
+        call = entries.get("pkg.torch.onnx.fx_node", "")
+        rewrites = entries.get("pkg.onnxscript.rewriter.rule_name", "")
+        if scopes or classes or source or call or rewrites:
+            scope = scopes[-2] if len(scopes) > 1 else ""
+            module = classes[-2] if len(classes) > 1 else ""
+            return Origin(scope, module, source, call, rewrites, tuple(scopes[1:-1]))
     if node.name.startswith("/"):
         return Origin(scope=_scope_of_path(node.name.rpartition("/")[0]))
     return _NO_ORIGIN

@@ -1,0 +1,177 @@
+"""Optimizers as programs: the state that they keep and the tensors that one step makes.
+
+OPTIMIZERS: name -> states (each of the parameter's shape), bytes of counters per parameter, and what the single-tensor
+loop makes per parameter: (operator, name). A named result is a Python local: it lives until the same name is bound
+again, for the next parameter. An unnamed one dies after the next operator. `foreach` is the number of parameter-sized
+lists alive at once in the multi-tensor form; fused forms make nothing.
+
+Sources: torch/optim/*.py of torch 2.13; lion-pytorch; bitsandbytes (blocks of 256, small tensors kept in float32).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphmem.autograd import ops
+from graphmem.autograd import strides as st
+from graphmem.autograd.machine import Machine
+from graphmem.autograd.tensor import Tensor
+
+FORMS = ("single", "foreach", "fused")
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """One row of the table below."""
+
+    states: tuple[str, ...] = ()
+    counters: int = 0
+    single: tuple[tuple[str, str], ...] = ()
+    foreach: int = 0
+    has_fused: bool = False
+    with_decay: tuple[tuple[str, str], ...] = ()
+
+
+_DECAYED = (("add", "grad"),)
+_DENOMINATOR = (("sqrt", ""), ("div", "denom"))
+_ADAM = Optimizer(("exp_avg", "exp_avg_sq"), 4, _DENOMINATOR, 1, True, _DECAYED)
+_ADAMW = Optimizer(("exp_avg", "exp_avg_sq"), 4, _DENOMINATOR, 1, True)
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": Optimizer(has_fused=True, with_decay=_DECAYED),
+    "momentum": Optimizer(("momentum_buffer",), has_fused=True, with_decay=_DECAYED),
+    "nesterov": Optimizer(("momentum_buffer",), 0, (("add", "grad"),), 0, True, _DECAYED),
+    "adam": _ADAM,
+    "adamw": _ADAMW,
+    "amsgrad": Optimizer(("exp_avg", "exp_avg_sq", "max_exp_avg_sq"), 4, _DENOMINATOR, 1, True),
+    "nadam": Optimizer(("exp_avg", "exp_avg_sq"), 8, (("div", ""), ("sqrt", "denom")), 1, False, _DECAYED),
+    "radam": Optimizer(
+        ("exp_avg", "exp_avg_sq"), 4,
+        (("div", "corrected"), ("mul", ""), ("sqrt", "root"), ("add", "root"), ("div", ""), ("mul", ""), ("mul", "")),
+        1, False, _DECAYED,
+    ),
+    "rmsprop": Optimizer(("square_avg",), 4, (("sqrt", "avg"),), 1, False, _DECAYED),
+    "adagrad": Optimizer(("sum",), 4, (("sqrt", "std"),), 2, True, _DECAYED),
+    "adafactor": Optimizer((), 4, (("mul", "update"),), 1),
+    "lion": Optimizer(("exp_avg",), 0, (("clone", ""), ("add", "update")), 1),
+    "adam8bit": Optimizer((), 0, (), 0, True),
+    "muon": Optimizer((), 0, (), 0),
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Step:
+    """The optimizer of one run: state tensors are made before the step, `run` is the step."""
+
+    machine: Machine
+    name: str
+    parameters: Sequence[Tensor]
+    form: str = "single"
+    decay: bool = False
+
+    @property
+    def row(self) -> Optimizer:
+        """The optimizer's row of the table."""
+        return OPTIMIZERS[self.name]
+
+    def make_state(self) -> list[Tensor]:
+        """The state after the first step, each tensor with a handle."""
+        made: list[Tensor] = []
+        m = self.machine
+        for p in self.parameters:
+            for label, shape, dtype in self._state_of(p):
+                m.label = f"{p.name}.{label}"
+                strides = st.like(*p.layout) if shape == p.shape else None
+                with m.operator("state"), m.scope():
+                    made.append(m.hold(m.empty(shape, dtype, strides)))
+        return made
+
+    def _state_of(self, p: Tensor) -> list[tuple[str, st.Shape, str]]:
+        if self.name == "adam8bit":
+            return _adam8bit_state(p)
+        if self.name == "muon" and len(p.shape) != 2:
+            return [("exp_avg", p.shape, p.dtype), ("exp_avg_sq", p.shape, p.dtype), ("step", (), "float32")]
+        rows = [(label, p.shape, p.dtype) for label in self.row.states]
+        if self.name == "muon":
+            rows.append(("momentum_buffer", p.shape, p.dtype))
+        if self.name == "adafactor":
+            rows += _adafactor_state(p)
+        rows += [(f"step{i or ''}", (), "float32") for i in range(self.row.counters // 4)]
+        return rows
+
+    def run(self) -> None:
+        """One step over all parameters that have a gradient."""
+        m = self.machine
+        m.phase, m.node, m.kind, m.label = "optimizer", "", "temporary", "optimizer temporary"
+        with_grads = [p for p in self.parameters if p.grad is not None]
+        if self.form == "fused":
+            ops.in_place(m, f"aten::_fused_{self.name}_")
+        elif self.form == "foreach":
+            self._run_lists(with_grads)
+        else:
+            self._run_loop(with_grads)
+
+    def _run_lists(self, parameters: Sequence[Tensor]) -> None:
+        m = self.machine
+        lists = self.row.foreach + (len(self.row.with_decay) if self.decay else 0)
+        with m.scope():
+            ops.in_place(m, "aten::_foreach_mul_")
+            for _ in range(lists):
+                with m.operator("aten::_foreach_sqrt"):
+                    for p in parameters:
+                        m.empty(p.shape, p.dtype, st.like(*p.layout))
+
+    def _run_loop(self, parameters: Sequence[Tensor]) -> None:
+        m = self.machine
+        bound: dict[str, Tensor] = {}
+        with m.scope():
+            for p in parameters:
+                ops.in_place(m, "aten::mul_")
+                self._run_one(p, bound)
+                ops.in_place(m, "aten::addcdiv_")
+
+    def _run_one(self, p: Tensor, bound: dict[str, Tensor]) -> None:
+        m = self.machine
+        before: Tensor | None = None
+        program = (*(self.row.with_decay if self.decay else ()), *self.row.single)
+        if self.name == "muon":
+            program = _MUON if len(p.shape) == 2 else _DENOMINATOR
+        for operator, local in program:
+            number = ops.full(m, "", (), "float64") if operator in ("div", "mul", "add") else None
+            made = ops.full(m, f"aten::{operator}", p.shape, p.dtype, st.like(*p.layout))
+            if number is not None:
+                m.drop(number)
+            if before is not None:
+                m.drop(before)
+            before = None
+            if local:
+                if local in bound:
+                    m.drop(bound[local])
+                bound[local] = made
+            else:
+                before = made
+        if before is not None:
+            m.drop(before)
+
+
+_MUON = (("lerp", "update"), ("bfloat16", ""), ("mm", ""), ("addmm", ""), ("addmm", ""))
+
+
+def _adafactor_state(p: Tensor) -> list[tuple[str, st.Shape, str]]:
+    if len(p.shape) < 2:
+        return [("variance", p.shape, p.dtype)]
+    return [
+        ("row_var", (*p.shape[:-1], 1), p.dtype),
+        ("col_var", (*p.shape[:-2], 1, p.shape[-1]), p.dtype),
+    ]
+
+
+def _adam8bit_state(p: Tensor) -> list[tuple[str, st.Shape, str]]:
+    if p.elements < 4096:
+        return [("state1", p.shape, "float32"), ("state2", p.shape, "float32")]
+    blocks = -(-p.elements // 256)
+    rows: list[tuple[str, st.Shape, str]] = []
+    for i in (1, 2):
+        rows += [(f"state{i}", p.shape, "uint8"), (f"absmax{i}", (blocks,), "float32"), (f"qmap{i}", (256,), "float32")]
+    return rows

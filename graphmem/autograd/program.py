@@ -1,0 +1,79 @@
+"""Program: a forward pass as ATen calls on named values, in the order in which eager PyTorch makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from graphmem.ir.graph import Issue, Origin
+from graphmem.ir.types import TensorType
+
+NO_ORIGIN = Origin()
+Role: TypeAlias = Literal["parameter", "buffer", "constant", "input"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A value, by name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One ATen call. `args` hold Refs, plain values and lists of both; `types` are those of `outputs` in the file."""
+
+    target: str
+    args: tuple[Any, ...]
+    outputs: tuple[str, ...]
+    types: tuple[TensorType, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = NO_ORIGIN
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the values that the call reads, in order, each once."""
+        return tuple(dict.fromkeys(_refs([*self.args, *self.kwargs.values()])))
+
+
+def _refs(values: Any) -> list[str]:
+    if isinstance(values, Ref):
+        return [values.name]
+    if isinstance(values, list | tuple):
+        return [name for value in values for name in _refs(value)]
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value that exists before the step. `aliases` are further names of the same memory."""
+
+    name: str
+    role: Role
+    type: TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """Something that the file does not say and that was concluded."""
+
+    what: str
+    where: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Calls over given values; `outputs` is what the model returns."""
+
+    calls: tuple[Call, ...]
+    given: tuple[Given, ...]
+    outputs: tuple[str, ...]
+    inferred: tuple[Inference, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    output_type: TensorType | None = None  # of the first float output
+
+    def of(self, role: Role) -> tuple[Given, ...]:
+        """The given values of that role."""
+        return tuple(g for g in self.given if g.role == role)

@@ -1,0 +1,83 @@
+"""Graph -> Program: exporter metadata where there is some, the structure of the graph elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphmem.autograd.program import Given, Inference, Program
+from graphmem.autograd.raising.draft import Draft, Options
+from graphmem.autograd.raising.exported import raise_exported, rename_item
+from graphmem.autograd.raising.fxtext import parsed
+from graphmem.autograd.raising.structure import raise_nodes
+from graphmem.ir.graph import Graph, Node
+
+SHAPE_TARGETS = ("aten.sym_", "_operator", "operator", "math.", "aten._assert")
+
+VIEWS = ("Cast", "Expand", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+
+
+def raised(graph: Graph, options: Options | None = None) -> Program:
+    """The ATen program that the graph was exported from."""
+    draft = Draft.of(graph, options or Options())
+    loose: list[Node] = []
+    for group in _groups(graph.nodes):
+        fx = parsed(group[0].origin.call) if group[0].origin.call else None
+        if fx is None or _is_rewritten(group):
+            loose.extend(group)
+            continue
+        if loose:
+            raise_nodes(draft, loose)
+            loose = []
+        if fx.target.endswith("operator.getitem"):
+            rename_item(draft, fx, group)
+        elif not fx.target.startswith(SHAPE_TARGETS):
+            raise_exported(draft, fx, group)
+    if loose:
+        raise_nodes(draft, loose)
+    floats = [t for name in graph.outputs if (t := draft.type_of(name)) is not None and "float" in t.dtype]
+    return Program(
+        tuple(draft.calls),
+        _given(draft),
+        graph.outputs,
+        _noted(draft),
+        tuple(draft.issues),
+        floats[0] if floats else None,
+    )
+
+
+def _is_rewritten(group: Sequence[Node]) -> bool:
+    """True when the exporter's optimizer changed the nodes, so that the text of the call no longer describes them."""
+    return len(group) == 1 and bool(group[0].origin.rewrites) and group[0].op_type in VIEWS
+
+
+def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
+    """Nodes of one ATen call together, at the place of the last of them; shared constants do not count."""
+    groups: dict[str, list[Node]] = {}
+    place: dict[str, int] = {}
+    for i, node in enumerate(nodes):
+        key = node.origin.call or f"#{i}"
+        groups.setdefault(key, []).append(node)
+        if node.op_type != "Constant" or key not in place:
+            place[key] = i
+    return [groups[key] for key in sorted(groups, key=lambda k: place[k])]
+
+
+def _given(draft: Draft) -> tuple[Given, ...]:
+    """Inputs, and the weights that calls read, with their roles."""
+    read = {name for call in draft.calls for name in call.reads}
+    made = []
+    for name in draft.graph.inputs:
+        type_ = draft.type_of(name)
+        if type_ is not None:
+            made.append(Given(name, "input", type_))
+    for name in draft.held:
+        type_ = draft.type_of(name)
+        if type_ is not None and name in read:
+            role = draft.roles.get(name) or ("parameter" if "float" in type_.dtype else "buffer")
+            made.append(Given(name, role, type_))
+    made += [g for g in draft.extra.values() if g.name in read or g.role == "buffer"]
+    return tuple(made)
+
+
+def _noted(draft: Draft) -> tuple[Inference, ...]:
+    return tuple(dict.fromkeys(draft.inferred))

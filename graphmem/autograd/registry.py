@@ -1,0 +1,49 @@
+"""The table of rules: what each ATen operation allocates, saves, and does in its backward pass.
+
+    @rule("aten.relu", "aten.relu_")
+    def relu(m, x): ...
+
+A rule runs on simulated tensors: it returns the outputs and records the backward function with what that saves. It
+gets the arguments of the ATen schema; `m.wanted` holds the output shapes that the file states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar
+
+from graphmem.autograd.machine import Machine, results
+
+Rule: TypeAlias = Callable[..., Any]
+F = TypeVar("F", bound=Rule)
+RULES: dict[str, Rule] = {}
+
+
+def rule(*names: str) -> Callable[[F], F]:
+    """Register a rule under ATen names without overload; the operator that a profile shows is the first of them."""
+
+    def decorate(function: F) -> F:
+        label = names[0].replace(".", "::")
+
+        @wraps(function)
+        def run(m: Machine, *args: Any, **kwargs: Any) -> Any:
+            with m.operator(label), m.scope() as kept:
+                value = function(m, *args, **kwargs)
+                kept.extend(results(value))
+            return value
+
+        for name in names:
+            RULES[name] = run
+        return run  # type: ignore[return-value]
+
+    return decorate
+
+
+def rule_of(target: str) -> Rule | None:
+    """The rule of "aten.add.Tensor", or None when nobody wrote one."""
+    from graphmem.autograd import rules  # fills the table
+
+    assert rules
+    parts = target.split(".")
+    return RULES.get(target) or RULES.get(".".join(parts[:2]))

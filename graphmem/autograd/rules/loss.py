@@ -1,0 +1,66 @@
+"""Loss functions, as rules so that a graph that contains its loss works as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphmem.autograd import ops
+from graphmem.autograd.machine import Machine
+from graphmem.autograd.registry import RULES, rule
+from graphmem.autograd.rules import reduce
+from graphmem.autograd.tensor import Node, Tensor
+
+assert reduce
+
+
+@rule("aten.nll_loss", "aten.nll_loss_forward", "aten.nll_loss2d")
+def nll_loss(m: Machine, logs: Tensor, target: Tensor, *_: Any) -> Tensor:
+    """Saves the log-probabilities, the target and the total weight."""
+    out, total = m.empty((), logs.dtype), m.empty((), logs.dtype)
+    shape = logs.shape
+    m.record(
+        "NllLossBackward0", [logs], [out], lambda m, _n, g: ops.full(m, "aten::nll_loss_backward", shape, g.dtype),
+        [logs, target, total],
+    )  # fmt: skip
+    return out
+
+
+@rule("aten.cross_entropy_loss")
+def cross_entropy(m: Machine, logits: Tensor, target: Tensor, *_: Any) -> Tensor:
+    """Log-softmax, then the negative log-likelihood: two more tensors of the size of the logits in the backward."""
+    return nll_loss(m, RULES["aten.log_softmax"](m, logits, 1), target)
+
+
+def _elementwise_loss(name: str, title: str, keeps: str, formula: str) -> None:
+    """A mean over elements.
+
+    `keeps` is "result" when the scalar keeps the storage of all losses, "saved" when the backward keeps a tensor of
+    differences; `formula` is what the backward makes, each of the size of x, the last the gradient.
+    """
+
+    def run(m: Machine, x: Tensor, target: Tensor, *_: Any) -> Tensor:
+        whole = [ops.pointwise(m, f"aten::{name}", x, target)] if keeps else []
+        out = m.alias(whole[0], (), ()) if keeps == "result" else m.empty((), x.dtype)
+
+        def back(m: Machine, _n: Node, _g: Tensor) -> Tensor:
+            made = x
+            for operator in formula.split():
+                made = ops.like(m, f"aten::{operator}", x)
+            return made
+
+        m.record(title, [x], [out], back, [x, target, *(whole if keeps == "saved" else [])])
+        return out
+
+    rule(f"aten.{name}")(run)
+
+
+for _row in (
+    ("mse_loss", "MseLossBackward0", "result", "mse_loss_backward"),
+    ("l1_loss", "AbsBackward0", "saved", "div sgn mul"),
+    ("smooth_l1_loss", "SmoothL1LossBackward0", "result", "smooth_l1_loss_backward"),
+    ("huber_loss", "HuberLossBackward0", "", "huber_loss_backward"),
+    ("binary_cross_entropy", "BinaryCrossEntropyBackward0", "result", "binary_cross_entropy_backward"),
+    ("binary_cross_entropy_with_logits", "BinaryCrossEntropyWithLogitsBackward0", "", "sigmoid"),
+    ("kl_div", "MulBackward0", "", "div neg mul"),
+):
+    _elementwise_loss(*_row)

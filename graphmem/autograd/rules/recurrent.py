@@ -1,0 +1,225 @@
+"""LSTM, GRU and plain recurrent layers, layer by layer and direction by direction.
+
+Sources: aten/src/ATen/native/RNN.cpp and mkldnn/RNN.cpp of torch 2.13; the workspace of oneDNN's LSTM from its
+rnn_utils (sizes of its sections, each rounded up to a page), which agrees with 16 measured sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from graphmem.autograd import ops
+from graphmem.autograd import strides as st
+from graphmem.autograd.machine import Machine
+from graphmem.autograd.registry import rule
+from graphmem.autograd.rules.elementwise import dropout
+from graphmem.autograd.rules.matmul import linear
+from graphmem.autograd.rules.shape import cat, stack, unbind
+from graphmem.autograd.tensor import Node, Tensor
+
+Weights: TypeAlias = Sequence[Tensor]
+Direction: TypeAlias = Callable[[Machine, Tensor, list[Tensor], Weights], tuple[Tensor, list[Tensor]]]
+
+PAGE = 4096
+
+
+def lstm_workspace(steps: int, batch: int, width: int, hidden: int) -> int:
+    """Bytes of oneDNN's workspace of one LSTM layer and direction in training, float32."""
+
+    def aligned(size: int) -> int:
+        rounded = -(-size // 16) * 16
+        return rounded + 16 if rounded % 256 == 0 else rounded
+
+    def section(rows: int, columns: int) -> int:
+        return -(-rows * batch * columns * 4 // PAGE) * PAGE
+
+    states, cells = aligned(max(width, hidden)), hidden
+    rows = 2 * (steps + 1)
+    gates = section(steps, aligned(4 * hidden)) + section(steps, aligned(hidden))
+    return gates + 3 * section(rows, states) + 2 * section(rows, cells)
+
+
+def _lstm_cpu(m: Machine, x: Tensor, state: list[Tensor], weights: Weights) -> tuple[Tensor, list[Tensor]]:
+    steps, batch, width = x.shape
+    hidden = weights[1].shape[1]
+    out = m.empty((steps, batch, hidden), x.dtype)
+    last = [m.empty((batch, hidden), x.dtype) for _ in range(2)]
+    with m.scope():
+        m.empty((4 * hidden,), x.dtype)
+    workspace = m.empty((lstm_workspace(steps, batch, width, hidden),), "uint8")
+    inputs = [x, *state, *weights]
+
+    def back(m: Machine, _n: Node, *_grads: Tensor | None) -> list[Tensor | None]:
+        with m.operator("aten::mkldnn_rnn_layer_backward"):
+            return [m.empty(t.shape, t.dtype) for t in inputs]
+
+    m.record("MkldnnRnnLayerBackward0", inputs, [out, *last], back, [*inputs, out, *last, workspace])
+    return out, last
+
+
+def _steps(cell: Callable[..., Tensor]) -> Direction:
+    """A direction that computes all input gates at once, then walks over the steps with `cell`."""
+
+    def run(m: Machine, x: Tensor, state: list[Tensor], weights: Weights) -> tuple[Tensor, list[Tensor]]:
+        bias_in, bias_hidden = (weights[2], weights[3]) if len(weights) > 2 else (None, None)
+        gates = unbind(m, linear(m, x, weights[0], bias_in), 0)
+        hidden, outputs = state[0], []
+        for gate in gates:
+            hidden = cell(m, gate, hidden, weights[1], bias_hidden)
+            outputs.append(hidden)
+        return stack(m, outputs, 0), [hidden]
+
+    return run
+
+
+def _thirds(m: Machine, x: Tensor) -> list[Tensor]:
+    """unsafe_chunk(3, 1): views that may be written in place."""
+    size = x.shape[1] // 3
+    outs = [m.alias(x, (x.shape[0], size), x.strides) for _ in range(3)]
+    shape = x.shape
+
+    def back(m: Machine, _n: Node, *grads: Tensor | None) -> Tensor:
+        del grads
+        return ops.full(m, "aten::cat", shape, x.dtype)
+
+    m.record("UnsafeSplitBackward0", [x], outs, back)
+    return outs
+
+
+def _over(m: Machine, x: Tensor, title: str, others: list[Tensor], back: Any, saves: list[Tensor]) -> Tensor:
+    """An in-place operation on x; `saves` may hold the result itself as x."""
+    out = m.alias(x, x.shape, x.strides)
+    m.record(title, [x, *others], [out], back, saves)
+    return out
+
+
+def _add_over(m: Machine, x: Tensor, y: Tensor) -> Tensor:
+    return _over(m, x, "AddBackward0", [y], lambda m, _n, g: (g, g), [])
+
+
+def _mul_over(m: Machine, x: Tensor, y: Tensor) -> Tensor:
+    """x *= y saves y, and a copy of x as it was."""
+    with m.operator("aten::clone"):
+        before = m.empty(x.shape, x.dtype)
+
+    def back(m: Machine, n: Node, g: Tensor) -> list[Tensor | None]:
+        return [ops.pointwise(m, "aten::mul", g, t) if n.needs(i) else None for i, t in enumerate((y, before))]
+
+    return _over(m, x, "MulBackward0", [y], back, [y, before])
+
+
+def _saturate(m: Machine, x: Tensor, name: str) -> Tensor:
+    label = f"aten::{name}_backward"
+    return _over(m, x, f"{name.capitalize()}Backward0", [], lambda m, _n, g: ops.pointwise(m, label, g, x), [x])
+
+
+def _gru_cell(m: Machine, gate: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    with m.scope() as kept:
+        inner = _thirds(m, gate)
+        outer = _thirds(m, linear(m, hidden, weight, bias))
+        reset = _saturate(m, _add_over(m, outer[0], inner[0]), "sigmoid")
+        update = _saturate(m, _add_over(m, outer[1], inner[1]), "sigmoid")
+        scaled = _mul_over(m, outer[2], reset)
+        added = ops.pointwise(m, "aten::add", inner[2], scaled)
+        m.record("AddBackward0", [inner[2], scaled], [added], lambda m, _n, g: (g, g))
+        new = _saturate(m, added, "tanh")
+        rest = ops.pointwise(m, "aten::sub", hidden, new)
+        m.record("SubBackward0", [hidden, new], [rest], lambda m, _n, g: (g, ops.pointwise(m, "aten::neg", g)))
+        kept.append(_add_over(m, _mul_over(m, rest, update), new))
+    return kept[0]
+
+
+def _plain_cell(name: str) -> Callable[..., Tensor]:
+    backward = {"tanh": "tanh_backward", "relu": "threshold_backward"}[name]
+
+    def run(m: Machine, gate: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        with m.scope() as kept:
+            added = _add_over(m, linear(m, hidden, weight, bias), gate)
+            out = ops.pointwise(m, f"aten::{name}", added)
+            m.record(
+                f"{name.capitalize()}Backward0", [added], [out],
+                lambda m, _n, g: ops.pointwise(m, f"aten::{backward}", g, out), [out],
+            )  # fmt: skip
+            kept.append(out)
+        return out
+
+    return run
+
+
+def _stacked(
+    m: Machine, x: Tensor, states: list[Tensor], weights: Weights, direction: Direction, has_biases: bool, layers: int,
+    drop: float, train: bool, bidirectional: bool, batch_first: bool,
+) -> list[Tensor]:  # fmt: skip
+    """Layers of one or two directions; a batch-first input is turned (and copied where the layer needs that)."""
+    del train
+    ways, per = 2 if bidirectional else 1, 4 if has_biases else 2
+    per = len(weights) // (layers * ways) if len(weights) % (layers * ways) == 0 else per
+    flow = ops.transpose(m, x, 0, 1) if batch_first else x
+    if direction is _lstm_cpu:
+        flow = ops.contiguous(m, flow)
+    first = [unbind(m, s, 0) for s in states]
+    finals: list[list[Tensor]] = [[] for _ in states]
+    for layer in range(layers):
+        outputs = []
+        for way in range(ways):
+            place = layer * ways + way
+            own = weights[place * per : (place + 1) * per]
+            out, last = direction(m, flow, [s[place] for s in first], own)
+            outputs.append(out)
+            for rows, tensor in zip(finals, last, strict=True):
+                rows.append(tensor)
+        flow = cat(m, outputs, 2) if ways == 2 else outputs[0]
+        if drop and layer < layers - 1:  # the step trains, whatever the mode of the export
+            flow = dropout(m, flow, drop, True)
+    ends = [stack(m, rows, 0) for rows in finals]
+    return [ops.transpose(m, flow, 0, 1) if batch_first else flow, *ends]
+
+
+@rule("aten.lstm")
+def lstm(m: Machine, x: Tensor, states: list[Tensor], weights: Weights, *rest: Any) -> list[Tensor]:
+    """CPU: oneDNN, which keeps a workspace. CUDA: cuDNN, which keeps a reserve of about six values per cell."""
+    if m.device == "cuda":
+        return _cudnn(m, x, states, weights, 6, *rest)
+    return _stacked(m, x, states, weights, _lstm_cpu, *rest)
+
+
+@rule("aten.gru")
+def gru(m: Machine, x: Tensor, state: Tensor, weights: Weights, *rest: Any) -> list[Tensor]:
+    """CPU: five small tensors per step. CUDA: cuDNN."""
+    if m.device == "cuda":
+        return _cudnn(m, x, [state], weights, 5, *rest)
+    return _stacked(m, x, [state], weights, _steps(_gru_cell), *rest)
+
+
+@rule("aten.rnn_tanh", "aten.rnn_relu")
+def rnn_tanh(m: Machine, x: Tensor, state: Tensor, weights: Weights, *rest: Any) -> list[Tensor]:
+    """CPU: one tensor per step. CUDA: cuDNN."""
+    if m.device == "cuda":
+        return _cudnn(m, x, [state], weights, 2, *rest)
+    return _stacked(m, x, [state], weights, _steps(_plain_cell("tanh")), *rest)
+
+
+def _cudnn(
+    m: Machine, x: Tensor, states: list[Tensor], weights: Weights, values: int, has_biases: bool, layers: int,
+    drop: float, train: bool, bidirectional: bool, batch_first: bool,
+) -> list[Tensor]:  # fmt: skip
+    """One fused call; the size of cuDNN's reserve is an estimate: `values` per cell and step."""
+    del has_biases, drop, train
+    ways, hidden = 2 if bidirectional else 1, weights[1].shape[1]
+    steps, batch = (x.shape[1], x.shape[0]) if batch_first else x.shape[:2]
+    flat = ops.contiguous(m, ops.transpose(m, x, 0, 1)) if batch_first else x
+    packed = m.empty((sum(w.elements for w in weights),), x.dtype)
+    out = m.empty((steps, batch, hidden * ways), x.dtype)
+    ends = [m.empty(s.shape, s.dtype) for s in states]
+    reserve = m.empty((steps * batch * hidden * ways * layers * values * 4,), "uint8")
+    inputs = [flat, *states, *weights]
+
+    def back(m: Machine, n: Node, *_: Tensor | None) -> list[Tensor | None]:
+        with m.operator("aten::_cudnn_rnn_backward"):
+            made: list[Tensor | None] = [m.empty(t.shape, t.dtype) for t in inputs[: 1 + len(states)]]
+            whole = m.empty(packed.shape, packed.dtype)
+            return [*made, *(m.alias(whole, w.shape, st.contiguous(w.shape)) for w in weights)]
+
+    m.record("CudnnRnnBackward0", inputs, [out, *ends], back, [*inputs, packed, out, reserve])
+    return [ops.transpose(m, out, 0, 1) if batch_first else out, *ends]

@@ -1,0 +1,141 @@
+"""Program -> Machine: the forward pass, value by value, each released after its last use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphmem.autograd.machine import Machine
+from graphmem.autograd.program import Call, Program, Ref
+from graphmem.autograd.rebatch import wanted
+from graphmem.autograd.registry import rule_of
+from graphmem.autograd.tensor import Tensor
+
+
+class Forward:
+    """Runs the calls of a program; `values` holds what is still needed, with a handle each."""
+
+    def __init__(
+        self, machine: Machine, program: Program, values: Mapping[str, Tensor], batch: tuple[int, int] | None = None
+    ) -> None:
+        self.batch = batch  # of the file, and the one asked for
+        self.m = machine
+        self.program = program
+        self.values: dict[str, Tensor] = dict(values)
+        self.given = frozenset(values)
+        self.unknown: dict[str, Call] = {}
+        self.dies = _last_reads(program)
+
+    def run(self) -> list[Tensor]:
+        """The outputs, still held."""
+        for position, call in enumerate(self.program.calls):
+            self._run(call)
+            for name in self.dies.get(position, ()):
+                tensor = self.values.pop(name, None) if name not in self.given else None
+                if tensor is not None:
+                    self.m.release(tensor)
+        return [self.values[name] for name in self.program.outputs if name in self.values]
+
+    def _run(self, call: Call) -> None:
+        m = self.m
+        m.origin, m.label = call.origin, call.outputs[0] if call.outputs else ""
+        m.wanted = tuple(t.shape for t in call.types)
+        m.wanted_dtypes = tuple(t.dtype for t in call.types)
+        args = [self._value(arg) for arg in call.args]
+        if self.batch is not None:
+            m.wanted = wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
+        kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
+        function = rule_of(call.target)
+        with m.scope():
+            if function is None:
+                self.unknown.setdefault(call.target, call)
+                made = _unknown(m, call, args)
+            else:
+                made = function(m, *args, **kwargs)
+            outputs = [made] if isinstance(made, Tensor) else list(made or [])
+            for name, tensor in zip(call.outputs, outputs, strict=False):
+                tensor.name = tensor.name or name
+                self.values[name] = m.hold(tensor)
+
+    def _value(self, arg: Any) -> Any:
+        if isinstance(arg, Ref):
+            return self.values.get(arg.name)
+        if isinstance(arg, list | tuple):
+            return [self._value(item) for item in arg]
+        return arg
+
+
+def _unknown(m: Machine, call: Call, args: list[Any]) -> list[Tensor]:
+    """An operation without a rule: it saves its inputs and outputs, and its backward makes every input's gradient."""
+    inputs = [t for a in args for t in (a if isinstance(a, list) else [a]) if isinstance(t, Tensor)]
+    label = call.target.replace(".", "::", 1)
+    with m.operator(label):
+        outputs = [m.empty(t.shape, t.dtype) for t in call.types]
+
+    def back(m: Machine, *_: Any) -> list[Tensor | None]:
+        with m.operator(f"{label}_backward"):
+            return [m.empty(t.shape, t.dtype) if t.is_float else None for t in inputs]
+
+    m.record(f"{call.target} backward", inputs, outputs, back, [*inputs, *outputs])
+    return outputs
+
+
+def _last_reads(program: Program) -> dict[int, list[str]]:
+    """Position of a call -> the values that nobody holds after it.
+
+    A module's arguments are held by the frames of its call until it returns; pieces of a split are bound to names, and
+    live until the module that split returns or splits again.
+    """
+    ends = _module_ends(program)
+    made: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for position, call in enumerate(program.calls):
+        for name in call.outputs:
+            made[name] = last[name] = position
+        for name in call.reads:
+            end = position
+            for start, stop in ends[position]:
+                if made.get(name, -1) < start:
+                    end = max(end, stop)
+            last[name] = max(last.get(name, 0), end)
+    for name, position in _named_pieces(program, ends).items():
+        last[name] = max(last[name], position)
+    dies: dict[int, list[str]] = {}
+    for name, position in last.items():
+        if name not in program.outputs:
+            dies.setdefault(position, []).append(name)
+    return dies
+
+
+def _module_ends(program: Program) -> list[list[tuple[int, int]]]:
+    """For each call, the first and last call of every module call that it is part of."""
+    spans: list[list[list[int]]] = []
+    running: list[tuple[str, list[int]]] = []
+    for position, call in enumerate(program.calls):
+        path = call.origin.path
+        common = 0
+        while common < min(len(path), len(running)) and running[common][0] == path[common]:
+            common += 1
+        del running[common:]
+        running += [(name, [position, position]) for name in path[common:]]
+        for _, span in running:
+            span[1] = position
+        spans.append([span for _, span in running])
+    return [[(span[0], span[1]) for span in row] for row in spans]
+
+
+def _named_pieces(program: Program, ends: list[list[tuple[int, int]]]) -> dict[str, int]:
+    """Output of a call with several outputs -> the call before which its name is bound again or its module returns."""
+    found: dict[str, int] = {}
+    latest: dict[tuple[tuple[str, ...], str], tuple[int, tuple[str, ...]]] = {}
+    for position, call in enumerate(program.calls):
+        if len(call.outputs) < 2:
+            continue
+        key = (call.origin.path, call.target)
+        if key in latest:
+            before, names = latest[key]
+            found.update((name, min(found[name], position)) for name in names if before < position)
+        stop = ends[position][-1][1] if ends[position] else len(program.calls) - 1
+        found.update((name, stop) for name in call.outputs)
+        latest[key] = (position, call.outputs)
+    return found

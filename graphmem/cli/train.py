@@ -1,0 +1,69 @@
+"""`graphmem train MODEL`: parse, call, print."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphmem.cli.options import deliver, model_options, output_option
+
+LOSSES = ("cross_entropy", "mse", "l1", "bce", "sum", "mean", "none")
+OPTIMIZERS = (
+    "sgd", "momentum", "nesterov", "adam", "adamw", "amsgrad", "nadam", "radam", "rmsprop", "adagrad", "adafactor",
+    "lion", "adam8bit", "muon",
+)  # fmt: skip
+
+
+@click.command()
+@model_options
+@click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True, help="Loss function.")
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd", show_default=True, help="Optimizer.")
+@click.option("--form", type=click.Choice(["single", "foreach", "fused"]), help="Of the optimizer. Default: torch's.")
+@click.option("--weight-decay", is_flag=True, help="The optimizer is given a weight decay.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device.")
+@click.option(
+    "--freeze", multiple=True, metavar="PATTERN", help="Parameters that are not trained, such as 'encoder.*'."
+)
+@click.option("--assume-bn", is_flag=True, help="Put batch norms back where they may have been folded away.")
+@click.option("--dropout", type=click.FloatRange(0, 1), metavar="P", help="Put back dropout that the export removed.")
+@click.option("--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="The same for attention weights.")
+@click.option("--timeline", is_flag=True, help="Add the bytes alive in every operator (JSON).")
+@click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
+@output_option
+def train(
+    model: Path,
+    loss: str,
+    optimizer: str,
+    form: str | None,
+    weight_decay: bool,
+    device: str,
+    freeze: tuple[str, ...],
+    assume_bn: bool,
+    dropout: float | None,
+    attention_dropout: float | None,
+    timeline: bool,
+    format_: str | None,
+    output: Path | None,
+    **reading: Any,
+) -> None:
+    """Peak memory of one eager PyTorch training step of MODEL, from its forward graph alone."""
+    import graphmem
+    from graphmem.report.training_json import training_json
+    from graphmem.report.training_text import training_text
+
+    found = graphmem.train(
+        model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
+        freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout, **reading,
+    )  # fmt: skip
+    by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
+    if (format_ or by_suffix) == "json" or timeline:
+        deliver(training_json(found, timeline=timeline), output)
+    else:
+        is_terminal = output is None and sys.stdout.isatty()
+        deliver(training_text(found, width=shutil.get_terminal_size().columns, color=is_terminal), output)
+    if reading["strict"] and not found.is_complete:
+        raise click.exceptions.Exit(3)

@@ -1,0 +1,98 @@
+"""Training: what one eager PyTorch training step needs, found from the forward file alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphmem.ir.analysis import ModelFacts
+from graphmem.ir.graph import Effect, Issue, Origin
+from graphmem.ir.memory import Lifetimes, Timeline
+from graphmem.ir.schedule import Schedule
+from graphmem.ir.types import TensorType
+
+PHASES = ("forward", "backward", "optimizer")
+BREAKDOWN = (
+    "parameters", "gradients", "optimizer_state", "buffers", "inputs", "activations", "temporaries", "workspace",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """The step that is asked about."""
+
+    loss: str
+    optimizer: str
+    form: str  # of the optimizer: single, foreach or fused
+    device: str
+    frozen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """Something that the file does not say and that was concluded; `nbytes` is its effect on the peak, if known."""
+
+    what: str
+    where: str
+    evidence: str
+    nbytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedActivation:
+    """A forward tensor that the backward pass waits for."""
+
+    name: str
+    type: TensorType
+    nbytes: int
+    operator: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class AllocatorFigures:
+    """What the CUDA caching allocator makes of the step; the last two are outside of `reserved`, the first within."""
+
+    allocated: int
+    reserved: int
+    reserved_expandable: int
+    cublas_workspace: int
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What `graphmem.train` returns. All bytes; `peak` is tensor-level and counts what was there before the step.
+
+    `breakdown` is that of the peak, by the names of BREAKDOWN; `workspace` of it is beside the peak, not in it.
+    """
+
+    model: ModelFacts
+    settings: TrainingSettings
+    peak: int
+    peak_phase: str
+    peak_operator: str
+    peak_node: str
+    peak_origin: Origin
+    phase_peaks: Mapping[str, int]
+    breakdown: Mapping[str, int]
+    baseline: int
+    saved: tuple[SavedActivation, ...]
+    saved_bytes: int
+    allocator: AllocatorFigures | None
+    inferred: tuple[Inferred, ...]
+    issues: tuple[Issue, ...]
+    schedule: Schedule
+    lifetimes: Lifetimes
+    timeline: Timeline
+
+    @property
+    def is_complete(self) -> bool:
+        """True when every figure is exact as far as graphmem knows."""
+        return self.exactness == "exact"
+
+    @property
+    def exactness(self) -> Effect:
+        """How to read every figure: exact, at most, or at least."""
+        effects = {issue.effect for issue in self.issues}
+        return "at least" if "at least" in effects else "at most" if "at most" in effects else "exact"

@@ -1,0 +1,147 @@
+"""Program -> Schedule of one training step: forward, loss, backward, optimizer, as the simulated engine runs them.
+
+A step of the schedule is one outermost operator; buffers are allocations that outlive their operator. What exists
+before the step (parameters, buffers, optimizer state, inputs, targets) enters with the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from graphmem.autograd.backward import backward
+from graphmem.autograd.losses import LOSSES, target_type
+from graphmem.autograd.machine import Machine
+from graphmem.autograd.optimizers import Step as OptimizerStep
+from graphmem.autograd.program import Given, Program
+from graphmem.autograd.rebatch import rebatched
+from graphmem.autograd.run import Forward
+from graphmem.autograd.tensor import Tensor
+from graphmem.ir.errors import OptionError
+from graphmem.ir.graph import Issue
+from graphmem.ir.schedule import Buffer, Schedule, Step
+from graphmem.ir.training import TrainingSettings
+from graphmem.ir.types import TensorType
+
+GIVEN = ("parameter", "buffer", "constant", "input", "optimizer_state")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTrace:
+    """The schedule of a step, the machine that it was read from, and the tensors that the backward waited for."""
+
+    schedule: Schedule
+    machine: Machine
+    saved: tuple[int, ...]
+    issues: tuple[Issue, ...]
+    first_step: int
+
+
+def training_trace(
+    program: Program, settings: TrainingSettings, weight_decay: bool = False, batch: tuple[int, int] | None = None
+) -> TrainingTrace:
+    """Run the step on a simulated machine; `batch` is that of the file and another to run it at.
+
+    Raises OptionError when nothing is trainable, or the output does not fit the loss.
+    """
+    m = Machine(device=settings.device)
+    if batch is not None:
+        program = rebatched(program, *batch)
+    values = _given(m, program, settings)
+    parameters = [values[g.name] for g in program.of("parameter") if values[g.name].requires_grad]
+    if not parameters:
+        raise OptionError("no parameter needs a gradient: the file holds no float weights, or --freeze leaves none")
+    optimizer = OptimizerStep(m, settings.optimizer, parameters, settings.form, weight_decay)
+    m.kind = "optimizer_state"
+    optimizer.make_state()
+    target = _target(m, program, settings)
+    first = len(m.steps)
+    m.phase, m.kind = "forward", "activation"
+    forward = Forward(m, program, values, batch)
+    outputs = forward.run()
+    loss = _loss(m, settings, outputs, target)
+    saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
+    m.kind, m.label = "temporary", ""
+    if loss.node is None:
+        raise OptionError("the first output of the model does not depend on any trainable parameter")
+    backward(m, loss)
+    optimizer.run()
+    return TrainingTrace(_schedule(m, first), m, saved, _issues(forward), first)
+
+
+def _given(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
+    m.phase = "before"
+    values = {}
+    for given in program.given:
+        values[given.name] = _made(m, given.role, given.name, given.type)
+        values[given.name].requires_grad = _is_trained(given, settings)
+    return values
+
+
+def _made(m: Machine, kind: str, name: str, type_: TensorType) -> Tensor:
+    m.kind, m.label = kind, name
+    with m.operator("before the step"), m.scope():
+        tensor = m.hold(m.empty(type_.shape, type_.dtype))
+    tensor.name = name
+    return tensor
+
+
+def _is_trained(given: Given, settings: TrainingSettings) -> bool:
+    if given.role != "parameter" or "float" not in given.type.dtype:
+        return False
+    return not any(fnmatchcase(given.name, pattern) for pattern in settings.frozen)
+
+
+def _target(m: Machine, program: Program, settings: TrainingSettings) -> Tensor | None:
+    type_ = target_type(settings.loss, program.output_type) if program.output_type else None
+    return _made(m, "input", "target", type_) if type_ else None
+
+
+def _loss(m: Machine, settings: TrainingSettings, outputs: list[Tensor], target: Tensor | None) -> Tensor:
+    """The scalar that the backward starts from; the output and it stay alive, as a training loop holds them."""
+    floats = [t for t in outputs if t.is_float]
+    if not floats:
+        raise OptionError("the model has no float output to compute a loss of")
+    m.label, m.origin = "loss", type(m.origin)()
+    m.wanted, m.wanted_dtypes = (), ()
+    with m.scope():
+        return m.hold(LOSSES[settings.loss](m, floats[0], target if target is not None else floats[0]))
+
+
+def _issues(forward: Forward) -> tuple[Issue, ...]:
+    return tuple(
+        Issue(
+            "unknown-rule",
+            call.origin.scope or call.outputs[0],
+            f"no rule for {target}: inputs and outputs are counted as saved",
+        )
+        for target, call in forward.unknown.items()
+    )
+
+
+def _schedule(m: Machine, first: int) -> Schedule:
+    """The trace as a schedule, from the first step of the forward pass on."""
+    last = len(m.steps)
+    reads: list[list[int]] = [[] for _ in range(last - first)]
+    writes: list[list[int]] = [[] for _ in range(last - first)]
+    buffers: list[Buffer] = []
+    entering, leaving = [], []
+    for record in m.records:
+        if record.kind == "workspace":
+            continue
+        number = len(buffers)
+        name = record.name or f"{record.kind}:{number}"
+        buffers.append(Buffer(name, record.nbytes, record.kind, (name,)))
+        if record.start < first:
+            entering.append(number)
+        else:
+            writes[record.start - first].append(number)
+        if record.stop < 0:
+            leaving.append(number)
+        elif record.stop > first:
+            reads[record.stop - 1 - first].append(number)
+    steps = tuple(
+        Step(op.node or op.origin.scope or op.operator, op.operator, op.phase, tuple(r), tuple(w), op.workspace)
+        for op, r, w in zip(m.steps[first:], reads, writes, strict=True)
+    )
+    return Schedule(steps, tuple(buffers), tuple(entering), tuple(leaving))

@@ -1,0 +1,212 @@
+"""Path -> Training: the walk from a forward file to the memory of a training step, and its public API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from graphmem.analysis import model_facts
+from graphmem.autograd.losses import LOSSES
+from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
+from graphmem.autograd.program import Program
+from graphmem.autograd.raising import OPTIONAL, Options, raised
+from graphmem.ir.errors import OptionError
+from graphmem.ir.graph import Graph, Issue
+from graphmem.ir.memory import IntColumn, Lifetimes
+from graphmem.ir.schedule import Schedule
+from graphmem.ir.training import (
+    BREAKDOWN,
+    PHASES,
+    AllocatorFigures,
+    Inferred,
+    SavedActivation,
+    Training,
+    TrainingSettings,
+)
+from graphmem.ir.types import TensorType
+from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
+from graphmem.memory.liveness import lifetimes, timeline
+from graphmem.reader import read
+from graphmem.schedule.training import TrainingTrace, training_trace
+
+DEVICES = ("cpu", "cuda")
+SAVED_SHOWN = 10
+CUDA_CONTEXT = 500 << 20  # of the driver and libraries, outside of the allocator; varies with GPU and version
+_KINDS = {
+    "parameter": "parameters", "gradient": "gradients", "optimizer_state": "optimizer_state", "buffer": "buffers",
+    "constant": "buffers", "input": "inputs", "activation": "activations", "temporary": "temporaries",
+}  # fmt: skip
+
+
+def train(
+    path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    *,
+    batch: int | None = None,
+    loss: str = "cross_entropy",
+    optimizer: str = "sgd",
+    form: str | None = None,
+    weight_decay: bool = False,
+    device: str = "cpu",
+    freeze: Sequence[str] = (),
+    assume_bn: bool = False,
+    dropout: float | None = None,
+    attention_dropout: float | None = None,
+    strict: bool = False,
+    trips: Mapping[str, int] | None = None,
+    shapes: Mapping[str, TensorType] | None = None,
+) -> Training:
+    """The memory of one eager PyTorch training step of the model in the ONNX file at `path`.
+
+    Args:
+        path: the forward graph, as any PyTorch exporter writes it; weights may be absent.
+        dims: numbers for free dimensions, as for `analyze`.
+        batch: number for the free leading dimension of the inputs.
+        loss: a key of LOSSES; targets of the right type count with the inputs.
+        optimizer: a key of OPTIMIZERS.
+        form: single, foreach or fused; torch's default for the device when None.
+        weight_decay: True when the optimizer is given a weight decay that needs a tensor of its own.
+        device: cpu or cuda.
+        freeze: patterns of parameter names (as in the shell) that are not trained.
+        assume_bn: put a batch norm after convolutions where structure suggests that one was folded in.
+        dropout: put dropout of this probability back where an export in evaluation mode has removed it.
+        attention_dropout: the same for dropout of attention weights alone; as `dropout` when None.
+        strict: refuse a free dimension instead of taking 1.
+        trips: how often a loop runs, as for `analyze`.
+        shapes: types of tensors that cannot be known, as for `analyze`.
+
+    Raises:
+        ModelError: the file is not a readable, valid model.
+        OptionError: an option fits neither the model nor the choices.
+    """
+    _check("loss", loss, LOSSES)
+    _check("optimizer", optimizer, OPTIMIZERS)
+    _check("device", device, DEVICES)
+    form = form or ("foreach" if device == "cuda" else "single")
+    _check("optimizer form", form, FORMS)
+    graph, fixed = _read(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    program = raised(graph, Options(assume_bn, dropout, attention_dropout))
+    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
+    found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
+    kinds = {i.what for i in program.inferred}
+    effects = {}
+    for kind in OPTIONAL:
+        if kind in kinds:
+            other = raised(graph, Options(assume_bn, dropout, attention_dropout, kind))
+            effects[kind] = found.peak - training(graph, other, settings, "", weight_decay, fixed).peak
+    return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
+
+
+def _read(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
+    """The graph, and where the file fixes another batch than is asked for, (that batch, the one asked for)."""
+    try:
+        return reading(batch=batch), None
+    except OptionError:
+        graph = reading()
+        held = batch_of(graph)
+        if batch is None or held is None:
+            raise
+        return graph, ((held, batch) if held != batch else None)
+
+
+def batch_of(graph: Graph) -> int | None:
+    """The leading dimension that all inputs share, or None."""
+    shapes = [t.shape for name in graph.inputs if isinstance(t := graph.tensors[name].type, TensorType)]
+    sizes = {shape[0] for shape in shapes if shape}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _check(what: str, value: str, choices: Mapping[str, object] | Sequence[str]) -> None:
+    if value not in choices:
+        raise OptionError(f"{what} '{value}' is not one of {', '.join(choices)}")
+
+
+def training(
+    graph: Graph,
+    program: Program,
+    settings: TrainingSettings,
+    name: str,
+    weight_decay: bool,
+    batch: tuple[int, int] | None = None,
+) -> Training:
+    """Trace, lifetimes, timeline and what they add up to."""
+    trace = training_trace(program, settings, weight_decay, batch)
+    alive = lifetimes(trace.schedule)
+    bare = timeline(alive, _without_workspace(trace))
+    peak = trace.schedule.steps[bare.peak_step]
+    where = trace.machine.steps[trace.first_step + bare.peak_step]
+    return Training(
+        model=model_facts(graph, name),
+        settings=settings,
+        peak=bare.peak,
+        peak_phase=peak.phase,
+        peak_operator=peak.operator,
+        peak_node=where.node,
+        peak_origin=where.origin,
+        phase_peaks=_phase_peaks(trace, bare.live),
+        breakdown=_breakdown(trace, alive, bare.peak_step),
+        baseline=sum(trace.schedule.buffers[b].nbytes for b in trace.schedule.entering),
+        saved=_saved(trace),
+        saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
+        allocator=_allocator(trace) if settings.device == "cuda" else None,
+        inferred=tuple(Inferred(i.what, i.where, i.evidence) for i in program.inferred),
+        issues=(*_open_issues(graph), *program.issues, *trace.issues),
+        schedule=trace.schedule,
+        lifetimes=alive,
+        timeline=bare,
+    )
+
+
+def _without_workspace(trace: TrainingTrace) -> Schedule:
+    steps = tuple(replace(step, workspace=0) for step in trace.schedule.steps)
+    return replace(trace.schedule, steps=steps)
+
+
+def _open_issues(graph: Graph) -> tuple[Issue, ...]:
+    """The reader's issues without those about lists of tensors, whose parts the rules size."""
+    return tuple(i for i in graph.issues if not (i.kind == "unknown-shape" and "(SplitToSequence)" in i.where))
+
+
+def _phase_peaks(trace: TrainingTrace, live: IntColumn) -> dict[str, int]:
+    phases = np.array([PHASES.index(step.phase) for step in trace.schedule.steps])
+    return {phase: int(live[phases == i].max(initial=0)) for i, phase in enumerate(PHASES)}
+
+
+def _allocator(trace: TrainingTrace) -> AllocatorFigures:
+    """The trace, workspace included, replayed in the CUDA caching allocator, cuBLAS's workspace taken at its start."""
+    records = trace.machine.records
+    cublas = CUBLAS_WORKSPACE[8]
+    events = [(0, cublas)] + [
+        (event, records[event - 1].nbytes) if event > 0 else (-event, 0) for event in trace.machine.events
+    ]
+    native, expandable = replayed(events), replayed(events, expandable=True)
+    return AllocatorFigures(native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CUDA_CONTEXT)
+
+
+def _breakdown(trace: TrainingTrace, alive: Lifetimes, step: int) -> dict[str, int]:
+    figures = dict.fromkeys(BREAKDOWN, 0)
+    for row in np.flatnonzero((alive.start <= step) & (alive.stop > step)).tolist():
+        buffer = trace.schedule.buffers[row]
+        figures[_KINDS[buffer.kind]] += buffer.nbytes
+    figures["workspace"] = trace.schedule.steps[step].workspace
+    return figures
+
+
+def _saved(trace: TrainingTrace) -> tuple[SavedActivation, ...]:
+    """The largest activations that wait for the backward pass, largest first."""
+    records = trace.machine.records
+    rows = sorted(trace.saved, key=lambda n: (-records[n].nbytes, n))[:SAVED_SHOWN]
+    return tuple(
+        SavedActivation(
+            records[n].name or f"activation {n}",
+            TensorType(records[n].dtype, records[n].shape),
+            records[n].nbytes,
+            trace.machine.steps[records[n].start].operator,
+            records[n].origin,
+        )
+        for n in rows
+    )

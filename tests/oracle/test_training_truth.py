@@ -1,0 +1,83 @@
+"""Training against real steps: the measured networks beside the repository, and, where torch is there, our own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import graphmem
+from graphmem.autograd import rules
+from graphmem.autograd.registry import RULES
+from tests.conftest import SHARED
+
+DATA = SHARED / "data" / "training"
+needs_data = pytest.mark.skipif(not DATA.exists(), reason=f"the measured networks are not at {DATA}")
+
+
+def _errors(flavour: str, optimizer: str = "sgd", **options: object) -> dict[str, tuple[int, float]]:
+    found = {}
+    for name, runs in json.loads((DATA / "truth.json").read_text())["nets"].items():
+        path = DATA / f"{name}_{flavour}.onnx"
+        if optimizer in runs and path.exists():
+            truth = runs[optimizer]["tensor_peak"]
+            off = abs(graphmem.train(path, optimizer=optimizer, **options).peak - truth)  # type: ignore[arg-type]
+            found[name] = off, off / truth
+    return found
+
+
+@needs_data
+def test_raw_training_exports_are_byte_exact_on_18_of_19() -> None:
+    errors = _errors("train_dynraw")
+    assert len(errors) == 19
+    assert sum(off <= 256 for off, _ in errors.values()) >= 18, errors
+    assert max(share for _, share in errors.values()) < 0.0001
+
+
+@needs_data
+def test_adamw_is_within_a_hundredth_of_a_percent() -> None:
+    assert max(share for _, share in _errors("train_dynraw", "adamw").values()) < 0.0001
+
+
+@needs_data
+def test_evaluation_exports_without_dropout_are_within_a_fifth_of_a_percent() -> None:
+    with_dropout = {"gru", "hf_bert", "hf_gpt2", "hf_vit", "minigpt"}
+    assert max(share for n, (_, share) in _errors("eval_dyn").items() if n not in with_dropout) < 0.002
+
+
+@needs_data
+def test_torchscript_exports_are_within_a_tenth_of_a_percent() -> None:
+    assert max(share for _, share in _errors("train_ts").values()) < 0.001
+
+
+@needs_data
+def test_folded_norms_come_back_on_request() -> None:
+    errors = _errors("eval_ts", assume_bn=True)
+    assert all(errors[n][0] <= 256 for n in ("mobilenetv2", "resnet18", "unet", "effnet"))
+
+
+def test_every_probed_operation_has_a_rule() -> None:
+    assert rules
+    assert len(RULES) > 300
+
+
+try:
+    import torch
+except ModuleNotFoundError:
+    torch = None  # type: ignore[assignment]
+
+
+@pytest.mark.skipif(torch is None, reason="NO ORACLE: torch is not installed; pip install 'graphmem[export]'")
+@pytest.mark.parametrize("name", ["dense", "window", "tied_lstm", "encoder", "group_unet", "rotary"])
+def test_our_own_networks_are_byte_exact(name: str, tmp_path: Path) -> None:
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    from training_networks import NETWORKS  # type: ignore[import-not-found]
+    from training_oracle import exported, measured  # type: ignore[import-not-found]
+
+    torch.manual_seed(0)
+    case = NETWORKS[name]()
+    path = tmp_path / f"{name}.onnx"
+    exported(case, "train_raw", path)
+    assert abs(graphmem.train(path, loss=case[3]).peak - measured(case, "sgd").peak) <= 256
