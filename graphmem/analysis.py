@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from graphmem.ir.analysis import Analysis, Inference, LiveTensor, ModelFacts
+from graphmem.ir.analysis import Analysis, Inference, ModelFacts
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph, Node, Origin
-from graphmem.ir.memory import IntColumn, Lifetimes, Timeline
+from graphmem.ir.memory import Lifetimes, Timeline
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
+from graphmem.memory.live import live_tensors
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.inference import MEMORY_MODELS, inference_schedule, nbytes_of, preceding_steps
@@ -138,6 +140,7 @@ def _inference(graph: Graph, run: _Run, memory_model: str, order: str, bound: in
     peak = run.nodes[live.peak_step] if run.nodes else None
     at_peak = np.flatnonzero((alive.start <= live.peak_step) & (alive.stop > live.peak_step))
     by_size = np.argsort(-alive.nbytes, kind="stable")
+    described = partial(live_tensors, graph, run.nodes, run.schedule, alive)
     return Inference(
         memory_model=memory_model,
         order=order,
@@ -148,30 +151,10 @@ def _inference(graph: Graph, run: _Run, memory_model: str, order: str, bound: in
         peak_operator=peak.op_type if peak else "",
         peak_origin=peak.origin if peak else Origin(),
         total_bytes=int(alive.nbytes.sum()),
-        live_at_peak=_live_tensors(graph, run, at_peak[np.argsort(-alive.nbytes[at_peak], kind="stable")]),
-        greatest=_live_tensors(graph, run, by_size[:GREATEST]),
+        live_at_peak=described(at_peak[np.argsort(-alive.nbytes[at_peak], kind="stable")].tolist()),
+        greatest=described(by_size[:GREATEST].tolist()),
+        nodes=run.nodes,
         schedule=run.schedule,
         lifetimes=alive,
         timeline=live,
     )
-
-
-def _live_tensors(graph: Graph, run: _Run, rows: IntColumn) -> tuple[LiveTensor, ...]:
-    """The buffers of these rows as a reader wants to see them."""
-    made = []
-    for row in rows.tolist():
-        buffer, lifetime = run.schedule.buffers[row], run.lifetimes[row]
-        producer = run.nodes[lifetime.start] if buffer.kind != "input" and lifetime.stop else None
-        made.append(
-            LiveTensor(
-                tensor=buffer.name,
-                type=graph.tensors[buffer.name].type,
-                nbytes=buffer.nbytes,
-                kind=buffer.kind,
-                first_step=lifetime.start,
-                last_step=max(lifetime.start, lifetime.stop - 1),
-                producer=producer.op_type if producer else "",
-                origin=producer.origin if producer else Origin(),
-            )
-        )
-    return tuple(made)

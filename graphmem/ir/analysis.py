@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from graphmem.ir.graph import Effect, Graph, Issue, Origin
+from graphmem.ir.graph import Effect, Graph, Issue, Node, Origin
 from graphmem.ir.memory import Lifetimes, Timeline
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import Type
@@ -41,7 +41,7 @@ class LiveTensor:
 class Inference:
     """The memory of one forward run. `peak` is the most activation bytes alive in any step, weights not included.
 
-    `order_bound` is a proved lower bound on the peak of any execution order.
+    `nodes` are the executed ones, one per step; `order_bound` is a proved lower bound on the peak of any execution order.
     """
 
     memory_model: str
@@ -55,6 +55,7 @@ class Inference:
     total_bytes: int
     live_at_peak: tuple[LiveTensor, ...]
     greatest: tuple[LiveTensor, ...]
+    nodes: tuple[Node, ...]
     schedule: Schedule
     lifetimes: Lifetimes
     timeline: Timeline
