@@ -39,9 +39,9 @@ class LiveTensor:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """The memory of one forward run. `peak` is the most activation bytes alive in any step, weights not included.
+    """The memory of one forward run. `peak` is the most activation bytes alive in any step, without weights.
 
-    `nodes` are the executed ones, one per step; `order_bound` is a proved lower bound on the peak of any execution order.
+    `nodes` are the executed ones, one per step; `order_bound` is a proved lower bound on any order's peak.
     """
 
     memory_model: str
