@@ -8,25 +8,12 @@ from pathlib import Path
 
 import click
 
-from graphmem.cli.options import deliver, model_options, output_option
+from graphmem.cli.options import deliver, model_options, output_option, run_options
 
 
 @click.command()
 @model_options
-@click.option(
-    "--memory-model",
-    type=click.Choice(["plain", "views", "inplace"]),
-    default="views",
-    show_default=True,
-    help="Which tensors share a buffer (docs/what-the-numbers-mean.md).",
-)
-@click.option(
-    "--order",
-    type=click.Choice(["file", "memory"]),
-    default="file",
-    show_default=True,
-    help="Execution order: the file's, or one that lowers the peak.",
-)
+@run_options
 @click.option("--tensors", is_flag=True, help="Add every tensor's type (JSON).")
 @click.option("--timeline", is_flag=True, help="Add the bytes alive at every step (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")

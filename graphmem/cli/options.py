@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from graphmem.ir.errors import OptionError
+from graphmem.ir.sizes import nbytes_in
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -20,6 +23,19 @@ def parsed_dims(ctx: click.Context, param: click.Parameter, values: tuple[str, .
             raise click.BadParameter(f"'{value}' is not NAME=N, such as batch=8 or input_ids:0=8", ctx, param)
         dims[name] = int(number)
     return dims
+
+
+def parsed_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """A size such as 512MiB, 4GB (10^9) or 4096 -> bytes."""
+    try:
+        return None if value is None else nbytes_in(value)
+    except OptionError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def size_option(name: str, help_: str) -> Callable[[Command], Command]:
+    """An option that takes a size."""
+    return click.option(name, metavar="SIZE", callback=parsed_size, help=help_)
 
 
 def model_options(command: Command) -> Command:
@@ -36,6 +52,28 @@ def model_options(command: Command) -> Command:
             help="Bind a free dimension, by name or as INPUT:AXIS=N.",
         ),
         click.argument("model", type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
+def run_options(command: Command) -> Command:
+    """--memory-model and --order."""
+    for option in (
+        click.option(
+            "--order",
+            type=click.Choice(["file", "memory"]),
+            default="file",
+            show_default=True,
+            help="Execution order: the file's, or one that lowers the peak.",
+        ),
+        click.option(
+            "--memory-model",
+            type=click.Choice(["plain", "views", "inplace"]),
+            default="views",
+            show_default=True,
+            help="Which tensors share a buffer (docs/what-the-numbers-mean.md).",
+        ),
     ):
         command = option(command)
     return command

@@ -1,0 +1,150 @@
+"""Profile -> Picture: boxes and arrows at the level asked for, of the whole run or of the steps around its peak.
+
+A box is a group of steps (one step, a chain, a block, a stretch of one module), an arrow is a buffer on its way from
+the box that writes it to a box that reads it. Groups keep the order of execution, so arrows never run in circles.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from graphmem.ir.errors import OptionError
+from graphmem.ir.profile import Profile
+from graphmem.report.levels import LEVELS
+from graphmem.report.units import shape, size
+
+MOST_AROUND = 60  # boxes around the peak
+MOST_BOXES = 1500  # more is a hairball that no layout mends
+ELSEWHERE = -1
+LEAST_SHARE = 0.01  # of the peak: lesser buffers from elsewhere are not worth an arrow
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One group of steps. `share` is the most bytes alive in it as a fraction of the peak; `step` its first step."""
+
+    label: tuple[str, ...]
+    step: int
+    share: float
+    is_peak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """A buffer (its `row`) from one box to another; ELSEWHERE stands for boxes that are not in the picture."""
+
+    source: int
+    target: int
+    row: int
+    label: tuple[str, ...]
+    share: float
+    at_peak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What to lay out."""
+
+    title: str
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+
+
+def picture(profile: Profile, title: str, level: str = "op", around_peak: bool = True) -> Picture:
+    """The boxes and arrows; OptionError when they are too many to lay out."""
+    groups = LEVELS[level](profile)
+    count = max(groups, default=-1) + 1
+    kept = _around_peak(profile, groups) if around_peak else list(range(count))
+    if len(kept) > MOST_BOXES:
+        fitting = [name for name in LEVELS if max(LEVELS[name](profile), default=-1) < MOST_BOXES]
+        advice = f"use --level {fitting[0]} or --around peak" if fitting else "use --around peak"
+        raise OptionError(f"{len(kept)} boxes at level {level} are too many to read; {advice}")
+    place = {group: position for position, group in enumerate(kept)}
+    return Picture(title, _boxes(profile, groups, kept, level), _arrows(profile, groups, place))
+
+
+def _boxes(profile: Profile, groups: list[int], kept: list[int], level: str) -> tuple[Box, ...]:
+    steps = defaultdict(list)
+    for step, group in enumerate(groups):
+        steps[group].append(step)
+    peak = max(profile.timeline.peak, 1)
+    made = []
+    for group in kept:
+        inside = steps[group]
+        live = max(int(profile.timeline.live[step]) for step in inside)
+        name = _name(profile, inside, level)
+        is_peak = profile.timeline.peak_step in inside
+        made.append(Box((name, f"live {size(live)}"), inside[0], live / peak, is_peak))
+    return tuple(made)
+
+
+def _name(profile: Profile, inside: list[int], level: str) -> str:
+    operators = [profile.schedule.steps[step].operator for step in inside]
+    first, last = inside[0], inside[-1]
+    if len(inside) == 1:
+        return f"{first}: {operators[0]}"
+    if level == "scope" and profile.origins[first].scope:
+        common = _common_scope([profile.origins[step].scope for step in inside])
+        return f"{first}–{last}: {common or 'model'}"
+    if len(operators) <= 3:
+        return f"{first}–{last}: " + " · ".join(operators)
+    return f"{first}–{last}: {operators[0]} … {operators[-1]}"
+
+
+def _common_scope(paths: list[str]) -> str:
+    parts = [path.split(".") for path in paths]
+    common: list[str] = []
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        common.append(level[0])
+    return ".".join(common)
+
+
+def _arrows(profile: Profile, groups: list[int], place: dict[int, int]) -> tuple[Arrow, ...]:
+    readers: dict[int, list[int]] = defaultdict(list)
+    for step, group in zip(profile.schedule.steps, groups, strict=True):
+        for row in step.reads:
+            if group not in readers[row]:
+                readers[row].append(group)
+    peak, at_peak = max(profile.timeline.peak, 1), frozenset(profile.rows_at_peak)
+    made = []
+    for row, tensor in enumerate(profile.tensors):
+        if tensor.nbytes == 0:
+            continue
+        home = groups[tensor.first_step] if tensor.producer and groups else ELSEWHERE
+        ends = [place[group] for group in readers[row] if group in place and group != home]
+        source = place.get(home, ELSEWHERE)
+        leaves = any(group not in place for group in readers[row])
+        if source != ELSEWHERE and not ends and leaves:
+            ends = [ELSEWHERE]
+        share = tensor.nbytes / peak
+        if source == ELSEWHERE and row not in at_peak and share < LEAST_SHARE:
+            continue
+        label = (shape(tensor.type), size(tensor.nbytes))
+        made += [Arrow(source, end, row, label, share, row in at_peak) for end in ends]
+    return tuple(made)
+
+
+def _around_peak(profile: Profile, groups: list[int]) -> list[int]:
+    """The groups from two steps before the oldest tensor alive at the peak to two after the last death of one.
+
+    When these are too many, those that write or read such a tensor and those nearest to the peak.
+    """
+    if not groups:
+        return []
+    peak, rows = profile.timeline.peak_step, profile.rows_at_peak
+    made = [profile.tensors[row] for row in rows if profile.tensors[row].producer]
+    first = max(0, min((t.first_step for t in made), default=peak) - 2)
+    last = min(len(groups) - 1, max((t.last_step for t in made), default=peak) + 2)
+    window = sorted({groups[step] for step in range(first, last + 1)})
+    if len(window) <= MOST_AROUND:
+        return window
+    wanted = {groups[peak]: None}
+    for row in rows[: MOST_AROUND // 4]:
+        tensor = profile.tensors[row]
+        wanted |= {groups[tensor.first_step]: None, groups[tensor.last_step]: None}
+    by_distance = sorted(range(len(groups)), key=lambda step: (abs(step - peak), step))
+    wanted |= {groups[step]: None for step in by_distance[:MOST_AROUND]}
+    return sorted(list(wanted)[:MOST_AROUND])
