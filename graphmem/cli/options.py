@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from graphmem.fit.sizes import nbytes_of_text
 from graphmem.ir.errors import OptionError
-from graphmem.ir.sizes import nbytes_in
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,7 +28,7 @@ def parsed_dims(ctx: click.Context, param: click.Parameter, values: tuple[str, .
 def parsed_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """A size such as 512MiB, 4GB (10^9) or 4096 -> bytes."""
     try:
-        return None if value is None else nbytes_in(value)
+        return None if value is None else nbytes_of_text(value)
     except OptionError as error:
         raise click.BadParameter(str(error), ctx, param) from error
 
@@ -86,12 +86,14 @@ def output_option(command: Command) -> Command:
     )
 
 
-def deliver(text: str, output: Path | None) -> None:
-    """Print a report, or write it to the file asked for."""
+def deliver(content: str | bytes, output: Path | None, model: Path | None = None) -> None:
+    """Print a report, or write it to the file asked for; never over the `model` that it is about."""
     if output is None:
-        click.echo(text)
+        click.echo(content)
         return
+    if model is not None and output.exists() and model.exists() and output.samefile(model):
+        raise click.UsageError(f"'{output}' is the model itself, which is never changed; write to another file")
     try:
-        output.write_text(text + "\n", encoding="utf-8")
+        output.write_bytes(content if isinstance(content, bytes) else (content.rstrip("\n") + "\n").encode())
     except OSError as error:
         raise click.ClickException(f"'{output}' cannot be written: {error.strerror}") from error

@@ -30,6 +30,6 @@ def report(
     from graphmem.report.html import report_html
 
     analysis = graphmem.analyze(model, dims, batch=batch, memory_model=memory_model, order=order, strict=strict)
-    deliver(report_html(analysis, [inference_profile(analysis)], device_memory), output)
+    deliver(report_html(analysis, [inference_profile(analysis)], device_memory), output, model)
     if strict and not analysis.is_complete:
         raise click.exceptions.Exit(3)

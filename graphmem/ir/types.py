@@ -24,6 +24,8 @@ BITS: dict[str, int] = {
     "int4": 4,
     "uint4": 4,
     "float4e2m1": 4,
+    "float6e2m3": 6,
+    "float6e3m2": 6,
     "int8": 8,
     "uint8": 8,
     "float8e4m3fn": 8,

@@ -11,7 +11,7 @@ from graphmem.ir.analysis import Analysis
 from graphmem.ir.profile import Profile
 from graphmem.ir.types import TensorType
 from graphmem.report.page_data import page_document
-from graphmem.report.picture import picture
+from graphmem.report.picture import peak_title, picture
 from graphmem.report.svg import escaped, graph_style, svg
 from graphmem.report.units import SIGNS, count, shape, size
 
@@ -29,7 +29,7 @@ def report_html(analysis: Analysis, profiles: Sequence[Profile], device: int | N
         cards="".join(_card(*card) for card in _cards(analysis, profiles, device)),
         notes="".join(_notes(analysis)),
         tabs=_tabs(profiles),
-        runs="".join(_run(profile, sign) for profile in profiles),
+        runs="".join(_run(analysis, profile) for profile in profiles),
         style=_text("page.css") + graph_style(),
         data=_json(documents),
         script="".join(_text(name) for name in SCRIPTS),
@@ -101,11 +101,9 @@ def _tabs(profiles: Sequence[Profile]) -> str:
     return f'<div class="tabs" role="tablist">{tabs}</div>'
 
 
-def _run(profile: Profile, sign: str) -> str:
-    live, plan = profile.timeline, profile.plan
-    operator = profile.schedule.steps[live.peak_step].operator if profile.schedule.steps else "no step"
-    rows = profile.rows_at_peak
-    around = f"{sign}{size(live.peak)} at step {live.peak_step}, {operator}: {len(rows)} tensors alive, in this colour"
+def _run(analysis: Analysis, profile: Profile) -> str:
+    plan = profile.plan
+    around = f"{peak_title(analysis, profile)}: {len(profile.rows_at_peak)} tensors alive, in the colour of the peak"
     return _file("run.html").substitute(
         over="what every step makes, reads and holds for later",
         plan="" if plan is None else escaped(f"{size(plan.arena)} by {plan.method}, bound {size(plan.lower_bound)}"),

@@ -7,17 +7,19 @@ the box that writes it to a box that reads it. Groups keep the order of executio
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
 from graphmem.ir.profile import Profile
 from graphmem.report.levels import LEVELS
-from graphmem.report.units import shape, size
+from graphmem.report.units import SIGNS, shape, size
 
 MOST_AROUND = 60  # boxes around the peak
 MOST_BOXES = 1500  # more is a hairball that no layout mends
 ELSEWHERE = -1
-LEAST_SHARE = 0.01  # of the peak: lesser buffers from elsewhere are not worth an arrow
+LEAST_SHARE = 0.01  # of the peak: a lesser buffer from elsewhere, or beside a greater one, is not worth an arrow
+MOST_READERS = 3  # boxes that one buffer points to; the rest are counted in its label
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +49,33 @@ class Picture:
     """What to lay out."""
 
     title: str
+    is_whole: bool  # the whole run, not the steps around its peak
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
 
 
-def picture(profile: Profile, title: str, level: str = "op", around_peak: bool = True) -> Picture:
-    """The boxes and arrows; OptionError when they are too many to lay out."""
+def peak_title(analysis: Analysis, profile: Profile) -> str:
+    """Where and how high the peak of the profile is."""
+    live, steps = profile.timeline, profile.schedule.steps
+    if not steps:
+        return "no step to run"
+    peak = f"{SIGNS[analysis.exactness]}{size(live.peak)}"
+    return f"peak {peak} at step {live.peak_step} of {len(steps)}, {steps[live.peak_step].operator}"
+
+
+def picture(
+    profile: Profile, title: str, level: str = "op", around_peak: bool = True, is_laid_out: bool = True
+) -> Picture:
+    """The boxes and arrows; OptionError when they are too many and `is_laid_out`."""
     groups = LEVELS[level](profile)
     count = max(groups, default=-1) + 1
     kept = _around_peak(profile, groups) if around_peak else list(range(count))
-    if len(kept) > MOST_BOXES:
+    if is_laid_out and len(kept) > MOST_BOXES:
         fitting = [name for name in LEVELS if max(LEVELS[name](profile), default=-1) < MOST_BOXES]
         advice = f"use --level {fitting[0]} or --around peak" if fitting else "use --around peak"
         raise OptionError(f"{len(kept)} boxes at level {level} are too many to read; {advice}")
     place = {group: position for position, group in enumerate(kept)}
-    return Picture(title, _boxes(profile, groups, kept, level), _arrows(profile, groups, place))
+    return Picture(title, not around_peak, _boxes(profile, groups, kept, level), _arrows(profile, groups, place))
 
 
 def _boxes(profile: Profile, groups: list[int], kept: list[int], level: str) -> tuple[Box, ...]:
@@ -103,27 +117,56 @@ def _common_scope(paths: list[str]) -> str:
 
 
 def _arrows(profile: Profile, groups: list[int], place: dict[int, int]) -> tuple[Arrow, ...]:
+    """One arrow per pair of boxes and per buffer from elsewhere; of long-lived buffers only to the first readers."""
     readers: dict[int, list[int]] = defaultdict(list)
     for step, group in zip(profile.schedule.steps, groups, strict=True):
         for row in step.reads:
             if group not in readers[row]:
                 readers[row].append(group)
-    peak, at_peak = max(profile.timeline.peak, 1), frozenset(profile.rows_at_peak)
-    made = []
+    found = []
     for row, tensor in enumerate(profile.tensors):
-        if tensor.nbytes == 0:
-            continue
-        home = groups[tensor.first_step] if tensor.producer and groups else ELSEWHERE
-        ends = [place[group] for group in readers[row] if group in place and group != home]
-        source = place.get(home, ELSEWHERE)
-        leaves = any(group not in place for group in readers[row])
-        if source != ELSEWHERE and not ends and leaves:
-            ends = [ELSEWHERE]
-        share = tensor.nbytes / peak
-        if source == ELSEWHERE and row not in at_peak and share < LEAST_SHARE:
-            continue
-        label = (shape(tensor.type), size(tensor.nbytes))
-        made += [Arrow(source, end, row, label, share, row in at_peak) for end in ends]
+        home = groups[tensor.first_step] if tensor.producer and groups else None
+        away = [group for group in readers[row] if group != home]
+        if tensor.nbytes and away and (home in place or any(group in place for group in away)):
+            found += _ends(profile, row, ELSEWHERE if home is None else place.get(home, ELSEWHERE), away, place)
+    return _merged(_worthy(found))
+
+
+def _ends(profile: Profile, row: int, source: int, readers: list[int], place: dict[int, int]) -> list[Arrow]:
+    """The arrows of one buffer."""
+    tensor, step = profile.tensors[row], profile.timeline.peak_step
+    is_at_peak = bool(profile.lifetimes.start[row] <= step < profile.lifetimes.stop[row])
+    inside = [place[group] for group in readers if group in place]
+    if not inside and source != ELSEWHERE:
+        inside = [ELSEWHERE]
+    more = len(inside) - MOST_READERS
+    label = (shape(tensor.type), size(tensor.nbytes) + (f", {more} more readers" if more > 0 else ""))
+    share = tensor.nbytes / max(profile.timeline.peak, 1)
+    return [Arrow(source, end, row, label, share, is_at_peak) for end in inside[:MOST_READERS]]
+
+
+def _worthy(arrows: list[Arrow]) -> list[Arrow]:
+    """Without the small ones, but for those that are all that a box of the picture gets from another."""
+    fed = {arrow.target for arrow in arrows if arrow.source != ELSEWHERE and arrow.share >= LEAST_SHARE}
+    return [
+        arrow
+        for arrow in arrows
+        if arrow.at_peak or arrow.share >= LEAST_SHARE or (arrow.source != ELSEWHERE and arrow.target not in fed)
+    ]
+
+
+def _merged(arrows: list[Arrow]) -> tuple[Arrow, ...]:
+    """Arrows between the same two boxes as one, labelled by the greatest; those from or to elsewhere as they are."""
+    pairs: dict[tuple[int, int, int], list[Arrow]] = defaultdict(list)
+    for arrow in arrows:
+        is_inside = ELSEWHERE not in (arrow.source, arrow.target)
+        pairs[arrow.source, arrow.target, -1 if is_inside else arrow.row].append(arrow)
+    made = []
+    for together in pairs.values():
+        greatest = max(together, key=lambda arrow: (arrow.at_peak, arrow.share, -arrow.row))
+        if len(together) > 1:
+            greatest = replace(greatest, label=(*greatest.label, f"and {len(together) - 1} more"))
+        made.append(greatest)
     return tuple(made)
 
 

@@ -26,6 +26,8 @@ ROUGH = 1_000
 # Sections longer than this keep their order, and their bound looks at single steps only.
 LONGEST_SECTION = 2_048
 BEAM = 16
+# A section that the exact search cannot finish is tried below this many limits.
+TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,6 @@ class Section:
     base          bytes alive when the section starts
     """
 
-    steps: tuple[int, ...]
     needs: tuple[int, ...]
     unlocks: tuple[tuple[int, ...], ...]
     allocates: tuple[int, ...]
@@ -91,17 +92,18 @@ def least_peak_order(schedule: Schedule, preceding: Sequence[Sequence[int]]) -> 
     `preceding[i]` are the steps whose results step i reads; the present order must respect them.
     """
     sections = list(_sections(schedule, preceding))
-    bound = max(map(_floor, sections), default=0)
-    order: list[int] = []
-    budget = BUDGET
-    for section in sections:
-        if len(section.steps) > LONGEST_SECTION:
-            order += section.steps
-            continue
-        found, least, spent = _searched(section, bound, budget)
-        budget -= spent
+    bound = max((_floor(section) for _, section in sections), default=0)
+    # Layers repeat: equal sections are searched once, and the budget is shared by the distinct ones that need a search.
+    needy = dict.fromkeys(
+        section
+        for steps, section in sections
+        if len(steps) <= LONGEST_SECTION and _peak(section, range(len(steps))) > bound
+    )
+    found: dict[Section, Sequence[int]] = {}
+    for section in needy:
+        found[section], least = _searched(section, bound, BUDGET // len(needy))
         bound = max(bound, least)
-        order += [section.steps[step] for step in found]
+    order = [steps[local] for steps, section in sections for local in found.get(section, range(len(steps)))]
     return Order(tuple(order), bound)
 
 
@@ -128,7 +130,8 @@ def _cuts(preceding: Sequence[Sequence[int]]) -> list[int]:
     return cuts
 
 
-def _sections(schedule: Schedule, preceding: Sequence[Sequence[int]]) -> Iterator[Section]:
+def _sections(schedule: Schedule, preceding: Sequence[Sequence[int]]) -> Iterator[tuple[range, Section]]:
+    """(steps, section) between every two cuts."""
     count, leaving = len(preceding), frozenset(schedule.leaving)
     last_touch = [-1] * len(schedule.buffers)
     for step, s in enumerate(schedule.steps):
@@ -143,7 +146,7 @@ def _sections(schedule: Schedule, preceding: Sequence[Sequence[int]]) -> Iterato
     start = 0
     for end in ends if ends and ends[-1] == count else [*ends, count]:
         section = _section(schedule, preceding, range(start, end), live, last_touch, leaving)
-        yield section
+        yield range(start, end), section
         live += sum(section.allocates) - sum(dying[start:end])
         start = end
 
@@ -170,7 +173,6 @@ def _section(
     dying = [b for b in touching if last_touch[b] < steps.stop and b not in leaving]
     number = {buffer: i for i, buffer in enumerate(dying)}
     return Section(
-        steps=tuple(steps),
         needs=tuple(sum(1 << other for other in others) for others in before),
         unlocks=tuple(map(tuple, unlocks)),
         allocates=tuple(sum(schedule.buffers[b].nbytes for b in row.writes) for row in rows),
@@ -195,7 +197,7 @@ def _floor(section: Section) -> int:
     In a step, what the step and those before it in every order have written is alive, but for the buffers whose every
     touch can be over by then: no step that touches them is this one or one that follows it in every order.
     """
-    count = len(section.steps)
+    count = len(section.needs)
     if count > LONGEST_SECTION:
         return section.base
     before: NDArray[np.bool_] = np.zeros((count, count), dtype=bool)
@@ -217,34 +219,44 @@ def _floor(section: Section) -> int:
     return section.base + int(alive.max())
 
 
-def _searched(section: Section, bound: int, budget: int) -> tuple[Sequence[int], int, int]:
-    """(order of the section's steps, lower bound on its peak, states tried).
+def _searched(section: Section, bound: int, budget: int) -> tuple[Sequence[int], int]:
+    """(order of the section's steps, lower bound on its peak), trying at most twice `budget` sets of steps.
 
     Orders with a peak of at most `bound` are as good as optimal, since another section needs that much anyway.
     """
-    in_place = range(len(section.steps))
-    if len(in_place) == 1 or _peak(section, in_place) <= bound:
-        return in_place, bound, 0
-    exact, least, spent = _best_first(section, bound, budget, 0)
+    in_place: Sequence[int] = range(len(section.needs))
+    exact, least, spent = _best_first(section, bound, _peak(section, in_place), budget, 0)
     if exact is not None:
-        return exact, least, spent
-    rough, _, more = _best_first(section, bound, budget, bound // ROUGH)
-    candidates = [order for order in (in_place, rough, _beam(section)) if order is not None]
-    return min(candidates, key=lambda order: _peak(section, order)), least, spent + more
+        return exact, least
+    candidates = [in_place, _beam(section)]
+    low, high = least, min(_peak(section, order) for order in candidates)
+    while low < high and spent < 2 * budget:
+        limit = (low + high) // 2
+        rough, _, tried = _best_first(section, limit, limit, budget // TRIES, bound // ROUGH)
+        spent += tried
+        if rough is None:
+            low = limit + 1
+        else:
+            candidates.append(rough)
+            high = min(high, _peak(section, rough))
+    return min(candidates, key=lambda order: _peak(section, order)), least
 
 
-def _best_first(section: Section, bound: int, budget: int, slack: int) -> tuple[Sequence[int] | None, int, int]:
-    """(order or None, lower bound on the peak, states tried): exact when a step is only taken at once for no slack.
+def _best_first(
+    section: Section, bound: int, limit: int, budget: int, slack: int
+) -> tuple[Sequence[int] | None, int, int]:
+    """(order with a peak of at most `limit`, or None; lower bound on the peak; states tried).
 
-    With slack, steps that add at most so many bytes (shape arithmetic) are taken at once too, and no bound follows.
+    Costs start at `bound`. With slack, steps that add at most so many bytes (shape arithmetic) are taken at once like
+    those that shrink what is alive; no bound follows then.
     """
-    count = len(section.steps)
+    count = len(section.needs)
     ready = sum(1 << step for step in range(count) if not section.needs[step])
     everything, spent, ties, cost = (1 << count) - 1, 0, 0, bound
-    waiting: list[tuple[int, int, int, State]] = [(bound, 0, 0, State(0, ready, section.base, ()))]
+    waiting: list[tuple[int, int, int, int, State]] = [(bound, 0, 0, 0, State(0, ready, section.base, ()))]
     seen: set[int] = set()
     while waiting and spent < budget:
-        cost, _, _, state = heapq.heappop(waiting)
+        cost, _, _, _, state = heapq.heappop(waiting)
         if state.done in seen:
             continue
         seen.add(state.done)
@@ -253,10 +265,11 @@ def _best_first(section: Section, bound: int, budget: int, slack: int) -> tuple[
         if state.done == everything:
             return _steps(state.path), cost, spent
         for step in _bits(state.ready):
-            ties += 1
-            following = state.after(section, step)
             key = max(cost, state.live + section.allocates[step])
-            heapq.heappush(waiting, (key, -following.done.bit_count(), ties, following))
+            if key <= limit:
+                ties += 1
+                following = state.after(section, step)
+                heapq.heappush(waiting, (key, -following.done.bit_count(), following.live, ties, following))
     return None, cost, spent
 
 
@@ -276,9 +289,9 @@ def _shrunk(section: Section, state: State, limit: int, slack: int) -> State:
 
 def _beam(section: Section) -> tuple[int, ...]:
     """An order found by keeping the best few partial orders of each length."""
-    ready = sum(1 << step for step in range(len(section.steps)) if not section.needs[step])
+    ready = sum(1 << step for step in range(len(section.needs)) if not section.needs[step])
     beam = [(section.base, State(0, ready, section.base, ()))]
-    for _ in section.steps:
+    for _ in section.needs:
         following: dict[int, tuple[int, State]] = {}
         for peak, state in beam:
             for step in _bits(state.ready):

@@ -1,0 +1,1 @@
+"""Many questions to analyze: which device, which batch, which remedy."""
