@@ -17,6 +17,9 @@ COMMANDS = {
     "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
     "draw": ("graphmem.cli.draw", "The graph around the peak, or a level of the whole, as .svg, .png or .gv."),
     "export": ("graphmem.cli.export", "Files for memory_viz, Netron, Model Explorer, speedscope, Perfetto; CSV; ONNX."),
+    "check": ("graphmem.cli.check", "Gates for CI: exit 1 when a model needs more memory than allowed."),
+    "diff": ("graphmem.cli.diff", "What moved between two models, by module and by tensor."),
+    "completion": ("graphmem.cli.completion", "Print the completion script of a shell."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
 }
 DEFAULT_COMMAND = "analyze"

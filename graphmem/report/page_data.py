@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphmem.ir.profile import Profile
-from graphmem.ir.types import BoundedType, TensorType, UnknownType
+from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
 from graphmem.report.heat import HEAT
 from graphmem.report.units import shape
 
@@ -58,7 +58,7 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
         },
         "tensor": {
             "name": [row.tensor for row in profile.tensors],
-            "type": [types((_typed(row.type), row.nbytes)) for row in profile.tensors],
+            "type": [types((typed(row.type), row.nbytes)) for row in profile.tensors],
             "kind": _runs(kinds(row.kind) for row in profile.tensors),
             "start": _differences(alive.start),
             "life": (alive.stop - alive.start).tolist(),
@@ -79,7 +79,8 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
     }
 
 
-def _typed(type_: object) -> str:
+def typed(type_: Type) -> str:
+    """Element type and shape: "float32 1×64×56×56"."""
     if isinstance(type_, TensorType | BoundedType | UnknownType):
         return f"{type_.dtype or '?'} {shape(type_)}"
     return str(type_)

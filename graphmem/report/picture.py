@@ -15,7 +15,7 @@ from graphmem.ir.profile import Profile
 from graphmem.report.levels import LEVELS
 from graphmem.report.units import SIGNS, shape, size
 
-MOST_AROUND = 60  # boxes around the peak
+MOST_AROUND = 14  # boxes around the peak: what one glance takes in
 MOST_BOXES = 1500  # more is a hairball that no layout mends
 ELSEWHERE = -1
 LEAST_SHARE = 0.01  # of the peak: a lesser buffer from elsewhere, or beside a greater one, is not worth an arrow
@@ -151,7 +151,7 @@ def _worthy(arrows: list[Arrow]) -> list[Arrow]:
     return [
         arrow
         for arrow in arrows
-        if arrow.at_peak or arrow.share >= LEAST_SHARE or (arrow.source != ELSEWHERE and arrow.target not in fed)
+        if arrow.share >= LEAST_SHARE or (ELSEWHERE not in (arrow.source, arrow.target) and arrow.target not in fed)
     ]
 
 
@@ -173,21 +173,26 @@ def _merged(arrows: list[Arrow]) -> tuple[Arrow, ...]:
 def _around_peak(profile: Profile, groups: list[int]) -> list[int]:
     """The groups from two steps before the oldest tensor alive at the peak to two after the last death of one.
 
-    When these are too many, those that write or read such a tensor and those nearest to the peak.
+    When these are too many, those that write or read such a tensor and those nearest to the peak. Tensors and steps
+    that move less than LEAST_SHARE of the peak do not count: shapes are everywhere and explain nothing.
     """
     if not groups:
         return []
-    peak, rows = profile.timeline.peak_step, profile.rows_at_peak
-    made = [profile.tensors[row] for row in rows if profile.tensors[row].producer]
-    first = max(0, min((t.first_step for t in made), default=peak) - 2)
-    last = min(len(groups) - 1, max((t.last_step for t in made), default=peak) + 2)
-    window = sorted({groups[step] for step in range(first, last + 1)})
+    peak, least = profile.timeline.peak_step, LEAST_SHARE * profile.timeline.peak
+    alive = [t for t in (profile.tensors[row] for row in profile.rows_at_peak) if t.producer and t.nbytes >= least]
+    first = max(0, min((t.first_step for t in alive), default=peak) - 2)
+    last = min(len(groups) - 1, max((t.last_step for t in alive), default=peak) + 2)
+    sizes = profile.lifetimes.nbytes
+    heavy = [
+        step
+        for step, made in enumerate(profile.schedule.steps)
+        if step == peak or any(sizes[row] >= least for row in (*made.reads, *made.writes))
+    ]
+    window = {groups[step] for step in heavy if first <= step <= last}
     if len(window) <= MOST_AROUND:
-        return window
+        return sorted(window)
     wanted = {groups[peak]: None}
-    for row in rows[: MOST_AROUND // 4]:
-        tensor = profile.tensors[row]
+    for tensor in alive[: MOST_AROUND // 4]:
         wanted |= {groups[tensor.first_step]: None, groups[tensor.last_step]: None}
-    by_distance = sorted(range(len(groups)), key=lambda step: (abs(step - peak), step))
-    wanted |= {groups[step]: None for step in by_distance[:MOST_AROUND]}
+    wanted |= {groups[step]: None for step in sorted(heavy, key=lambda step: (abs(step - peak), step))[:MOST_AROUND]}
     return sorted(list(wanted)[:MOST_AROUND])
