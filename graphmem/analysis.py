@@ -53,7 +53,18 @@ def analyze(
     if order not in ORDERS:
         raise OptionError(f"order '{order}' is not one of {', '.join(ORDERS)}")
     graph = read(path, dims, batch, strict)
-    return Analysis(model_facts(graph, Path(path).stem), graph, inference(graph, memory_model, order))
+    return ShownAnalysis(model_facts(graph, Path(path).stem), graph, inference(graph, memory_model, order))
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnalysis(Analysis):
+    """An Analysis that a notebook shows as its timeline; here because ir/ knows no reports."""
+
+    def _repr_html_(self) -> str:
+        from graphmem.memory.profile import inference_profile
+        from graphmem.report.notebook import analysis_html
+
+        return analysis_html(self, inference_profile(self))
 
 
 def model_facts(graph: Graph, name: str) -> ModelFacts:

@@ -40,6 +40,11 @@ def size_option(name: str, help_: str) -> Callable[[Command], Command]:
 
 def model_options(command: Command) -> Command:
     """MODEL, --dim, --batch and --strict."""
+    return click.argument("model", type=click.Path(path_type=Path))(dim_options(command))
+
+
+def dim_options(command: Command) -> Command:
+    """--dim, --batch and --strict."""
     for option in (
         click.option("--strict", is_flag=True, help="Refuse free dimensions; exit 3 when a figure is incomplete."),
         click.option("--batch", type=int, metavar="N", help="Bind the free leading dimension of the inputs."),
@@ -51,7 +56,6 @@ def model_options(command: Command) -> Command:
             callback=parsed_dims,
             help="Bind a free dimension, by name or as INPUT:AXIS=N.",
         ),
-        click.argument("model", type=click.Path(path_type=Path)),
     ):
         command = option(command)
     return command
