@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from graphmem.ir.analysis import Analysis, Inference, ModelFacts
-from graphmem.ir.errors import OptionError
+from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph, Node, Origin
-from graphmem.ir.memory import Lifetimes, Timeline
+from graphmem.ir.memory import Lifetimes, Plan, Timeline
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
 from graphmem.memory.live import live_tensors
 from graphmem.memory.liveness import lifetimes, timeline
+from graphmem.planner import Options
+from graphmem.planner import plan as planned
 from graphmem.reader import read
+from graphmem.schedule.bodies import branch_notes
 from graphmem.schedule.inference import MEMORY_MODELS, inference_schedule, nbytes_of, preceding_steps
 from graphmem.schedule.reorder import least_peak_order
 
@@ -33,6 +36,8 @@ def analyze(
     memory_model: str = "views",
     order: str = "file",
     strict: bool = False,
+    trips: Mapping[str, int] | None = None,
+    shapes: Mapping[str, TensorType] | None = None,
 ) -> Analysis:
     """The memory of one forward run of the ONNX file at `path`, found without running it.
 
@@ -43,6 +48,8 @@ def analyze(
         memory_model: "plain", "views" or "inplace" (docs/what-the-numbers-mean.md).
         order: "file", or "memory" for a reordering that lowers the peak.
         strict: refuse a free dimension instead of taking 1.
+        trips: how often a loop runs, by the name of its node or of one of its outputs, where the file does not say.
+        shapes: types of tensors that cannot be known, such as the outputs of an operator of your own.
 
     Raises:
         ModelError: the file is not a readable, valid model.
@@ -52,7 +59,7 @@ def analyze(
         raise OptionError(f"memory model '{memory_model}' is not one of {', '.join(MEMORY_MODELS)}")
     if order not in ORDERS:
         raise OptionError(f"order '{order}' is not one of {', '.join(ORDERS)}")
-    graph = read(path, dims, batch, strict)
+    graph = read(path, dims, batch, strict, trips, shapes)
     return ShownAnalysis(model_facts(graph, Path(path).stem), graph, inference(graph, memory_model, order))
 
 
@@ -67,13 +74,43 @@ class ShownAnalysis(Analysis):
         return analysis_html(self, inference_profile(self))
 
 
+def plan(
+    path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    *,
+    batch: int | None = None,
+    memory_model: str = "views",
+    order: str = "file",
+    strict: bool = False,
+    trips: Mapping[str, int] | None = None,
+    shapes: Mapping[str, TensorType] | None = None,
+    alignment: int = 64,
+    capacity: int | None = None,
+    timeout: float | None = 60.0,
+) -> Plan:
+    """Offsets in one arena for every activation of the model, verified, with a proved lower bound.
+
+    Args are those of `analyze`, and: `alignment` of every offset, 1..4096 bytes; `capacity`, bytes that the arena
+    should fit in; `timeout`, seconds after which the best plan so far is taken.
+
+    Raises ModelError and OptionError as `analyze` does, and ModelError when a tensor's size is not known.
+    """
+    analysis = analyze(
+        path, dims, batch=batch, memory_model=memory_model, order=order, strict=strict, trips=trips, shapes=shapes
+    )
+    if analysis.exactness == "at least":
+        missing = next(issue for issue in analysis.issues if issue.effect == "at least")
+        raise ModelError(f"a plan needs the size of every tensor; {missing.where}: {missing.what}")
+    return planned(analysis.inference.lifetimes, Options(alignment=alignment, capacity=capacity, timeout=timeout))
+
+
 def model_facts(graph: Graph, name: str) -> ModelFacts:
     """The model at a glance; `name` is that of the file."""
-    weights = [tensor for tensor in graph.tensors.values() if tensor.role == "weight"]
+    weights = [tensor for inner in graph.with_bodies for tensor in inner.tensors.values() if tensor.role == "weight"]
     return ModelFacts(
         name=name,
         nodes=len(graph.nodes),
-        parameters=_parameters(graph),
+        parameters=sum(map(_parameters, graph.with_bodies)),
         weight_bytes=sum(nbytes_of(tensor.type) for tensor in weights),
         opsets=graph.opsets,
         inputs={name: graph.tensors[name].type for name in graph.inputs},
@@ -168,4 +205,5 @@ def _inference(graph: Graph, run: _Run, memory_model: str, order: str, bound: in
         schedule=run.schedule,
         lifetimes=alive,
         timeline=live,
+        notes=tuple(branch_notes(graph, memory_model, inference_schedule)),
     )

@@ -14,6 +14,7 @@ from graphmem.ir.errors import InputError
 COMMANDS = {
     "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
     "report": ("graphmem.cli.report", "One offline page that shows where the memory goes."),
+    "plan": ("graphmem.cli.plan", "Pack every buffer into one arena, with a proved bound."),
     "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
     "draw": ("graphmem.cli.draw", "The graph around the peak, or a level of the whole, as .svg, .png or .gv."),
     "export": ("graphmem.cli.export", "Files for memory_viz, Netron, Model Explorer, speedscope, Perfetto; CSV; ONNX."),

@@ -5,42 +5,41 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, model_options, output_option, run_options
+from graphmem.cli.options import deliver, inference_options, model_options, output_option
 
 
 @click.command()
 @model_options
-@run_options
+@inference_options
 @click.option("--tensors", is_flag=True, help="Add every tensor's type (JSON).")
 @click.option("--timeline", is_flag=True, help="Add the bytes alive at every step (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
 def analyze(
     model: Path,
-    dims: dict[str, int],
-    batch: int | None,
-    strict: bool,
     memory_model: str,
     order: str,
     tensors: bool,
     timeline: bool,
     format_: str | None,
     output: Path | None,
+    **reading: Any,
 ) -> None:
     """Peak activation memory of one forward run of MODEL, found without running it."""
     import graphmem
     from graphmem.report.documents import analysis_json
     from graphmem.report.text import analysis_text
 
-    analysis = graphmem.analyze(model, dims, batch=batch, memory_model=memory_model, order=order, strict=strict)
+    analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or tensors or timeline:
         deliver(analysis_json(analysis, tensors=tensors, timeline=timeline), output)
     else:
         is_terminal = output is None and sys.stdout.isatty()
         deliver(analysis_text(analysis, width=shutil.get_terminal_size().columns, color=is_terminal), output)
-    if strict and not analysis.is_complete:
+    if reading["strict"] and not analysis.is_complete:
         raise click.exceptions.Exit(3)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, dim_options, output_option, run_options, size_option
+from graphmem.cli.options import deliver, inference_options, output_option, reading_options, size_option
+from graphmem.fit.gates import Checked
+from graphmem.ir.gate import Gate
 
 
 @click.command()
 @click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path(path_type=Path))
-@dim_options
-@run_options
+@reading_options
+@inference_options
 @size_option("--max-peak", "Most bytes of weights and activations at the peak.")
 @size_option("--max-activations", "Most bytes of activations at the peak.")
 @size_option("--max-weights", "Most bytes of weights.")
@@ -41,9 +44,6 @@ from graphmem.cli.options import deliver, dim_options, output_option, run_option
 @output_option
 def check(
     models: tuple[Path, ...],
-    dims: dict[str, int],
-    batch: int | None,
-    strict: bool,
     memory_model: str,
     order: str,
     max_peak: int | None,
@@ -54,51 +54,47 @@ def check(
     config: Path,
     format_: str,
     output: Path | None,
+    **reading: Any,
 ) -> None:
     """Hold MODELs against limits, or those of pyproject.toml against theirs; exit 1 when one needs more."""
     import graphmem
-    from graphmem.fit.gates import Checked, Limits, configured, fraction, gates
+    from graphmem.fit.gates import Limits, configured, fraction, gates
     from graphmem.report.gates import GATE_FORMATS
 
     limits = Limits(max_peak, max_activations, max_weights, increase=fraction(max_increase))
     if models:
-        wanted: tuple[Checked, ...] = tuple(Checked(path, dims, batch, limits, baseline) for path in models)
+        wanted: tuple[Checked, ...] = tuple(Checked(path, reading, limits, baseline) for path in models)
     else:
-        wanted = configured(config)
-    found = []
+        wanted = configured(config, reading)
+    found: list[Gate] = []
     is_complete = True
     for one in wanted:
-        analysis = graphmem.analyze(
-            one.path, one.dims, batch=one.batch, memory_model=memory_model, order=order, strict=strict
-        )
+        analysis = graphmem.analyze(one.path, memory_model=memory_model, order=order, **one.reading)
         is_complete &= analysis.is_complete
-        peak = None if one.baseline is None else _baseline_peak(one, memory_model, order)
+        peak = None if one.baseline is None else _baseline_peak(one, one.baseline, memory_model, order)
         found += gates(analysis, one.path.as_posix(), replace(one.limits, baseline=peak))
     if not found:
         raise click.UsageError("no limit to check; give --max-peak, --max-activations, --max-weights or --baseline")
     deliver(GATE_FORMATS[format_](found), output)
     if not all(gate.passes for gate in found):
         raise click.exceptions.Exit(1)
-    if strict and not is_complete:
+    if reading["strict"] and not is_complete:
         raise click.exceptions.Exit(3)
 
 
-def _baseline_peak(one: object, memory_model: str, order: str) -> int:
+def _baseline_peak(one: Checked, path: Path, memory_model: str, order: str) -> int:
     """Peak with weights of an earlier model or of its JSON."""
     import json
 
     import graphmem
-    from graphmem.fit.gates import Checked
 
-    assert isinstance(one, Checked)
-    assert one.baseline is not None
-    if one.baseline.suffix != ".json":
-        earlier = graphmem.analyze(one.baseline, one.dims, batch=one.batch, memory_model=memory_model, order=order)
+    if path.suffix != ".json":
+        earlier = graphmem.analyze(path, memory_model=memory_model, order=order, **one.reading)
         return earlier.peak_with_weights
     try:
-        document = json.loads(one.baseline.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
         return int(document["model"]["weight_bytes"]) + int(document["inference"]["activation_peak_bytes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise click.UsageError(
-            f"'{one.baseline}' is not the JSON of an analysis; write it with `graphmem analyze MODEL --format json`"
+            f"'{path}' is not the JSON of an analysis; write it with `graphmem analyze MODEL --format json`"
         ) from error

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, model_options, run_options
+from graphmem.cli.options import deliver, inference_options, model_options
 
 
 @click.command()
 @model_options
-@run_options
+@inference_options
 @click.option(
     "--around",
     type=click.Choice(["peak", "all"]),
@@ -27,14 +28,12 @@ from graphmem.cli.options import deliver, model_options, run_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="FILE.svg, FILE.png or FILE.gv.")
 def draw(
     model: Path,
-    dims: dict[str, int],
-    batch: int | None,
-    strict: bool,
     memory_model: str,
     order: str,
     around: str | None,
     level: str | None,
     output: Path,
+    **reading: Any,
 ) -> None:
     """Draw MODEL: boxes by the bytes alive, arrows by the bytes they carry, those alive at the peak in one colour."""
     import graphmem
@@ -45,7 +44,7 @@ def draw(
     format_ = output.suffix.lower().lstrip(".")
     if format_ not in FORMATS:
         raise click.UsageError(f"'{output}' does not end in .svg, .png or .gv")
-    analysis = graphmem.analyze(model, dims, batch=batch, memory_model=memory_model, order=order, strict=strict)
+    analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
     profile = inference_profile(analysis)
     is_around = around == "peak" or (around is None and level is None)
     title = f"{analysis.model.name}: {peak_title(analysis, profile)}"

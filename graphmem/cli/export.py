@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, model_options, run_options
+from graphmem.cli.options import deliver, inference_options, model_options
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.profile import Profile
 
 
 @click.command()
 @model_options
-@run_options
+@inference_options
 @click.option(
     "--to",
     "viewer",
@@ -24,20 +25,20 @@ from graphmem.ir.profile import Profile
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
 def export(
     model: Path,
-    dims: dict[str, int],
-    batch: int | None,
-    strict: bool,
     memory_model: str,
     order: str,
     viewer: str,
     output: Path,
+    **reading: Any,
 ) -> None:
     """The analysis of MODEL as a file that a viewer opens, as CSV, or as notes inside a copy of the model."""
     import graphmem
+    from graphmem.cli.plan import arena_plan
     from graphmem.memory.profile import inference_profile
 
-    analysis = graphmem.analyze(model, dims, batch=batch, memory_model=memory_model, order=order, strict=strict)
-    profile = inference_profile(analysis)
+    analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
+    has_addresses = viewer in ("torch-snapshot", "csv")
+    profile = inference_profile(analysis, arena_plan(analysis) if has_addresses else None)
     deliver(_exported(viewer, model, analysis, profile), output, model)
 
 

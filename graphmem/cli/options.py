@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from graphmem.fit.sizes import nbytes_of_text
-from graphmem.ir.errors import OptionError
+from graphmem.ir.types import BITS, TensorType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,27 +24,63 @@ def parsed_dims(ctx: click.Context, param: click.Parameter, values: tuple[str, .
     return dims
 
 
-def parsed_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """A size such as 512MiB, 4GB (10^9) or 4096 -> bytes."""
+def parsed_trips(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
+    """NAME=N, repeated -> {name: number}."""
+    return parsed_dims(ctx, param, values)
+
+
+def parsed_shapes(ctx: click.Context, param: click.Parameter, path: Path | None) -> dict[str, TensorType]:
+    """A JSON file {"tensor": {"dtype": "float32", "shape": [1, 2]}} -> {tensor: type}."""
+    import json
+
+    if path is None:
+        return {}
     try:
-        return None if value is None else nbytes_of_text(value)
-    except OptionError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise click.BadParameter(f"'{path}' cannot be read: {error.strerror}", ctx, param) from error
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"'{path}' is not JSON: {error}", ctx, param) from error
+    if not isinstance(entries, dict):
+        raise click.BadParameter(f"'{path}' holds no object of tensors by name", ctx, param)
+    return {name: _parsed_type(name, entry, ctx, param) for name, entry in entries.items()}
 
 
-def size_option(name: str, help_: str) -> Callable[[Command], Command]:
-    """An option that takes a size."""
-    return click.option(name, metavar="SIZE", callback=parsed_size, help=help_)
+def _parsed_type(name: str, entry: Any, ctx: click.Context, param: click.Parameter) -> TensorType:
+    dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
+    if dtype not in (*BITS, "string") or not isinstance(shape, list):
+        raise click.BadParameter(f"'{name}' needs a dtype, such as float32, and a shape, such as [1, 2]", ctx, param)
+    if any(type(size) is not int or not 0 <= size < 2**63 for size in shape):
+        raise click.BadParameter(f"the shape of '{name}' is not a list of sizes", ctx, param)
+    return TensorType(dtype, tuple(shape))
 
 
-def model_options(command: Command) -> Command:
-    """MODEL, --dim, --batch and --strict."""
-    return click.argument("model", type=click.Path(path_type=Path))(dim_options(command))
+def model_options(command: Command, required: bool = True) -> Command:
+    """MODEL, and how to read it."""
+    return click.argument("model", type=click.Path(path_type=Path), required=required)(reading_options(command))
 
 
-def dim_options(command: Command) -> Command:
-    """--dim, --batch and --strict."""
+def reading_options(command: Command) -> Command:
+    """How to read a model: --dim, --batch, --strict; for what the file cannot say --trip-count, --shapes-from.
+
+    A command takes the latter as `**reading` and hands them on to `graphmem.analyze` and its like.
+    """
     for option in (
+        click.option(
+            "--shapes-from",
+            "shapes",
+            type=click.Path(path_type=Path),
+            callback=parsed_shapes,
+            help='Types of tensors that cannot be known: JSON {"tensor": {"dtype": "float32", "shape": [1, 2]}}.',
+        ),
+        click.option(
+            "--trip-count",
+            "trips",
+            metavar="NAME=N",
+            multiple=True,
+            callback=parsed_trips,
+            help="How often a loop runs, by the name of its node or output.",
+        ),
         click.option("--strict", is_flag=True, help="Refuse free dimensions; exit 3 when a figure is incomplete."),
         click.option("--batch", type=int, metavar="N", help="Bind the free leading dimension of the inputs."),
         click.option(
@@ -61,7 +96,7 @@ def dim_options(command: Command) -> Command:
     return command
 
 
-def run_options(command: Command) -> Command:
+def inference_options(command: Command) -> Command:
     """--memory-model and --order."""
     for option in (
         click.option(
@@ -83,6 +118,22 @@ def run_options(command: Command) -> Command:
     return command
 
 
+def parsed_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """A size such as 4GiB or 12GB -> bytes."""
+    from graphmem.fit.sizes import nbytes_of_text
+    from graphmem.ir.errors import OptionError
+
+    try:
+        return None if text is None else nbytes_of_text(text)
+    except OptionError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def size_option(name: str, help_: str) -> Callable[[Command], Command]:
+    """An option that takes a size."""
+    return click.option(name, metavar="SIZE", callback=parsed_size, help=help_)
+
+
 def output_option(command: Command) -> Command:
     """-o FILE."""
     return click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")(
@@ -95,9 +146,9 @@ def deliver(content: str | bytes, output: Path | None, model: Path | None = None
     if output is None:
         click.echo(content)
         return
-    if model is not None and output.exists() and model.exists() and output.samefile(model):
-        raise click.UsageError(f"'{output}' is the model itself, which is never changed; write to another file")
     try:
-        output.write_bytes(content if isinstance(content, bytes) else (content.rstrip("\n") + "\n").encode())
+        if model is not None and output.exists() and output.samefile(model):
+            raise click.UsageError(f"'{output}' is the model itself, which is never changed; write to another file")
+        output.write_bytes(content if isinstance(content, bytes) else (content + "\n").encode())
     except OSError as error:
         raise click.ClickException(f"'{output}' cannot be written: {error.strerror}") from error

@@ -17,7 +17,7 @@ from graphmem.ir.gate import Gate
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Most bytes of each figure; None is no limit. `baseline` is an earlier peak, `increase` the part allowed over it."""
+    """Most bytes of each figure; None is no limit. `increase` is the part allowed over `baseline`, an earlier peak."""
 
     max_peak: int | None = None
     max_activations: int | None = None
@@ -28,11 +28,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One model of the configuration: its file, the dimensions bound, its limits and its baseline file if any."""
+    """One model to check: its file, how `analyze` is to read it, its limits, and its baseline file if any."""
 
     path: Path
-    dims: Mapping[str, int] = field(default_factory=dict)
-    batch: int | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     baseline: Path | None = None
 
@@ -51,9 +50,8 @@ def gates(analysis: Analysis, model: str, limits: Limits) -> tuple[Gate, ...]:
     ]
     if limits.baseline is not None:
         most = int(limits.baseline * (1 + limits.increase))
-        made.append(
-            ("max-increase", f"peak, {float(limits.increase):.3%} over the baseline allowed", peak, most, where)
-        )
+        allowed = f"{limits.increase * 100:f}".rstrip("0").rstrip(".") or "0"
+        made.append(("max-increase", f"peak, {allowed}% over the baseline allowed,", peak, most, where))
     return tuple(
         Gate(model, name, what, figure, limit, is_proved, place)
         for name, what, figure, limit, place in made
@@ -62,7 +60,7 @@ def gates(analysis: Analysis, model: str, limits: Limits) -> tuple[Gate, ...]:
 
 
 def fraction(text: str) -> Decimal:
-    """ "2%" or "0.02" -> 0.02; OptionError for anything else."""
+    """The part that "2%" or "0.02" says; OptionError for anything else."""
     try:
         value = Decimal(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
     except InvalidOperation:
@@ -75,8 +73,11 @@ def fraction(text: str) -> Decimal:
 _KEYS = ("path", "batch", "dims", "baseline", "max-increase", "max-peak", "max-activations", "max-weights")
 
 
-def configured(path: Path) -> tuple[Checked, ...]:
-    """The models under `[[tool.graphmem.models]]` of a pyproject.toml; OptionError says what is wrong with it."""
+def configured(path: Path, reading: Mapping[str, Any]) -> tuple[Checked, ...]:
+    """The models under `[[tool.graphmem.models]]` of a pyproject.toml; OptionError says what is wrong with it.
+
+    An entry's own dimensions and batch come before those of `reading`, the options that hold for all of them.
+    """
     try:
         document = _toml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -84,23 +85,21 @@ def configured(path: Path) -> tuple[Checked, ...]:
     table = document.get("tool", {}).get("graphmem", {})
     models = table.get("models", []) if isinstance(table, dict) else []
     if not models:
-        raise OptionError(
-            f"'{path}' has no [[tool.graphmem.models]]; give a MODEL, or add one with its path and limits"
-        )
-    return tuple(_checked(entry, path) for entry in models)
+        raise OptionError(f"'{path}' has no [[tool.graphmem.models]]; give a MODEL, or add its path and limits there")
+    return tuple(_checked(entry, path, reading) for entry in models)
 
 
-def _checked(entry: Mapping[str, Any], config: Path) -> Checked:
+def _checked(entry: Mapping[str, Any], config: Path, reading: Mapping[str, Any]) -> Checked:
     unknown = sorted(set(entry) - set(_KEYS))
     if unknown or not isinstance(entry.get("path"), str):
         what = f"unknown key '{unknown[0]}'" if unknown else "a model without a path"
         raise OptionError(f"'{config}': {what}; [[tool.graphmem.models]] takes {', '.join(_KEYS)}")
     sizes = {key: nbytes_of_text(str(entry[key])) for key in _KEYS if key in entry and key in _LIMITS}
+    own = {key: entry[key] for key in ("dims", "batch") if key in entry}
     folder = config.parent
     return Checked(
         path=folder / entry["path"],
-        dims={str(name): int(number) for name, number in entry.get("dims", {}).items()},
-        batch=entry.get("batch"),
+        reading={**reading, **own},
         limits=Limits(
             max_peak=sizes.get("max-peak"),
             max_activations=sizes.get("max-activations"),
@@ -115,8 +114,8 @@ _LIMITS = ("max-peak", "max-activations", "max-weights")
 
 
 def _toml(text: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
+    from importlib import import_module
+
+    tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    document: dict[str, Any] = tomllib.loads(text)
+    return document

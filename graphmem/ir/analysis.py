@@ -59,6 +59,12 @@ class Inference:
     schedule: Schedule
     lifetimes: Lifetimes
     timeline: Timeline
+    notes: tuple[Issue, ...] = ()
+
+    @property
+    def workspace(self) -> int:
+        """Bytes that only the peak's step holds while it runs, such as what is alive inside the body of a loop."""
+        return self.schedule.steps[self.peak_step].workspace if self.schedule.steps else 0
 
     @property
     def is_optimal_order(self) -> bool:
@@ -82,7 +88,7 @@ class Analysis:
     @property
     def issues(self) -> tuple[Issue, ...]:
         """Every missing or assumed fact."""
-        return self.graph.issues
+        return (*self.graph.issues, *self.inference.notes)
 
     @property
     def is_complete(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -64,7 +64,9 @@ class Tensor:
 class Node:
     """One operator call. "" in `inputs` or `outputs` is an omitted optional one.
 
-    `captures` are the names of outer scopes that the bodies of a control-flow node read.
+    `captures` are the names of outer scopes that the bodies of a control-flow node read; `trips` is how often a loop
+    runs its body, None where that is not known. Several versions of one body, walked with different types, are labelled
+    "body", "body#1", ...: their weights are the same and count once.
     Tensor-valued attributes are not in `attributes`; a Constant's small value is in `Graph.values`.
     """
 
@@ -77,6 +79,7 @@ class Node:
     origin: Origin = Origin()
     bodies: tuple[tuple[str, Graph], ...] = ()
     captures: tuple[str, ...] = ()
+    trips: int | None = 1
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -104,6 +107,15 @@ class Graph:
     values: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     opsets: Mapping[str, int] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()
+
+    @property
+    def with_bodies(self) -> Iterator[Graph]:
+        """The graph itself and the bodies in it at any depth, one version of each."""
+        yield self
+        for node in self.nodes:
+            for label, body in node.bodies:
+                if "#" not in label:
+                    yield from body.with_bodies
 
     def is_weight(self, node: Node) -> bool:
         """True when the node's outputs are fixed before the run, so that no step is spent on it."""

@@ -5,24 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import onnx
+
 from graphmem.ir.graph import Graph
+from graphmem.ir.types import TensorType
 from graphmem.reader.dims import Bindings, bindings, bound_inputs
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.load import load
 from graphmem.reader.walk import Walk
 
-__all__ = ["Bindings", "read"]
+__all__ = ["Bindings", "graph_of", "read"]
 
 
 def read(
-    path: str | Path, dims: Mapping[str, int] | None = None, batch: int | None = None, is_strict: bool = False
+    path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    batch: int | None = None,
+    is_strict: bool = False,
+    trips: Mapping[str, int] | None = None,
+    shapes: Mapping[str, TensorType] | None = None,
 ) -> Graph:
     """The graph in the file at `path`, with free dimensions bound by `dims` ("name" or "input:axis") and `batch`.
 
-    A dimension that stays free is taken as 1 and noted, or refused when `is_strict`.
+    A dimension that stays free is taken as 1 and noted, or refused when `is_strict`. `trips` says how often loops run,
+    by node or output name, and `shapes` the types of tensors, where the file does not.
     Raises ModelError for a file that is not a valid model, OptionError for a binding that does not fit it.
     """
-    model = load(Path(path))
+    return graph_of(load(Path(path)), Path(path).parent, dims, batch, is_strict, trips, shapes)
+
+
+def graph_of(
+    model: onnx.ModelProto,
+    folder: Path,
+    dims: Mapping[str, int] | None = None,
+    batch: int | None = None,
+    is_strict: bool = False,
+    trips: Mapping[str, int] | None = None,
+    shapes: Mapping[str, TensorType] | None = None,
+) -> Graph:
+    """The same of a model without local functions, whose external data lie in `folder`."""
     held = {initializer.name for initializer in model.graph.initializer}
     held |= {sparse.values.name for sparse in model.graph.sparse_initializer}
     infos = [info for info in model.graph.input if info.name not in held]
@@ -31,9 +52,13 @@ def read(
     opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
     walk = Walk(
         typer=NodeTyper(opsets, model.ir_version),
-        folder=Path(path).parent,
+        folder=folder,
         symbols=bound.symbols,
         trusts_value_info=not given.overrides_file,
         issues=list(bound.issues),
+        trips=trips or {},
+        supplied=shapes or {},
     )
-    return walk.graph(model.graph, bound.types)
+    graph = walk.graph(model.graph, bound.types)
+    walk.check_options()
+    return graph

@@ -20,9 +20,7 @@ MAX_FLOATS = 1_024
 
 def is_small(dtype: str, elements: int) -> bool:
     """True when a value of that size may be kept and computed with."""
-    if dtype == "string":
-        return False
-    return elements <= (MAX_FLOATS if "float" in dtype or "complex" in dtype else MAX_INTEGERS)
+    return elements <= (MAX_INTEGERS if "int" in dtype or dtype == "bool" else MAX_FLOATS)
 
 
 def initializer_type(proto: onnx.TensorProto) -> TensorType:
@@ -82,17 +80,18 @@ def _check_external(proto: onnx.TensorProto, stated: TensorType) -> None:
 
 
 def initializer_value(proto: onnx.TensorProto, stated: TensorType, folder: Path) -> NDArray[np.generic] | None:
-    """Value of a small initializer, or None when it is large, of strings, or external and not readable in `folder`.
+    """Value of a small initializer, or None when it is large, or external and not readable in `folder`.
 
     External payloads are read for integers only (shapes may be stored so), never for weights.
     """
     if not is_small(stated.dtype, stated.elements):
         return None
-    if proto.data_location != onnx.TensorProto.EXTERNAL:
+    if proto.data_location == onnx.TensorProto.EXTERNAL:
+        return _external_value(proto, stated, folder) if "int" in stated.dtype else None
+    try:
         return onnx.numpy_helper.to_array(proto)
-    if "int" not in stated.dtype:
+    except UnicodeDecodeError:  # strings are bytes; those that are no text are nobody's shape
         return None
-    return _external_value(proto, stated, folder)
 
 
 def _external_value(proto: onnx.TensorProto, stated: TensorType, folder: Path) -> NDArray[np.generic] | None:

@@ -32,12 +32,17 @@ def _unique(shapes: Sequence[Shape], _: Sequence[Value | None], attributes: Mapp
     ]
 
 
-def _compress(shapes: Sequence[Shape], _: Sequence[Value | None], attributes: Mapping[str, Any]) -> list[Bounds]:
+def _compress(shapes: Sequence[Shape], values: Sequence[Value | None], attributes: Mapping[str, Any]) -> list[Bounds]:
     shape, axis = shapes[0], attributes.get("axis")
+    along = prod(shape) if axis is None else shape[axis]
+    condition = values[1]
+    if condition is None:
+        least, most = 0, min(along, shapes[1][0])
+    else:
+        least, most = (int(end[:along].sum()) for end in (condition.low, condition.high))
     if axis is None:
-        return [("", (0,), (min(prod(shape), shapes[1][0]),))]
-    count = min(shape[axis], shapes[1][0])
-    return [("", _replaced(shape, axis, 0), _replaced(shape, axis, count))]
+        return [("", (least,), (most,))]
+    return [("", _replaced(shape, axis, least), _replaced(shape, axis, most))]
 
 
 def _replaced(shape: Shape, axis: int, size: int) -> Shape:

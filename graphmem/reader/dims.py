@@ -13,7 +13,7 @@ import onnx
 
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Issue
-from graphmem.ir.types import TensorType, Type
+from graphmem.ir.types import Type
 from graphmem.reader.typeproto import checked, dtype_of, type_of
 
 # A dimension as the file states it: a number, a symbol or expression, or None when it says nothing.
@@ -216,6 +216,5 @@ def stated_type(info: onnx.ValueInfoProto, symbols: Mapping[str, int]) -> Type |
     if any(size is None or size < 0 for size in shape):
         return None
     where = f"'{info.name}'"
-    return TensorType(
-        dtype_of(info.type.tensor_type.elem_type, where), tuple(size for size in shape if size is not None)
-    )
+    known = tuple(size for size in shape if size is not None)
+    return checked(dtype_of(info.type.tensor_type.elem_type, where), known, where)

@@ -88,3 +88,15 @@ def proto_of(type_: Type) -> onnx.TypeProto:
 def tensor_proto_of(value: NDArray[np.generic]) -> onnx.TensorProto:
     """The TensorProto of a small value."""
     return onnx.numpy_helper.from_array(value)
+
+
+def checked_type(type_: Type, where: str) -> Type:
+    """The type itself, after `checked` of every tensor in it."""
+    if isinstance(type_, TensorType):
+        return checked(type_.dtype, type_.shape, where)
+    if isinstance(type_, SequenceType):
+        for element in type_.elements or ():
+            checked_type(element, where)
+    elif isinstance(type_, OptionalType):
+        checked_type(type_.element, where)
+    return type_

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 
-from graphmem.ir.errors import ModelError
+from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph, Issue, Node, Tensor
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.reader.attributes import plain_attributes
 from graphmem.reader.constants import initializer_type, initializer_value
+from graphmem.reader.control import outcome
 from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
+from graphmem.reader.held import Held, Outcome
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.order import bodies_of, captured, described, ordered
 from graphmem.reader.origin import origin_of
 from graphmem.reader.typeproto import dtype_of
 from graphmem.reader.values import Value
+
+# Nodes of bodies walked in one model, every walk of the same body counted: loops in loops could multiply for ever.
+MAX_BODY_NODES = 200_000
 
 
 @dataclass(slots=True)
@@ -55,20 +60,35 @@ class Walk:
     symbols: Mapping[str, int]
     trusts_value_info: bool
     issues: list[Issue] = field(default_factory=list)
+    trips: Mapping[str, int] = field(default_factory=dict)
+    supplied: Mapping[str, Type] = field(default_factory=dict)
+    budget: int = MAX_BODY_NODES
+    met: set[str] = field(default_factory=set)
 
-    def graph(self, proto: onnx.GraphProto, input_types: Mapping[str, Type], outer: Names | None = None) -> Graph:
-        """The graph of `proto`, its inputs having these types."""
+    def graph(self, proto: onnx.GraphProto, input_types: Mapping[str, Type]) -> Graph:
+        """The graph of the model, its inputs having these types, with everything that was missing on the way."""
+        graph, _ = self.typed(proto, input_types, {}, None)
+        return replace(graph, issues=tuple(dict.fromkeys(self.issues)))
+
+    def typed(
+        self, proto: onnx.GraphProto, types: Mapping[str, Type], values: Mapping[str, Value], outer: Names | None
+    ) -> tuple[Graph, Names]:
+        """The graph of `proto`, its inputs having these types and, as far as given, values; and its names."""
+        if outer is not None:
+            self.budget -= len(proto.node) + 1
         names = Names(outer)
         self._add_initializers(proto, names)
         for info in proto.input:
             if info.name not in names.tensors:
-                names.tensors[info.name] = Tensor(info.name, "input", input_types[info.name])
+                names.tensors[info.name] = Tensor(info.name, "input", self._input_type(info, types))
+                if info.name in values:
+                    names.values[info.name] = values[info.name]
         stated = self._stated_types(proto)
-        nodes = tuple(self._node(node, names, stated) for node in ordered(proto.node, names))
+        nodes = tuple([self._node(node, names, stated) for node in ordered(proto.node, names)])
         for info in proto.output:
             if info.name not in names:
                 raise ModelError(f"output '{info.name}' of graph '{proto.name}' is produced by no node")
-        return Graph(
+        graph = Graph(
             name=proto.name,
             nodes=nodes,
             tensors=names.tensors,
@@ -76,8 +96,28 @@ class Walk:
             outputs=tuple(info.name for info in proto.output),
             values={name: value.low for name, value in names.values.items() if value.is_exact},
             opsets=dict(self.typer.opsets),
-            issues=tuple(self.issues) if outer is None else (),
         )
+        return graph, names
+
+    def _input_type(self, info: onnx.ValueInfoProto, types: Mapping[str, Type]) -> Type:
+        """The type given, or what is supplied or (in a body) stated for what it leaves open."""
+        return self._settled(info.name, types[info.name], {info.name: info} if self.trusts_value_info else {})
+
+    def weights_of(self, body: onnx.GraphProto) -> Graph:
+        """A body that is not walked, reduced to its initializers: they are in the file all the same."""
+        names = Names()
+        self._add_initializers(body, names)
+        return Graph(body.name, (), names.tensors, (), ())
+
+    def stated_trips(self, node: onnx.NodeProto) -> tuple[int, int] | None:
+        """How often the caller says that a loop runs, as its least and greatest number of trips."""
+        for name in (node.name, *node.output):
+            if name and name in self.trips:
+                self.met.add(name)
+                count = self.trips[name]
+                self.issues.append(Issue("assumption", described(node), f"runs {count} times, as stated"))
+                return count, count
+        return None
 
     def _add_initializers(self, proto: onnx.GraphProto, names: Names) -> None:
         for initializer in proto.initializer:
@@ -102,17 +142,18 @@ class Walk:
         captures = captured(proto) if (bodies_protos := bodies_of(proto)) else ()
         inputs = [names.tensor(name) if name else None for name in proto.input]
         bodies: tuple[tuple[str, Graph], ...] = ()
+        trips: int | None = 1
         types: Sequence[Type]
         values: Sequence[Value | None]
         if proto.op_type == "Constant" and proto.domain in ("", "ai.onnx"):
             types, values = _constant(proto)
         elif bodies_protos:
-            bodies = tuple((label, self.graph(body, self._body_inputs(body), names)) for label, body in bodies_protos)
-            types, values = self._after_bodies(proto, bodies, names)
+            done = self._control(proto, inputs, names)
+            types, values, bodies, trips = done.types, done.values, done.bodies, done.trips
         else:
             types, values = self._infer(proto, inputs, names)
         read = [tensor for tensor in (*inputs, *map(names.tensor, captures)) if tensor is not None]
-        is_weight = is_deterministic(proto) and all(tensor.role == "weight" for tensor in read)
+        is_weight = _is_fixed(proto, bodies) and all(tensor.role == "weight" for tensor in read)
         self._add_outputs(proto, types, values, is_weight, names, stated)
         return Node(
             name=proto.name,
@@ -120,9 +161,10 @@ class Walk:
             domain="" if proto.domain == "ai.onnx" else proto.domain,
             inputs=tuple(proto.input),
             outputs=tuple(proto.output),
-            attributes=_attributes(proto),
+            attributes=plain_attributes(proto),
             origin=origin_of(proto),
             bodies=bodies,
+            trips=trips,
             captures=captures,
         )
 
@@ -136,18 +178,20 @@ class Walk:
         except ModelError as error:
             raise ModelError(f"{described(proto)}: {error}") from error
 
-    def _body_inputs(self, body: onnx.GraphProto) -> dict[str, Type]:
-        return {info.name: stated_type(info, self.symbols) or UnknownType() for info in body.input}
+    def check_options(self) -> None:
+        """OptionError for a trip count or a type that was stated for a name which the model does not have."""
+        for option, names, what in (("--trip-count", self.trips, "loop"), ("--shapes-from", self.supplied, "tensor")):
+            for name in names:
+                if name not in self.met:
+                    raise OptionError(f"{option}: the model has no {what} named '{name}'")
 
-    def _after_bodies(
-        self, proto: onnx.NodeProto, bodies: Sequence[tuple[str, Graph]], names: Names
-    ) -> tuple[Sequence[Type], Sequence[Value | None]]:
-        """Output types of a control-flow node: of If what its branches agree on, of others nothing."""
-        types: list[Type] = [UnknownType() for _ in proto.output]
-        if proto.op_type == "If":
-            results = [[_type_in(body, name, names) for name in body.outputs] for _, body in bodies]
-            types = [_joined(row) for row in zip(*results, strict=True)]
-        return types, [None] * len(types)
+    def _control(self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], names: Names) -> Outcome:
+        types = [None if tensor is None else tensor.type for tensor in inputs]
+        values = [names.value(name) if name else None for name in proto.input]
+        done = outcome(Held(self, proto, names, types, values))
+        if len(done.types) != len(proto.output):
+            raise ModelError(f"{described(proto)} has {len(proto.output)} outputs but its bodies {len(done.types)}")
+        return done
 
     def _add_outputs(
         self,
@@ -169,7 +213,13 @@ class Walk:
                 names.values[name] = value
 
     def _settled(self, name: str, found: Type, stated: Mapping[str, onnx.ValueInfoProto]) -> Type:
-        """The inferred type, or what the file states where inference leaves something open."""
+        """The inferred type, or where inference leaves something open what the caller supplies or the file states."""
+        if name in self.supplied:
+            self.met.add(name)
+            given = self.supplied[name]
+            if isinstance(found, TensorType) and found != given:
+                raise OptionError(f"--shapes-from: '{name}' is {found}, which contradicts the {given} given")
+            return given
         if isinstance(found, UnknownType) and name in stated:
             return stated_type(stated[name], self.symbols) or found
         return found
@@ -207,26 +257,6 @@ def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
     return [TensorType(made.dtype.name, made.shape)], [Value.exactly(made)]
 
 
-def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:
-    """Attributes as Python values; tensors, graphs and types are left out."""
-    plain = {}
-    for attribute in proto.attribute:
-        kind = attribute.type
-        if kind == onnx.AttributeProto.INT:
-            plain[attribute.name] = attribute.i
-        elif kind == onnx.AttributeProto.FLOAT:
-            plain[attribute.name] = attribute.f
-        elif kind == onnx.AttributeProto.STRING:
-            plain[attribute.name] = attribute.s.decode("utf-8", "replace")
-        elif kind == onnx.AttributeProto.INTS:
-            plain[attribute.name] = tuple(attribute.ints)
-        elif kind == onnx.AttributeProto.FLOATS:
-            plain[attribute.name] = tuple(attribute.floats)
-        elif kind == onnx.AttributeProto.STRINGS:
-            plain[attribute.name] = tuple(text.decode("utf-8", "replace") for text in attribute.strings)
-    return plain
-
-
 def _is_exact(type_: Type) -> bool:
     if isinstance(type_, SequenceType):
         return type_.elements is not None and all(map(_is_exact, type_.elements))
@@ -235,25 +265,16 @@ def _is_exact(type_: Type) -> bool:
     return isinstance(type_, TensorType) and type_.has_size
 
 
-def _type_in(body: Graph, name: str, outer: Names) -> Type:
-    """Type of a body's output, which may be a captured name."""
-    found = body.tensors.get(name) or outer.tensor(name)
-    assert found is not None, "checked when the body was read"
-    return found.type
+def _is_fixed(proto: onnx.NodeProto, bodies: Sequence[tuple[str, Graph]]) -> bool:
+    """True when the node, its bodies included, does the same on every run with the same inputs."""
+    if not is_deterministic(proto):
+        return False
+    return not bodies or all(_is_fixed(inner, ()) for _, body in bodies_of(proto) for inner in _all_nodes(body))
 
 
-def _joined(types: Iterable[Type]) -> Type:
-    """The type that holds whichever of `types` the run chooses."""
-    first, *others = types
-    for other in others:
-        if other == first:
-            continue
-        if not isinstance(first, TensorType | BoundedType) or not isinstance(other, TensorType | BoundedType):
-            return UnknownType()
-        (low_a, high_a), (low_b, high_b) = (
-            (t.shape, t.shape) if isinstance(t, TensorType) else (t.low, t.high) for t in (first, other)
-        )
-        if first.dtype != other.dtype or len(high_a) != len(high_b):
-            return UnknownType()
-        first = BoundedType(first.dtype, tuple(map(min, low_a, low_b)), tuple(map(max, high_a, high_b)))
-    return first
+def _all_nodes(body: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
+    pending = [body]
+    while pending:
+        for node in pending.pop().node:
+            yield node
+            pending += [inner for _, inner in bodies_of(node)]

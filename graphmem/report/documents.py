@@ -45,6 +45,7 @@ def analysis_document(analysis: Analysis, tensors: bool = False, timeline: bool 
             "peak_node": run.peak_node,
             "peak_operator": run.peak_operator,
             "total_bytes": run.total_bytes,
+            "workspace_at_peak_bytes": run.workspace,
             "live_at_peak": [_live(row) for row in run.live_at_peak],
             "greatest": [_live(row) for row in run.greatest],
         },

@@ -49,6 +49,8 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     sign = SIGNS[analysis.exactness]
     console.print(Text(f"alive at the peak ({sign}{size(run.peak)}, step {run.peak_step})", style="bold"))
     console.print(_table(run.live_at_peak, run.peak, console.width))
+    if run.workspace:
+        console.print(f"and {size(run.workspace)} inside {run.peak_operator} itself")
     console.print()
     console.print(Text("greatest tensors", style="bold"))
     console.print(_table(run.greatest, 0, console.width))

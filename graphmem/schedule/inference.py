@@ -15,6 +15,7 @@ from graphmem.ir.graph import Graph, Node
 from graphmem.ir.schedule import Buffer, Schedule, Step
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type
 from graphmem.ops.facts import is_elementwise, is_view
+from graphmem.schedule.bodies import workspace
 
 MemoryModel: TypeAlias = Literal["plain", "views", "inplace"]
 MEMORY_MODELS: tuple[str, ...] = get_args(MemoryModel)
@@ -48,9 +49,9 @@ class _Storage:
         self.outputs = frozenset(graph.outputs)
 
     def is_weight(self, name: str) -> bool:
-        """True when the tensor lives in a weight's memory."""
+        """True when the tensor lives in a weight's memory, or (in a body) in that of a graph further out."""
         tensor = self.graph.tensors.get(name)
-        return name in self.in_weights or (tensor is not None and tensor.role == "weight")
+        return name in self.in_weights or tensor is None or tensor.role == "weight"
 
     def add(self, name: str, kind: str) -> None:
         """Give the tensor a buffer of its own."""
@@ -125,7 +126,10 @@ def inference_schedule(graph: Graph, model: str = "views", order: Sequence[int] 
     steps = []
     for node in nodes:
         reads, writes = storage.visit(node)
-        steps.append(Step(node.name or node.writes[0], node.op_type, "forward", reads, writes))
+        inside = workspace(node, model, inference_schedule) if node.bodies else 0
+        steps.append(
+            Step(node.name or next(iter(node.writes), node.op_type), node.op_type, "forward", reads, writes, inside)
+        )
     buffers = tuple(
         Buffer(names[0], size, kind, tuple(names))
         for names, size, kind in zip(storage.names, storage.sizes, storage.kinds, strict=True)

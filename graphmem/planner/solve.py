@@ -1,0 +1,75 @@
+"""Problem, goal -> the best packing found and a proved bound: greedy first, then exact search, then bisection.
+
+The goal is what the whole plan needs anyway, so a component stops as soon as it ends at or below it.
+"""
+
+from __future__ import annotations
+
+from graphmem.ir.memory import IntColumn
+from graphmem.planner.exact import fit
+from graphmem.planner.greedy import Packing, packings
+from graphmem.planner.problem import Problem
+from graphmem.planner.task import Task
+
+SEARCHABLE_ROWS, SEARCHABLE_CELLS = 1_500, 400_000  # rows, and rows times sections that they live in
+SEARCH_WORK = 500_000_000  # nodes times sections
+QUICK_SHARE = 50  # the first try of the search, before repairs, gets one in so many of its nodes
+PROBE_SHARE = 10  # each probe of the last bisection gets one in so many
+PROBES = 6  # of a bisection between goal and best
+
+
+def solve(task: Task) -> tuple[Packing, int]:
+    """(packing, bound in units): the bound is the goal, or more where the search proves that it cannot be met."""
+    *_, best = packings(task)
+    if best.top <= task.goal:
+        return best, task.goal
+    if not _is_searchable(task.problem):
+        *_, best = best, *packings(task, best)
+        return best, task.goal
+    nodes = SEARCH_WORK // max(task.problem.sections, 50)
+    quick = fit(task, task.goal, nodes // QUICK_SHARE)
+    if quick.offsets is not None:
+        return _searched(task, quick.offsets), task.goal
+    if not quick.is_impossible:
+        *_, best = best, *packings(task, best)
+    if best.top <= task.goal:
+        return best, task.goal
+    return _search_between(task, best, nodes)
+
+
+def _search_between(task: Task, best: Packing, nodes: int) -> tuple[Packing, int]:
+    """Bisects with few nodes, tries the goal and the capacity with all, and bisects again with more."""
+    best, bound = _bisected(task, best, task.goal, nodes // QUICK_SHARE)
+    for target in (task.goal, task.capacity):
+        if target is not None and bound <= target < best.top and not task.is_late:
+            best, bound = _tried(task, best, bound, target, nodes)
+    return _bisected(task, best, bound, nodes // PROBE_SHARE)
+
+
+def _bisected(task: Task, best: Packing, bound: int, nodes: int) -> tuple[Packing, int]:
+    """(best, bound) after some tries halfway between the best and what was not found so far."""
+    failed = bound - 1
+    for _ in range(PROBES):
+        if failed + 1 >= best.top or task.is_late:
+            break
+        target = (failed + best.top) // 2
+        best, bound = _tried(task, best, bound, target, nodes)
+        failed = max(failed, bound - 1) if best.top <= target else target
+    return best, bound
+
+
+def _tried(task: Task, best: Packing, bound: int, target: int, nodes: int) -> tuple[Packing, int]:
+    """(best, bound) after a search for a packing below `target`."""
+    outcome = fit(task, target, nodes)
+    if outcome.offsets is not None:
+        return _searched(task, outcome.offsets), bound
+    return best, target + 1 if outcome.is_impossible else bound
+
+
+def _is_searchable(problem: Problem) -> bool:
+    cells = int((problem.stop - problem.start).sum())
+    return problem.is_plain and len(problem) <= SEARCHABLE_ROWS and cells <= SEARCHABLE_CELLS
+
+
+def _searched(task: Task, offsets: IntColumn) -> Packing:
+    return Packing(offsets, int((offsets + task.problem.size).max()), "search")

@@ -1,0 +1,116 @@
+"""Held: one node that holds bodies, as the rules of control flow see it, and what they say of it (Outcome)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx
+
+from graphmem.ir.errors import ModelError
+from graphmem.ir.graph import Graph
+from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.reader.order import bodies_of, described
+from graphmem.reader.rules.sequences import described_by, sequence_of
+from graphmem.reader.values import Value
+
+if TYPE_CHECKING:
+    from graphmem.reader.walk import Names, Walk
+
+# An iteration is walked by itself while iterations times nodes stay below this, in one loop.
+MAX_UNROLLED = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Types and values of a node's outputs, its typed bodies, and how often the last of them runs (None: unknown)."""
+
+    types: Sequence[Type]
+    values: Sequence[Value | None]
+    bodies: tuple[tuple[str, Graph], ...]
+    trips: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One node that holds bodies, where it stands: its inputs' types and values, in order."""
+
+    walk: Walk
+    proto: onnx.NodeProto
+    names: Names
+    types: Sequence[Type | None]
+    values: Sequence[Value | None]
+
+    @property
+    def unknown(self) -> Outcome:
+        """Nothing known of the outputs; the bodies' weights alone."""
+        weights = tuple((label, self.walk.weights_of(body)) for label, body in bodies_of(self.proto))
+        return Outcome([UnknownType() for _ in self.proto.output], [None] * len(self.proto.output), weights)
+
+    def body(self, name: str) -> onnx.GraphProto:
+        """The body of that name; ModelError without one."""
+        for label, body in bodies_of(self.proto):
+            if label == name:
+                return body
+        raise ModelError(f"{described(self.proto)} has no {name}")
+
+    def run(
+        self, body: onnx.GraphProto, types: Sequence[Type], values: Sequence[Value | None]
+    ) -> tuple[Graph, list[Type], list[Value | None]]:
+        """The body walked with these inputs, and what it puts out."""
+        if len(body.input) != len(types):
+            raise ModelError(f"{described(self.proto)} gives {len(types)} values to a body of {len(body.input)} inputs")
+        graph, inside = self.walk.typed(
+            body,
+            {info.name: type_ for info, type_ in zip(body.input, types, strict=True)},
+            {info.name: value for info, value in zip(body.input, values, strict=True) if value is not None},
+            self.names,
+        )
+        found = [inside.tensor(info.name) for info in body.output]
+        return graph, [t.type if t else UnknownType() for t in found], [inside.value(i.name) for i in body.output]
+
+
+def given(type_: Type | None) -> Type:
+    """The type, or the unknown one of an omitted input."""
+    return UnknownType() if type_ is None else type_
+
+
+def truth(value: Value | None) -> bool | None:
+    """The condition that a value holds, or None where only the run decides."""
+    if value is None or not value.is_exact or value.low.size != 1:
+        return None
+    return bool(value.low.reshape(-1)[0])
+
+
+def distinct(label: str, graphs: Sequence[Graph]) -> tuple[tuple[str, Graph], ...]:
+    """The graphs that differ in some type, the later ones without their weights, which count once."""
+    kept: dict[tuple[Type, ...], Graph] = {}
+    for graph in graphs:
+        kept.setdefault(tuple(tensor.type for tensor in graph.tensors.values()), graph)
+    return tuple((label if i == 0 else f"{label}#{i}", graph) for i, graph in enumerate(kept.values()))
+
+
+def joined(types: Sequence[Type]) -> Type:
+    """The type that holds whichever of `types` the run chooses."""
+    first, *others = types
+    for other in others:
+        first = first if other == first else _joined(first, other)
+    return first
+
+
+def _joined(a: Type, b: Type) -> Type:
+    if isinstance(a, SequenceType) and isinstance(b, SequenceType):
+        if a.elements is None or b.elements is None or len(a.elements) != len(b.elements):
+            return SequenceType(described_by([a.element, b.element]), None)
+        return sequence_of([joined(pair) for pair in zip(a.elements, b.elements, strict=True)])
+    if isinstance(a, OptionalType) and isinstance(b, OptionalType):
+        return OptionalType(joined((a.element, b.element)), a.present if a.present == b.present else None)
+    if not isinstance(a, TensorType | BoundedType) or not isinstance(b, TensorType | BoundedType):
+        return described_by([a, b])
+    (low_a, high_a), (low_b, high_b) = (
+        (t.shape, t.shape) if isinstance(t, TensorType) else (t.low, t.high) for t in (a, b)
+    )
+    if a.dtype != b.dtype or len(high_a) != len(high_b):
+        return described_by([a, b])
+    return BoundedType(a.dtype, tuple(map(min, low_a, low_b)), tuple(map(max, high_a, high_b)))

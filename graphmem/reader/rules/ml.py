@@ -1,0 +1,65 @@
+"""ai.onnx.ml: classical models, for most of which ONNX infers no shape.
+
+An input of one dimension is one sample. Source: onnx/docs/Operators-ml.md; compared with onnxruntime in
+tests/oracle/test_contrib.py.
+"""
+
+from __future__ import annotations
+
+from graphmem.ir.types import TensorType, Type
+from graphmem.reader.rules.call import Call, OpenError, Rule, Table
+
+
+def _samples(call: Call) -> int:
+    shape = call.shape(0)
+    if len(shape) not in (1, 2):
+        raise OpenError("rank")
+    return shape[0] if len(shape) == 2 else 1
+
+
+def _float_like(call: Call) -> list[Type]:
+    return [TensorType("float32", call.shape(0))]
+
+
+def _regressor(name: str) -> Rule:
+    """(samples, number of targets), which is 1 unless the attribute says otherwise."""
+
+    def rule(call: Call) -> list[Type]:
+        return [TensorType("float32", (_samples(call), call.int_(name, 1) if name else 1))]
+
+    return rule
+
+
+def _labels(call: Call) -> tuple[str, int]:
+    texts = call.attributes.get("classlabels_strings") or ()
+    numbers = call.attributes.get("classlabels_int64s") or call.attributes.get("classlabels_ints") or ()
+    if not texts and not numbers:
+        raise OpenError("class labels")
+    return ("string", len(texts)) if texts else ("int64", len(numbers))
+
+
+def _classifier(call: Call) -> list[Type]:
+    dtype, classes = _labels(call)
+    if classes < 2:  # one label is a binary decision, and runtimes differ in how many scores they give it
+        raise OpenError("classes")
+    return [TensorType(dtype, (_samples(call),)), TensorType("float32", (_samples(call), classes))]
+
+
+def _feature_vectorizer(call: Call) -> list[Type]:
+    return [TensorType("float32", (_samples(call), sum(call.ints("inputdimensions"))))]
+
+
+def _imputer(call: Call) -> list[Type]:
+    return [call.tensor(0)]
+
+
+GAPS: Table = {
+    "FeatureVectorizer": _feature_vectorizer,
+    "Imputer": _imputer,
+    "LinearRegressor": _regressor("targets"),
+    "Normalizer": _float_like,
+    "SVMRegressor": _regressor(""),
+    "Scaler": _float_like,
+    "TreeEnsembleClassifier": _classifier,
+    "TreeEnsembleRegressor": _regressor("n_targets"),
+}
