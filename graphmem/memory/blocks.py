@@ -45,6 +45,5 @@ def _cuts(alive: Lifetimes, steps: int) -> list[int]:
 
 def _joined(cuts: list[int], steps: int) -> list[int]:
     """The cuts without those that start a block of one step."""
-    ends = [*cuts[1:], steps]
-    kept = [cut for cut, end in zip(cuts, ends, strict=True) if end - cut > 1]
-    return kept or cuts
+    ends = [*cuts, steps][1:]
+    return [cut for cut, end in zip(cuts, ends, strict=True) if end - cut > 1] or cuts

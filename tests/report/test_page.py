@@ -20,6 +20,13 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None or DRIVER is None, reason="NO BROWSER TESTS: chromium and chromedriver are not on this machine"
 )
 MODELS = Path(__file__).parents[2] / "models"
+# Of the first tensor alive at the peak: its middle, from the middle of the chart, and its name.
+WHERE_IN_THE_PLAN = """
+const { run, charts } = current, row = run.rows.find((r) => r.atPeak);
+const at = charts.find((c) => c.name === "plan").paper();
+const high = at.svg.getBoundingClientRect().height, middle = (row.at + row.nbytes / 2) / run.plan.arena;
+return [at.x((row.start + row.stop) / 2) - at.width / 2, 244 - middle * 230 - high / 2, row.name];
+"""
 PICKED = "[data-part=plan] .picked"
 
 
@@ -82,15 +89,10 @@ def test_picking_a_tensor_in_the_table_lights_it_up_everywhere(page: Any) -> Non
 def test_picking_in_the_plan_and_in_the_graph_marks_the_table(page: Any) -> None:
     from selenium.webdriver import ActionChains
 
-    box = page.execute_script(
-        "const run = current.run, row = run.rows.filter((r) => r.atPeak)[0], chart = current.charts.find((c) => c.name === 'plan');"
-        "const at = chart.paper(), frame = at.svg.getBoundingClientRect();"
-        "return [at.x((row.start + row.stop) / 2) - at.width / 2, 0, row.name, row.at + row.nbytes / 2, run.plan.arena, frame.height]"
-    )
+    left, height, name = page.execute_script(WHERE_IN_THE_PLAN)
     plan = page.find_element("css selector", "[data-part=plan] svg")
-    height = 244 - box[3] / box[4] * 230
-    ActionChains(page).move_to_element_with_offset(plan, int(box[0]), int(height - box[5] / 2)).click().perform()
-    assert page.find_element("css selector", "[data-part=tensors] tr.on td").text == box[2]
+    ActionChains(page).move_to_element_with_offset(plan, int(left), int(height)).click().perform()
+    assert page.find_element("css selector", "[data-part=tensors] tr.on td").text == name
     edge = page.find_element("css selector", "[data-part=graph] .edge.hot text")
     edge.click()
     assert len(all_of(page, "[data-part=tensors] tr.on")) == 1
@@ -136,7 +138,9 @@ def test_it_follows_the_system_into_the_dark_and_back_by_its_button(page: Any) -
     def ground() -> str:
         return str(page.execute_script("return getComputedStyle(document.body).backgroundColor"))
 
-    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+    page.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    )
     page.refresh()
     assert ground() == "rgb(20, 23, 28)"
     page.find_element("id", "theme").click()
