@@ -6,7 +6,8 @@
     c                    [===)
     d                        [=======)
 
-A buffer alive in more than half of all steps (an attention mask, a shared table) is set aside: it crosses every cut.
+Set aside, and so free to cross any cut, are buffers alive in more than half of all steps (an attention mask, a shared
+table) and those below a hundredth of the peak (shapes and other scalars).
 A block of one step joins the block before it, unless the whole run is such a chain.
 """
 
@@ -16,8 +17,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from graphmem.ir.memory import IntColumn, Lifetimes, Timeline
+from graphmem.ir.memory import Lifetimes, Timeline
 from graphmem.ir.profile import Block
+
+LEAST = 100  # a buffer counts from this part of the peak on
 
 
 def blocks(alive: Lifetimes, live: Timeline) -> tuple[Block, ...]:
@@ -25,22 +28,20 @@ def blocks(alive: Lifetimes, live: Timeline) -> tuple[Block, ...]:
     steps = live.live.size
     if not steps:
         return ()
-    edges = [0, *_joined(_cuts(alive, steps), steps), steps]
+    edges = [0, *_joined(_cuts(alive, live), steps), steps]
     return tuple(Block(start, stop, int(live.live[start:stop].max())) for start, stop in pairwise(edges))
 
 
-def crossing(alive: Lifetimes, steps: int) -> IntColumn:
-    """How many buffers are alive both in step s and in step s + 1, for every s but the last, long-lived ones aside."""
-    counts = (alive.nbytes > 0) & (2 * (alive.stop - alive.start) <= max(steps, 4))
+def _cuts(alive: Lifetimes, live: Timeline) -> list[int]:
+    """Steps that start a block: exactly one buffer that counts is alive both there and in the step before."""
+    steps = live.live.size
+    is_short = 2 * (alive.stop - alive.start) <= max(steps, 4)
+    counts = is_short & (alive.nbytes * LEAST > live.peak) & (alive.stop > alive.start)
     change = np.zeros(steps + 1, dtype=np.int64)
     np.add.at(change, alive.start[counts], 1)
-    np.subtract.at(change, np.maximum(alive.stop[counts] - 1, alive.start[counts]), 1)
-    return np.cumsum(change)[: steps - 1]
-
-
-def _cuts(alive: Lifetimes, steps: int) -> list[int]:
-    """Steps that start a block."""
-    return [int(step) + 1 for step in np.flatnonzero(crossing(alive, steps) == 1)]
+    np.subtract.at(change, alive.stop[counts] - 1, 1)
+    crossing = np.cumsum(change)[: steps - 1]
+    return [int(step) + 1 for step in np.flatnonzero(crossing == 1)]
 
 
 def _joined(cuts: list[int], steps: int) -> list[int]:

@@ -69,7 +69,7 @@ def _cards(analysis: Analysis, profiles: Sequence[Profile], device: int | None) 
             proof = "proved least" if profile.plan.is_optimal else f"{profile.plan.gap:.1%} above the bound"
             yield "", "arena", sign + size(profile.plan.arena), f"{proof} · {profile.plan.method}"
     yield "", "without reuse", sign + size(run.total_bytes), "all buffers together"
-    if run.is_optimal_order:
+    if run.is_optimal_order and analysis.is_complete:
         yield "", "order", "optimal", "no order has a lower peak"
     if device is not None:
         fits = analysis.peak_with_weights <= device

@@ -152,7 +152,7 @@ def _lefts(
     for item, (width, _) in enumerate(sizes):
         widths[net.rank[item]] = max(widths[net.rank[item]], width)
     for (source, _), width in zip(arrows, label_width, strict=True):
-        gaps[net.rank[source]] = max(gaps[net.rank[source]], width + 22)
+        gaps[net.rank[source]] = max(gaps[net.rank[source]], width + 26)
     lefts = [0.0]
     for width, gap in zip(widths, gaps, strict=True):
         lefts.append(lefts[-1] + width + gap)

@@ -118,7 +118,7 @@ def _arrow(arrow: Arrow, route: tuple[tuple[float, float], ...], has_label: bool
 def _label(arrow: Arrow, route: tuple[tuple[float, float], ...]) -> str:
     """The label at the arrow's tail: above it, or below where the arrow rises."""
     (x1, y1), (_, y2) = route[:2]
-    x = x1 + max(len(line) for line in arrow.label) * LETTER / 2 + 5
+    x = x1 + max(len(line) for line in arrow.label) * LETTER / 2 + 8
     top = y1 + 13 if y2 < y1 - 3 else y1 - 6 - 12 * (len(arrow.label) - 1)
     return "".join(
         f'<text x="{x:.1f}" y="{top + 12 * i:.1f}">{escaped(line)}</text>' for i, line in enumerate(arrow.label)

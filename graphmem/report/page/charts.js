@@ -47,7 +47,7 @@ function axis(at, top, y) {
 
 // Parts [a, b) of the zoom, one per step or per pixel, each with its step of most bytes: no zoom hides the peak.
 function columns(run, view, at) {
-  const from = Math.floor(view.from), span = Math.ceil(view.to) - from, count = Math.min(span, Math.floor(at.inner));
+  const from = Math.floor(view.from), span = Math.min(Math.ceil(view.to), run.steps.length) - from, count = Math.min(span, Math.floor(at.inner));
   const found = [];
   for (let c = 0; c < count; c++) {
     const a = from + Math.floor((c * span) / count), b = from + Math.floor(((c + 1) * span) / count);
@@ -99,7 +99,7 @@ function timeline(box, run, view) {
   }
 
   function phases() {
-    for (let s = Math.max(1, Math.ceil(view.from)); s < view.to; s++) {
+    for (let s = Math.max(1, Math.ceil(view.from)); s < Math.min(view.to, run.steps.length); s++) {
       if (run.steps[s].phase === run.steps[s - 1].phase) continue;
       at.svg.append(shape("line", { class: "phase", x1: at.x(s), x2: at.x(s), y1: 16, y2: FLOOR }));
       at.svg.append(shape("text", { class: "soft", x: at.x(s) + 5, y: 234 }, `${run.steps[s].phase} →`));
@@ -116,7 +116,7 @@ function timeline(box, run, view) {
 
   function stem() {
     const s = run.peakStep;
-    if (s < view.from || s >= view.to) return;
+    if (s < view.from || s >= view.to || s >= run.steps.length) return;
     const x = at.x(s + 0.5), top = y(total(s)), right = x < at.width * 0.6;
     at.svg.append(shape("line", { class: "stem", x1: x, x2: x, y1: top, y2: FLOOR }));
     at.svg.append(shape("circle", { class: "dot", cx: x, cy: top, r: 4.5 }));

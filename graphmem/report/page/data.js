@@ -25,7 +25,8 @@ function unpacked(raw) {
     source: raw.sources[sources[s]], phase: raw.phases[phases[s]],
   }));
   const bands = raw.bands.map(([kind, live], i) => ({ kind, live: undelta(live), hue: kind, place: i, shown: true }));
-  const isTight = raw.device && raw.device < 4 * (raw.peak + raw.standing);
+  // Weights are shown at first where a device is near and they leave room to see anything else.
+  const isTight = raw.device && raw.device < 4 * (raw.peak + raw.standing) && raw.standing < 3 * raw.peak;
   if (raw.standing) bands.unshift({ kind: "weights", live: steps.map(() => raw.standing), shown: !!isTight });
   return { ...raw, scopes, steps, bands, rows: rowsOf(raw, steps), live: steps.map((_, s) => raw.bands.length
     ? bands.reduce((sum, band) => sum + (band.kind === "weights" ? 0 : band.live[s]), 0) : 0), rowsOn: [], step: null };

@@ -83,6 +83,7 @@ function open(i) {
 function keyed(event) {
   if (event.target.matches("input, select")) return event.key === "Escape" ? event.target.blur() : undefined;
   if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
+  if (!current) return undefined;
   const { run, view } = current, span = view.to - view.from, at = run.step ?? (run.rowsOn.length === 1 ? run.rowsOn[0].start : run.peakStep);
   const last = run.steps.length - 1, near = (step) => Math.max(0, Math.min(last, step));
   const row = run.rowsOn.length === 1 ? run.rowsOn[0] : null;

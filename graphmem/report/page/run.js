@@ -18,6 +18,8 @@ class Run {
     this.tables();
     this.legends();
     this.redraw();
+    const graph = this.part("graph"), ring = graph.querySelector(".ring");
+    if (ring) graph.scrollLeft += ring.getBoundingClientRect().left - graph.getBoundingClientRect().left - graph.clientWidth / 2;
   }
 
   add(name, make, stepTip) {
@@ -38,7 +40,7 @@ class Run {
 
   stepAt(chart, x) {
     const step = chart.step(x);
-    return x >= LEFT && step >= this.view.from - 1 && step < this.view.to && step >= 0 ? step : null;
+    return x >= LEFT && step >= this.view.from - 1 && step < Math.min(this.view.to, this.run.steps.length) && step >= 0 ? step : null;
   }
 
   hover(chart, stepTip, event) {
