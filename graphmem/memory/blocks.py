@@ -1,10 +1,10 @@
 """Lifetimes -> Blocks: the run cut wherever a single tensor connects what was with what comes.
 
-    step      0   1   2   3   4   5
-    a        [=======)
-    b            [===========)                 cuts after 0 and after 2: there only a, only b crosses
-    c                    [===)
-    d                        [=======)
+    step      6   7   8   9  10
+    a        [===============)
+    b            [=======)                    cuts after 6 and after 9: there only a, only d crosses
+    c                [=======)
+    d                    [=======)
 
 Set aside, and so free to cross any cut, are buffers alive in more than half of all steps (an attention mask, a shared
 table) and those below a hundredth of the peak (shapes and other scalars).
@@ -33,7 +33,7 @@ def blocks(alive: Lifetimes, live: Timeline) -> tuple[Block, ...]:
 
 
 def _cuts(alive: Lifetimes, live: Timeline) -> list[int]:
-    """Steps that start a block: exactly one buffer that counts is alive both there and in the step before."""
+    """Steps that start a block: at most one buffer that counts is alive both there and in the step before."""
     steps = live.live.size
     is_short = 2 * (alive.stop - alive.start) <= max(steps, 4)
     counts = is_short & (alive.nbytes * LEAST > live.peak) & (alive.stop > alive.start)
@@ -41,7 +41,7 @@ def _cuts(alive: Lifetimes, live: Timeline) -> list[int]:
     np.add.at(change, alive.start[counts], 1)
     np.subtract.at(change, alive.stop[counts] - 1, 1)
     crossing = np.cumsum(change)[: steps - 1]
-    return [int(step) + 1 for step in np.flatnonzero(crossing == 1)]
+    return [int(step) + 1 for step in np.flatnonzero(crossing <= 1)]
 
 
 def _joined(cuts: list[int], steps: int) -> list[int]:

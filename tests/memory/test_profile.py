@@ -11,6 +11,7 @@ import pytest
 import graphmem
 from graphmem.ir.memory import Lifetime, Lifetimes
 from graphmem.ir.profile import Profile
+from graphmem.ir.schedule import Schedule, Step
 from graphmem.memory.bands import bands_by_kind
 from graphmem.memory.blocks import blocks
 from graphmem.memory.liveness import timeline
@@ -55,10 +56,12 @@ def test_a_tensor_that_lives_throughout_does_not_hide_the_cuts(model: Callable[.
 
 
 def test_blocks_of_the_drawn_example() -> None:
-    alive = Lifetimes.of([Lifetime("a", 1, 0, 2), Lifetime("b", 1, 1, 4), Lifetime("c", 1, 2, 3)])
-    profile = profile_of(MODELS / "tiny_cnn.onnx")
-    live = timeline(alive, type(profile.schedule)(profile.schedule.steps[:4], (), (), ()))
-    assert [(b.start, b.stop) for b in blocks(alive, live)] == [(0, 1), (1, 4)]
+    chains = [Lifetime(f"x{i}", 1, i, min(i + 2, 16)) for i in (*range(6), *range(10, 16))]
+    drawn = [Lifetime("a", 1, 6, 10), Lifetime("b", 1, 7, 9), Lifetime("c", 1, 8, 10), Lifetime("d", 1, 9, 11)]
+    steps = tuple(Step(f"s{i}", "Add", "forward", (), ()) for i in range(16))
+    alive = Lifetimes.of([*chains, *drawn])
+    found = blocks(alive, timeline(alive, Schedule(steps, (), (), ())))
+    assert [(b.start, b.stop) for b in found] == [(0, 7), (7, 16)]  # blocks of one step join the one before
 
 
 def test_a_model_without_module_names_shows_its_blocks_instead(model: Callable[..., Path]) -> None:
