@@ -97,15 +97,21 @@ def _notes(analysis: Analysis) -> Iterable[str]:
 def _tabs(profiles: Sequence[Profile]) -> str:
     if len(profiles) < 2:
         return ""
-    tabs = "".join(f'<button type="button" role="tab">{escaped(profile.name)}</button>' for profile in profiles)
+    tabs = "".join(f'<button type="button" role="tab">{escaped(_tab(profile))}</button>' for profile in profiles)
     return f'<div class="tabs" role="tablist">{tabs}</div>'
+
+
+def _tab(profile: Profile) -> str:
+    return f"{profile.name} {size(profile.standing + profile.timeline.peak)}"
 
 
 def _run(analysis: Analysis, profile: Profile) -> str:
     plan = profile.plan
+    has_phases = len({step.phase for step in profile.schedule.steps}) > 1
     around = f"{peak_title(analysis, profile)}: {len(profile.rows_at_peak)} tensors alive, in the colour of the peak"
     return _file("run.html").substitute(
-        over="what every step makes, reads and holds for later",
+        over="by kind" if has_phases else "what every step makes, reads and holds for later",
+        blocks="the phases" if has_phases else "cut where a single tensor is alive, but for small and long-lived ones",
         plan="" if plan is None else escaped(f"{size(plan.arena)} by {plan.method}, bound {size(plan.lower_bound)}"),
         plan_hidden="hidden" if plan is None else "",
         modules_hidden="hidden" if len(profile.scopes) < 2 else "",

@@ -82,7 +82,7 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
 def typed(type_: Type) -> str:
     """Element type and shape: "float32 1×64×56×56"."""
     if isinstance(type_, UnknownType) and type_.dims is None:
-        return f"{type_.dtype or ''} of unknown shape".strip()
+        return type_.dtype or ""
     if isinstance(type_, TensorType | BoundedType | UnknownType):
         return f"{type_.dtype or '?'} {shape(type_)}"
     return str(type_)

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
 from graphmem.ir.profile import Profile
+from graphmem.ir.types import Type, UnknownType
 from graphmem.report.levels import LEVELS
 from graphmem.report.units import SIGNS, shape, size
 
 MOST_AROUND = 14  # boxes around the peak: what one glance takes in
 MOST_BOXES = 1500  # more is a hairball that no layout mends
 ELSEWHERE = -1
-LEAST_SHARE = 0.01  # of the peak: a lesser buffer from elsewhere, or beside a greater one, is not worth an arrow
+LEAST_SHARE = 0.01  # of the greatest buffer at the peak's step: lesser ones are shapes, everywhere, and explain nothing
 MOST_READERS = 3  # boxes that one buffer points to; the rest are counted in its label
 
 
@@ -129,7 +130,7 @@ def _arrows(profile: Profile, groups: list[int], place: dict[int, int]) -> tuple
         away = [group for group in readers[row] if group != home]
         if tensor.nbytes and away and (home in place or any(group in place for group in away)):
             found += _ends(profile, row, ELSEWHERE if home is None else place.get(home, ELSEWHERE), away, place)
-    return _merged(_worthy(found))
+    return _merged(_worthy(found, _least(profile) / max(profile.timeline.peak, 1)))
 
 
 def _ends(profile: Profile, row: int, source: int, readers: list[int], place: dict[int, int]) -> list[Arrow]:
@@ -140,18 +141,30 @@ def _ends(profile: Profile, row: int, source: int, readers: list[int], place: di
     if not inside and source != ELSEWHERE:
         inside = [ELSEWHERE]
     more = len(inside) - MOST_READERS
-    label = (shape(tensor.type), size(tensor.nbytes) + (f", {more} more readers" if more > 0 else ""))
+    label = (*_shape(tensor.type), size(tensor.nbytes) + (f", {more} more readers" if more > 0 else ""))
     share = tensor.nbytes / max(profile.timeline.peak, 1)
     return [Arrow(source, end, row, label, share, is_at_peak) for end in inside[:MOST_READERS]]
 
 
-def _worthy(arrows: list[Arrow]) -> list[Arrow]:
+def _shape(type_: Type) -> tuple[str, ...]:
+    return () if isinstance(type_, UnknownType) else (shape(type_),)
+
+
+def _least(profile: Profile) -> float:
+    """Bytes from which on a buffer counts."""
+    if not profile.schedule.steps:
+        return 0.0
+    step = profile.schedule.steps[profile.timeline.peak_step]
+    return LEAST_SHARE * max((profile.tensors[row].nbytes for row in (*step.reads, *step.writes)), default=0)
+
+
+def _worthy(arrows: list[Arrow], least: float) -> list[Arrow]:
     """Without the small ones, but for those that are all that a box of the picture gets from another."""
-    fed = {arrow.target for arrow in arrows if arrow.source != ELSEWHERE and arrow.share >= LEAST_SHARE}
+    fed = {arrow.target for arrow in arrows if arrow.source != ELSEWHERE and arrow.share >= least}
     return [
         arrow
         for arrow in arrows
-        if arrow.share >= LEAST_SHARE or (ELSEWHERE not in (arrow.source, arrow.target) and arrow.target not in fed)
+        if arrow.share >= least or (ELSEWHERE not in (arrow.source, arrow.target) and arrow.target not in fed)
     ]
 
 
@@ -173,12 +186,12 @@ def _merged(arrows: list[Arrow]) -> tuple[Arrow, ...]:
 def _around_peak(profile: Profile, groups: list[int]) -> list[int]:
     """The groups from two steps before the oldest tensor alive at the peak to two after the last death of one.
 
-    When these are too many, those that write or read such a tensor and those nearest to the peak. Tensors and steps
-    that move less than LEAST_SHARE of the peak do not count: shapes are everywhere and explain nothing.
+    When these are too many, those nearest to the peak and those that write and last read its greatest tensors. Steps
+    that move only lesser buffers are left out.
     """
     if not groups:
         return []
-    peak, least = profile.timeline.peak_step, LEAST_SHARE * profile.timeline.peak
+    peak, least = profile.timeline.peak_step, _least(profile)
     alive = [t for t in (profile.tensors[row] for row in profile.rows_at_peak) if t.producer and t.nbytes >= least]
     first = max(0, min((t.first_step for t in alive), default=peak) - 2)
     last = min(len(groups) - 1, max((t.last_step for t in alive), default=peak) + 2)
@@ -192,7 +205,7 @@ def _around_peak(profile: Profile, groups: list[int]) -> list[int]:
     if len(window) <= MOST_AROUND:
         return sorted(window)
     wanted = {groups[peak]: None}
-    for tensor in alive[: MOST_AROUND // 4]:
+    for tensor in alive[:2]:
         wanted |= {groups[tensor.first_step]: None, groups[tensor.last_step]: None}
     wanted |= {groups[step]: None for step in sorted(heavy, key=lambda step: (abs(step - peak), step))[:MOST_AROUND]}
     return sorted(list(wanted)[:MOST_AROUND])

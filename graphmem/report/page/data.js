@@ -59,7 +59,8 @@ const isAlive = (row, step) => row.start <= step && step < row.stop;
 // The heat of a share of the peak comes from the document, so that `graphmem draw` paints with the same scale.
 const HUES = ["#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#b07aa1", "#edc948", "#9c755f", "#ff9da7", "#86bcb6"];
 const REST = "#bab0ac";
-const KNOWN = ["weights", "inputs", "held", "read", "made", "workspace"];
+const KNOWN = ["weights", "inputs", "held", "read", "made", "workspace", "parameter", "optimizer_state", "buffer", "input",
+  "gradient", "activation", "temporary", "output"];
 const bandHue = (band) => (KNOWN.includes(band.kind) ? `var(--${band.kind})` : HUES[band.place % HUES.length]);
 
 // Operators by the bytes that they make: the greatest nine have a colour of their own.
