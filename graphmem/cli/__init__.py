@@ -21,6 +21,8 @@ COMMANDS = {
     "check": ("graphmem.cli.check", "Gates for CI: exit 1 when a model needs more memory than allowed."),
     "diff": ("graphmem.cli.diff", "What moved between two models, by module and by tensor."),
     "completion": ("graphmem.cli.completion", "Print the completion script of a shell."),
+    "verify": ("graphmem.cli.verify", "Run a model with ONNX Runtime; predicted beside measured."),
+    "optimize": ("graphmem.cli.optimize", "Write a reordered copy that ONNX Runtime runs in less memory."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
 }
 DEFAULT_COMMAND = "analyze"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, model_options, output_option
+from graphmem.cli.options import deliver, inference_options, model_options, output_option, session_options
+from graphmem.ir.runtime import SessionOptions
 
 
 @click.command()
 @model_options
-@inference_options
+@partial(inference_options, has_runtime=True)
+@session_options
 @click.option("--tensors", is_flag=True, help="Add every tensor's type (JSON).")
 @click.option("--timeline", is_flag=True, help="Add the bytes alive at every step (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
@@ -23,6 +26,7 @@ def analyze(
     model: Path,
     memory_model: str,
     order: str,
+    session: SessionOptions,
     tensors: bool,
     timeline: bool,
     format_: str | None,
@@ -34,7 +38,10 @@ def analyze(
     from graphmem.report.documents import analysis_json
     from graphmem.report.text import analysis_text
 
-    analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
+    is_runtime = memory_model == "onnxruntime" or session != SessionOptions()
+    analysis = graphmem.analyze(
+        model, memory_model=memory_model, order=order, session=session if is_runtime else None, **reading
+    )
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or tensors or timeline:
         deliver(analysis_json(analysis, tensors=tensors, timeline=timeline), output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,19 +97,20 @@ def reading_options(command: Command) -> Command:
     return command
 
 
-def inference_options(command: Command) -> Command:
-    """--memory-model and --order."""
+def inference_options(command: Command, has_runtime: bool = False) -> Command:
+    """--memory-model and --order; with `has_runtime` ONNX Runtime's are choices too."""
+    runtime = ["onnxruntime"] if has_runtime else []
     for option in (
         click.option(
             "--order",
-            type=click.Choice(["file", "memory"]),
+            type=click.Choice(["file", "memory", *runtime]),
             default="file",
             show_default=True,
             help="Execution order: the file's, or one that lowers the peak.",
         ),
         click.option(
             "--memory-model",
-            type=click.Choice(["plain", "views", "inplace"]),
+            type=click.Choice(["plain", "views", "inplace", *runtime]),
             default="views",
             show_default=True,
             help="Which tensors share a buffer (docs/what-the-numbers-mean.md).",
@@ -116,6 +118,41 @@ def inference_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The session options of ONNX Runtime that change its memory; the command gets them as `session`."""
+
+    @wraps(command)
+    def with_session(
+        ort_optimization: str, ort_order: str, ort_reuse: bool, ort_pattern: bool, ort_arena: bool, **others: Any
+    ) -> Any:
+        from graphmem.ir.runtime import SessionOptions
+
+        session = SessionOptions(ort_optimization, ort_order, ort_reuse, ort_pattern, ort_arena)
+        return command(session=session, **others)
+
+    for option in (
+        click.option("--ort-arena/--no-ort-arena", default=True, help="enable_cpu_mem_arena"),
+        click.option("--ort-pattern/--no-ort-pattern", default=True, help="enable_mem_pattern"),
+        click.option("--ort-reuse/--no-ort-reuse", default=True, help="enable_mem_reuse"),
+        click.option(
+            "--ort-order",
+            type=click.Choice(["default", "priority"]),
+            default="default",
+            show_default=True,
+            help="execution_order",
+        ),
+        click.option(
+            "--ort-optimization",
+            type=click.Choice(["off", "basic", "extended", "all"]),
+            default="all",
+            show_default=True,
+            help="graph_optimization_level",
+        ),
+    ):
+        with_session = option(with_session)
+    return with_session
 
 
 def parsed_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:

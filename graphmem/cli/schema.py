@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-KINDS = ("analysis", "check", "diff")
+KINDS = ("analysis", "verification", "check", "diff")
 
 
 @click.command()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from graphmem.ir.graph import Effect, Graph, Issue, Node, Origin
 from graphmem.ir.memory import Lifetimes, Timeline
+from graphmem.ir.runtime import OnnxRuntimeMemory
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import Type
 
@@ -41,7 +42,8 @@ class LiveTensor:
 class Inference:
     """The memory of one forward run. `peak` is the most activation bytes alive in any step, without weights.
 
-    `nodes` are the executed ones, one per step; `order_bound` is a proved lower bound on any order's peak.
+    `nodes` are the executed ones, one per step; `order_bound` is a proved lower bound on any order's peak;
+    `onnxruntime` has the further figures of that memory model.
     """
 
     memory_model: str
@@ -60,6 +62,7 @@ class Inference:
     lifetimes: Lifetimes
     timeline: Timeline
     notes: tuple[Issue, ...] = ()
+    onnxruntime: OnnxRuntimeMemory | None = None
 
     @property
     def workspace(self) -> int:

@@ -15,7 +15,14 @@ class GraphmemError(Exception):
 
 
 class InputError(GraphmemError):
-    """The caller's file or options are at fault; the message says what, where and what to do next."""
+    """The caller's file or options are at fault; the message says what, where and what to do next.
+
+    It is one line of printable text whatever names it quotes.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split())
+        super().__init__("".join(c if c.isprintable() else "?" for c in line))
 
 
 class ModelError(InputError):

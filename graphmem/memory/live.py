@@ -8,6 +8,7 @@ from graphmem.ir.analysis import LiveTensor
 from graphmem.ir.graph import Graph, Node, Origin
 from graphmem.ir.memory import Lifetimes
 from graphmem.ir.schedule import Schedule
+from graphmem.ir.types import TensorType
 
 
 def live_tensors(
@@ -21,7 +22,7 @@ def live_tensors(
         made.append(
             LiveTensor(
                 tensor=buffer.name,
-                type=graph.tensors[buffer.name].type,
+                type=graph.tensors[buffer.name].type if buffer.tensors else TensorType("uint8", (buffer.nbytes,)),
                 nbytes=buffer.nbytes,
                 kind=buffer.kind,
                 first_step=lifetime.start,

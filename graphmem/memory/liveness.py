@@ -22,7 +22,7 @@ def lifetimes(schedule: Schedule) -> Lifetimes:
     """
     count, last = len(schedule.buffers), len(schedule.steps)
     sizes = [buffer.nbytes for buffer in schedule.buffers]
-    if sum(sizes) >= 2**63:
+    if sum(sizes) + max((step.workspace for step in schedule.steps), default=0) >= 2**63:
         raise ModelError("all tensors together would take more than 2^63 bytes; check the dimensions bound")
     buffers, steps = _touches(schedule)
     start = np.full(count, last, dtype=np.int64)

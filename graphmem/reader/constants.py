@@ -16,6 +16,8 @@ from graphmem.reader.typeproto import checked, dtype_of
 # A value is kept, and computed with, up to this many elements: shapes are far smaller, weights far larger.
 MAX_INTEGERS = 65_536
 MAX_FLOATS = 1_024
+# Decimal digits of an offset or a length: below 2^63.
+MAX_DIGITS = 19
 
 
 def is_small(dtype: str, elements: int) -> bool:
@@ -73,7 +75,7 @@ def _check_external(proto: onnx.TensorProto, stated: TensorType) -> None:
             "external data must lie beside the model"
         )
     length = entries.get("length")
-    if length is not None and stated.has_size and length.isdigit() and int(length) != stated.nbytes:
+    if length is not None and stated.has_size and length.lstrip("0") != str(stated.nbytes).lstrip("0"):
         raise ModelError(
             f"initializer '{proto.name}' has {length} bytes of external data but {stated} needs {stated.nbytes}"
         )
@@ -90,19 +92,24 @@ def initializer_value(proto: onnx.TensorProto, stated: TensorType, folder: Path)
         return _external_value(proto, stated, folder) if "int" in stated.dtype else None
     try:
         return onnx.numpy_helper.to_array(proto)
-    except UnicodeDecodeError:  # strings are bytes; those that are no text are nobody's shape
+    except ValueError:  # strings that are no text; no elements in a shape that numpy cannot hold
         return None
 
 
 def _external_value(proto: onnx.TensorProto, stated: TensorType, folder: Path) -> NDArray[np.generic] | None:
     entries = _external(proto)
-    path = folder / entries.get("location", "")
     offset = entries.get("offset", "0")
-    if not offset.isdigit() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+    if not (offset.isascii() and offset.isdecimal() and len(offset) < MAX_DIGITS):
         return None
-    with path.open("rb") as file:
-        file.seek(int(offset))
-        data = file.read(stated.nbytes)
+    try:
+        path = (folder / entries.get("location", "")).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+            return None
+        with path.open("rb") as file:
+            file.seek(int(offset))
+            data = file.read(stated.nbytes)
+    except (OSError, ValueError, RuntimeError):  # no such file, a name that is none, a loop of links
+        return None
     if len(data) != stated.nbytes:
         return None
     inline = onnx.TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=data)

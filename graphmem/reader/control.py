@@ -18,11 +18,13 @@ from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, distinct, given, j
 from graphmem.reader.loops import loop, scan
 from graphmem.reader.order import described
 from graphmem.reader.rules.sequences import sequence_of
+from graphmem.reader.validity import check_attributes
 from graphmem.reader.values import Value
 
 
 def outcome(held: Held) -> Outcome:
     """What a node with bodies puts out, by its operator."""
+    check_attributes(held.proto)
     if held.walk.budget <= 0:
         return held.unknown
     kind = held.proto.op_type if held.proto.domain in ("", "ai.onnx") else ""

@@ -28,6 +28,8 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Mod: operator.mod,
 }
 _FUNCTIONS: dict[str, Callable[..., int]] = {"Max": max, "Min": min, "max": max, "min": min}
+# Characters of arithmetic over symbols; a longer text is one symbol with a strange name.
+MAX_EXPRESSION = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ def evaluated(expression: str, symbols: Mapping[str, int]) -> int | None:
     """Value of a symbol or of arithmetic over symbols ("2*s0 + 1"); None if one is not bound or it is negative."""
     if expression in symbols:
         return symbols[expression]
+    if len(expression) > MAX_EXPRESSION:
+        return None
     try:
         size = _value(ast.parse(expression.strip(), mode="eval").body, symbols)
         return size if size >= 0 else None
@@ -101,7 +105,7 @@ def _value(node: ast.expr, symbols: Mapping[str, int]) -> int:
 def _is_expression(dim: str) -> bool:
     """True for arithmetic over symbols, false for one symbol, however strange its name."""
     try:
-        return not isinstance(ast.parse(dim.strip(), mode="eval").body, ast.Name)
+        return len(dim) <= MAX_EXPRESSION and not isinstance(ast.parse(dim.strip(), mode="eval").body, ast.Name)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ import onnx.numpy_helper
 import onnx.shape_inference
 
 from graphmem.ir.errors import ModelError
-from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.ir.types import BoundedType, OptionalType, SequenceType, Shape, TensorType, Type, UnknownType
 from graphmem.reader import data_dependent, rules
 from graphmem.reader.attributes import plain_attributes
 from graphmem.reader.bounded import BOUNDED_RULES, GROWING, arrays_at_end, end, spanning
@@ -25,6 +26,7 @@ from graphmem.reader.constants import is_small
 from graphmem.reader.evaluate import evaluated_outputs, is_deterministic
 from graphmem.reader.rules.call import Call
 from graphmem.reader.typeproto import proto_of, type_of
+from graphmem.reader.validity import check_attributes, check_axes, check_element_types
 from graphmem.reader.values import Array, Value
 
 # Values longer than this never say a shape; passing them would only cost time.
@@ -53,15 +55,19 @@ class NodeTyper:
                 self.schemas[key] = None
         return self.schemas[key]
 
+    def has_rule(self, node: onnx.NodeProto) -> bool:
+        """True when there is a shape rule of our own for the operator."""
+        return ("" if node.domain == "ai.onnx" else node.domain, node.op_type) in rules.RULES
+
     def outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
         """Types and values of `node.output`, given those of `node.input` (None for omitted ones)."""
         key = (
             node.op_type,
             node.domain,
             tuple(map(bool, node.output)),
-            tuple([attribute.SerializeToString() for attribute in node.attribute]),
+            tuple([attribute.SerializeToString() for attribute in node.attribute]) if node.attribute else (),
             tuple(types),
-            tuple([_fingerprint(value) for value in values]),
+            tuple([value and _fingerprint(value) for value in values]),
         )
         found = self.seen.get(key)
         if found is None:
@@ -70,6 +76,9 @@ class NodeTyper:
 
     def _outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
         schema = self.schema(node)
+        check_attributes(node)
+        if schema is not None:
+            check_element_types(schema, types)
         anonymous = _anonymous(node)
         found = self._types(schema, anonymous, types, values)
         return self._with_values(schema, anonymous, found, types, values)
@@ -109,6 +118,7 @@ class NodeTyper:
             for name, array in zip(node.input, arrays, strict=True)
             if array is not None and array.size <= MAX_SHAPE_DATA
         }
+        check_axes(node, types)
         opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
         try:
             found = onnx.shape_inference.infer_node_outputs(
@@ -171,7 +181,8 @@ class NodeTyper:
         if schema is None or schema.domain != "":
             return found, nothing
         if node.op_type in ("Shape", "Size"):
-            values = [_any_of(types[0])]
+            measured = _measured(node, types[0])
+            return (found, (measured, *nothing[1:]))
         known = all(v is not None or not name for v, name in zip(values, node.input, strict=True))
         if not known or not is_deterministic(node) or not _all_small(found):
             return found, nothing
@@ -182,9 +193,7 @@ class NodeTyper:
         return tuple(type_ for type_, _ in pairs), tuple(value for _, value in pairs)
 
 
-def _fingerprint(value: Value | None) -> object:
-    if value is None:
-        return None
+def _fingerprint(value: Value) -> object:
     if value.low.dtype == object:  # strings: the bytes of an object array are addresses
         return (value.low.shape, *map(str, value.low.ravel()))
     low = (value.low.dtype.str, value.low.shape, value.low.tobytes())
@@ -218,14 +227,20 @@ def _is_open(type_: Type | None) -> bool:
     return isinstance(type_, UnknownType | SequenceType | OptionalType)
 
 
-def _any_of(type_: Type | None) -> Value | None:
-    """Some arrays of the type's least and greatest shape, for operators that look at nothing but the shape."""
+def _measured(node: onnx.NodeProto, type_: Type | None) -> Value | None:
+    """What Shape or Size says of an input of that type."""
     if isinstance(type_, TensorType):
-        return Value.exactly(np.broadcast_to(np.zeros((), np.int8), type_.shape))
+        return Value.exactly(_measure(node, type_.shape))
     if isinstance(type_, BoundedType):
-        low, high = (np.broadcast_to(np.zeros((), np.int8), shape) for shape in (type_.low, type_.high))
-        return Value(low, high)
+        return Value(_measure(node, type_.low), _measure(node, type_.high))
     return None
+
+
+def _measure(node: onnx.NodeProto, shape: Shape) -> Array:
+    if node.op_type == "Size":
+        return np.array(prod(shape), np.int64)
+    attributes = plain_attributes(node)
+    return np.array(shape[attributes.get("start", 0) : attributes.get("end")], np.int64)
 
 
 def _all_small(types: Sequence[Type]) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -10,6 +13,14 @@ from google.protobuf.message import DecodeError
 from graphmem.ir.errors import ModelError
 
 TEXT_SUFFIXES = (".textproto", ".txtpb", ".pbtxt", ".prototxt", ".onnxtxt", ".onnx.txt", ".txt")
+
+
+# A protobuf message is at most 2 GiB.
+MAX_FILE = 2**31 - 1
+# Brackets open at once in a text; protobuf's own limit for binary files is 100 messages.
+MAX_DEPTH = 300
+# Nodes once every call of a local function is replaced by its body.
+MAX_NODES = 10_000_000
 
 
 def load(path: Path) -> onnx.ModelProto:
@@ -26,6 +37,12 @@ def parsed(path: Path) -> onnx.ModelProto:
         raise ModelError(f"'{path}' does not exist; give the path of an .onnx file")
     if path.is_dir():
         raise ModelError(f"'{path}' is a directory; give the .onnx file inside it")
+    if not path.is_file():
+        raise ModelError(f"'{path}' is a device or a pipe; give the path of an .onnx file")
+    if path.stat().st_size > MAX_FILE:
+        raise ModelError(
+            f"'{path}' is larger than 2 GiB, more than an ONNX file can be; store its weights as external data"
+        )
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -35,9 +52,45 @@ def parsed(path: Path) -> onnx.ModelProto:
     model = _parse_text(path, data) if path.name.endswith(TEXT_SUFFIXES) else _parse_binary(path, data)
     if not model.HasField("graph"):
         raise ModelError(f"'{path}' holds no ONNX graph; is it an ONNX model?")
+    _check_text(path, model)
+    if any(not 0 < opset.version < 2**31 for opset in model.opset_import):
+        raise ModelError(f"'{path}' names an opset that cannot be; export the model again")
     if not model.opset_import:
         raise ModelError(f"'{path}' names no opset, so its operators have no meaning; export the model again")
     return model
+
+
+def _check_text(path: Path, model: onnx.ModelProto) -> None:
+    """ModelError when a name is not text: protobuf hands out bytes for a string that is not UTF-8."""
+    pending: list[Any] = [model.graph, *model.functions]
+    bad = any(not isinstance(opset.domain, str) for opset in model.opset_import)
+    while pending and not bad:
+        graph = pending.pop()
+        for node in graph.node:
+            try:
+                "".join((node.op_type, node.domain, node.name, *node.input, *node.output))
+            except TypeError:  # one of them is bytes
+                bad = True
+            for attribute in node.attribute:
+                bad = bad or not isinstance(attribute.name, str)
+                if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+                    pending += [attribute.g, *attribute.graphs]
+        bad = bad or bytes in map(type, _other_names(graph))
+    if bad:
+        raise ModelError(f"'{path}' holds a name that is not UTF-8 text; the file is damaged")
+
+
+def _other_names(graph: Any) -> Iterable[object]:
+    yield graph.name
+    if isinstance(graph, onnx.FunctionProto):
+        yield from (graph.domain, *graph.input, *graph.output, *graph.attribute)
+        return
+    for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
+        yield tensor.name
+        yield from (text for entry in tensor.external_data for text in (entry.key, entry.value))
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
 
 
 def _parse_binary(path: Path, data: bytes) -> onnx.ModelProto:
@@ -59,14 +112,31 @@ def _parse_text(path: Path, data: bytes) -> onnx.ModelProto:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ModelError(f"'{path}' is not UTF-8 text, byte {error.start}") from error
+    if _depth(text) > MAX_DEPTH:
+        raise ModelError(f"'{path}' nests more than {MAX_DEPTH} brackets; no model is that deep")
     try:
         if text.lstrip().startswith("<"):
             return onnx.parser.parse_model(text)
         model = onnx.ModelProto()
         text_format.Parse(text, model)
         return model
-    except (onnx.parser.ParseError, text_format.ParseError) as error:
+    except (onnx.parser.ParseError, text_format.ParseError, RecursionError) as error:
         raise ModelError(f"'{path}' is not valid ONNX text: {' '.join(str(error).split())[:200]}") from error
+
+
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|=>|([({\[<])|[)}\]>]')
+
+
+def _depth(text: str) -> int:
+    """The most brackets open at once, outside of quotes; the parsers recurse on each."""
+    depth = most = 0
+    for found in _BRACKET.finditer(text):
+        if found.group(1):
+            depth += 1
+            most = max(most, depth)
+        elif found.group()[0] in ")}]>":
+            depth = max(0, depth - 1)
+    return most
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -75,36 +145,37 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     import onnx.inliner
 
-    _check_calls_end(model)
+    _check_calls(model)
     try:
         return onnx.inliner.inline_local_functions(model)
     except Exception as error:  # the C++ inliner raises RuntimeError and ValidationError of several modules
         raise ModelError(f"the model's local functions cannot be inlined: {' '.join(str(error).split())}") from error
 
 
-def _check_calls_end(model: onnx.ModelProto) -> None:
-    """ModelError when a local function calls itself, directly or through others (the inliner would not return)."""
+def _check_calls(model: onnx.ModelProto) -> None:
+    """ModelError when a local function calls itself, directly or not, or calls multiply beyond all bounds."""
     calls = {(f.domain, f.name): _called(f.node) for f in model.functions}
-    state: dict[tuple[str, str], bool] = {}  # False while on the stack, True when done
+    sizes: dict[tuple[str, str], int] = {}  # nodes once inlined; of functions that are done
     for root, callees in calls.items():
-        stack = [(root, iter(callees))] if root not in state else []
-        state.setdefault(root, False)
+        stack = [] if root in sizes else [(root, iter(callees))]
+        active = {root}
         while stack:
             function, rest = stack[-1]
-            for callee in rest:
-                if callee not in calls or state.get(callee):
-                    continue
-                if callee in state:
-                    raise ModelError(f"local function '{callee[1]}' calls itself; a model's functions must not recurse")
-                state[callee] = False
+            callee = next((c for c in rest if c in calls and c not in sizes), None)
+            if callee in active:
+                raise ModelError(f"local function '{callee[1]}' calls itself; a model's functions must not recurse")
+            if callee is not None:
+                active.add(callee)
                 stack.append((callee, iter(calls[callee])))
-                break
-            else:
-                state[function] = True
-                stack.pop()
+                continue
+            sizes[function] = sum(sizes.get(called, 1) for called in calls[function])
+            active.discard(function)
+            stack.pop()
+    if sum(sizes.get(called, 1) for called in _called(model.graph.node)) > MAX_NODES:
+        raise ModelError(f"the model's local functions expand to more than {MAX_NODES} nodes; export it without them")
 
 
-def _called(nodes: onnx.NodeProto) -> list[tuple[str, str]]:
+def _called(nodes: Iterable[onnx.NodeProto]) -> list[tuple[str, str]]:
     found = []
     pending = list(nodes)
     while pending:

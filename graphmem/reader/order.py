@@ -45,9 +45,9 @@ def ordered(nodes: Sequence[onnx.NodeProto], available: Container[str]) -> Seque
     in_order = True
     reads: list[tuple[str, ...]] = []
     for index, node in enumerate(nodes):
-        names = (
-            tuple(node.input) + captured(node) if any(a.type in (5, 10) for a in node.attribute) else tuple(node.input)
-        )
+        names = tuple(node.input)
+        if any(attribute.type in (5, 10) for attribute in node.attribute):
+            names += captured(node)
         reads.append(names)
         in_order = in_order and all(name in written or not name or name in available for name in names)
         for name in node.output:

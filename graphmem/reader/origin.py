@@ -23,7 +23,7 @@ _NO_ORIGIN = Origin()
 def origin_of(node: onnx.NodeProto) -> Origin:
     """Where the node comes from; empty fields where the exporter is silent."""
     if node.metadata_props:
-        entries = {entry.key: entry.value for entry in node.metadata_props}
+        entries = {str(entry.key): str(entry.value) for entry in node.metadata_props}
         scopes = _listed(entries.get("pkg.torch.onnx.name_scopes", ""))
         classes = _listed(entries.get("pkg.torch.onnx.class_hierarchy", ""))
         source = _innermost_frame(entries.get("pkg.torch.onnx.stack_trace", ""))

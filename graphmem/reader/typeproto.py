@@ -21,6 +21,8 @@ DTYPES: dict[int, str] = {
 NUMBERS = {name: number for number, name in DTYPES.items()}
 
 MAX_NBYTES = 2**63 - 1
+# Far more axes than any runtime takes (numpy: 64), and few enough to multiply out at once.
+MAX_RANK = 1_024
 
 
 def dtype_of(number: int, where: str) -> str:
@@ -33,6 +35,8 @@ def dtype_of(number: int, where: str) -> str:
 
 def checked(dtype: str, shape: tuple[int, ...], where: str) -> TensorType:
     """The tensor type, after a check that no dimension is negative and that its bytes fit 63 bits."""
+    if len(shape) > MAX_RANK:
+        raise ModelError(f"{where} has {len(shape)} dimensions; at most {MAX_RANK} are read")
     made = TensorType(dtype, shape)
     if shape and min(shape) < 0:
         raise ModelError(f"{where} has the negative dimension {min(shape)}")

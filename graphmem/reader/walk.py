@@ -21,7 +21,7 @@ from graphmem.reader.held import Held, Outcome
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.order import bodies_of, captured, described, ordered
 from graphmem.reader.origin import origin_of
-from graphmem.reader.typeproto import dtype_of
+from graphmem.reader.typeproto import checked, dtype_of
 from graphmem.reader.values import Value
 
 # Nodes of bodies walked in one model, every walk of the same body counted: loops in loops could multiply for ever.
@@ -78,9 +78,13 @@ class Walk:
             self.budget -= len(proto.node) + 1
         names = Names(outer)
         self._add_initializers(proto, names)
+        _check_inputs(proto)
         for info in proto.input:
             if info.name not in names.tensors:
-                names.tensors[info.name] = Tensor(info.name, "input", self._input_type(info, types))
+                type_ = self._input_type(info, types)
+                names.tensors[info.name] = Tensor(info.name, "input", type_)
+                if outer is None and not _is_exact(type_):
+                    self.issues.append(_open_input(info.name, type_))
                 if info.name in values:
                     names.values[info.name] = values[info.name]
         stated = self._stated_types(proto)
@@ -131,7 +135,9 @@ class Walk:
         for sparse in proto.sparse_initializer:
             name = sparse.values.name
             dtype = dtype_of(sparse.values.data_type, f"initializer '{name}'")
-            names.tensors[name] = Tensor(name, "weight", TensorType(dtype, tuple(sparse.dims)))
+            if not name or name in names.tensors:
+                raise ModelError(f"sparse initializer '{name}' is given twice or has no name")
+            names.tensors[name] = Tensor(name, "weight", checked(dtype, tuple(sparse.dims), f"initializer '{name}'"))
 
     def _stated_types(self, proto: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
         if not self.trusts_value_info:
@@ -139,8 +145,10 @@ class Walk:
         return {info.name: info for info in (*proto.value_info, *proto.output)}
 
     def _node(self, proto: onnx.NodeProto, names: Names, stated: Mapping[str, onnx.ValueInfoProto]) -> Node:
-        captures = captured(proto) if (bodies_protos := bodies_of(proto)) else ()
-        inputs = [names.tensor(name) if name else None for name in proto.input]
+        bodies_protos = bodies_of(proto) if proto.attribute else []
+        captures = captured(proto) if bodies_protos else ()
+        reads = tuple(proto.input)
+        inputs = [names.tensor(name) if name else None for name in reads]
         bodies: tuple[tuple[str, Graph], ...] = ()
         trips: int | None = 1
         types: Sequence[Type]
@@ -151,7 +159,7 @@ class Walk:
             done = self._control(proto, inputs, names)
             types, values, bodies, trips = done.types, done.values, done.bodies, done.trips
         else:
-            types, values = self._infer(proto, inputs, names)
+            types, values = self._infer(proto, reads, inputs, names)
         read = [tensor for tensor in (*inputs, *map(names.tensor, captures)) if tensor is not None]
         is_weight = _is_fixed(proto, bodies) and all(tensor.role == "weight" for tensor in read)
         self._add_outputs(proto, types, values, is_weight, names, stated)
@@ -159,9 +167,9 @@ class Walk:
             name=proto.name,
             op_type=proto.op_type,
             domain="" if proto.domain == "ai.onnx" else proto.domain,
-            inputs=tuple(proto.input),
+            inputs=reads,
             outputs=tuple(proto.output),
-            attributes=plain_attributes(proto),
+            attributes=plain_attributes(proto) if proto.attribute else {},
             origin=origin_of(proto),
             bodies=bodies,
             trips=trips,
@@ -169,10 +177,10 @@ class Walk:
         )
 
     def _infer(
-        self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], names: Names
+        self, proto: onnx.NodeProto, reads: Sequence[str], inputs: Sequence[Tensor | None], names: Names
     ) -> tuple[Sequence[Type], Sequence[Value | None]]:
         types = [None if tensor is None else tensor.type for tensor in inputs]
-        values = [names.value(name) if name else None for name in proto.input]
+        values = [names.value(name) if name else None for name in reads]
         try:
             return self.typer.outputs(proto, types, values)
         except ModelError as error:
@@ -206,7 +214,7 @@ class Walk:
             if not name:
                 continue
             type_ = self._settled(name, found, stated)
-            if not _is_exact(type_):
+            if not _is_exact(type_) or isinstance(found, UnknownType):
                 self._note(proto, name, type_, names)
             names.tensors[name] = Tensor(name, "weight" if is_weight else "activation", type_)
             if value is not None:
@@ -220,17 +228,24 @@ class Walk:
             if isinstance(found, TensorType) and found != given:
                 raise OptionError(f"--shapes-from: '{name}' is {found}, which contradicts the {given} given")
             return given
+        if name in stated:
+            _check_dtype(stated[name], found)
         if isinstance(found, UnknownType) and name in stated:
             return stated_type(stated[name], self.symbols) or found
         return found
 
     def _note(self, proto: onnx.NodeProto, name: str, type_: Type, names: Names) -> None:
         follows = any(not _is_exact(tensor.type) for i in proto.input if i and (tensor := names.tensor(i)) is not None)
-        if isinstance(type_, BoundedType):
+        is_foreign = self.typer.schema(proto) is None and not self.typer.has_rule(proto)
+        is_invalid = is_foreign and proto.domain in ("", "ai.onnx")  # ONNX has no such operator in this opset
+        if _is_exact(type_) and (name in self.supplied or not is_invalid):
+            source = "given" if name in self.supplied else "declared in the file"
+            self.issues.append(Issue("assumption", described(proto), f"'{name}' is {type_}, as {source}"))
+        elif isinstance(type_, BoundedType):
             self.issues.append(Issue("data-dependent", described(proto), f"'{name}' is at most {type_}", not follows))
-        elif isinstance(type_, TensorType):
+        elif isinstance(type_, TensorType) and not type_.has_size:
             self.issues.append(Issue("unknown-payload", described(proto), f"'{name}' holds strings", not follows))
-        elif self.typer.schema(proto) is None:
+        elif is_foreign:
             domain = f" of domain '{proto.domain}'" if proto.domain else ""
             what = f"'{name}' has no known shape: operator {proto.op_type}{domain} is not known"
             self.issues.append(Issue("unknown-operator", described(proto), what, not follows))
@@ -238,18 +253,44 @@ class Walk:
             self.issues.append(Issue("unknown-shape", described(proto), f"'{name}' has no known shape", not follows))
 
 
+def _open_input(name: str, type_: Type) -> Issue:
+    if isinstance(type_, TensorType | BoundedType):
+        return Issue("unknown-payload", f"input '{name}'", "it holds strings")
+    return Issue("unknown-shape", f"input '{name}'", f"the file gives no shape for it ({type_})")
+
+
+def _check_dtype(info: onnx.ValueInfoProto, found: Type) -> None:
+    """ModelError when the file declares another element type than the operator puts out."""
+    number = info.type.tensor_type.elem_type
+    inferred = getattr(found, "dtype", None)
+    if number and inferred and dtype_of(number, f"'{info.name}'") != inferred:
+        raise ModelError(
+            f"'{info.name}' is declared as {dtype_of(number, info.name)} but computed as {inferred}; export it again"
+        )
+
+
+def _check_inputs(proto: onnx.GraphProto) -> None:
+    """ModelError for an input given twice or without a name."""
+    seen: set[str] = set()
+    for info in proto.input:
+        if not info.name or info.name in seen:
+            raise ModelError(f"input '{info.name}' of graph '{proto.name}' is given twice or has no name")
+        seen.add(info.name)
+
+
 def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
     """Type and, where small, value of a Constant node."""
     attribute = next((a for a in proto.attribute if a.name.startswith(("value", "sparse_value"))), None)
-    if attribute is None:
-        raise ModelError(f"{described(proto)} has no value")
+    if attribute is None or len(proto.output) != 1:
+        raise ModelError(f"{described(proto)} has no value, or not one output")
     if attribute.name == "value":
         type_ = initializer_type(attribute.t)
         array = initializer_value(attribute.t, type_, Path())
         return [type_], [None if array is None else Value.exactly(array)]
     if attribute.name == "sparse_value":
         sparse = attribute.sparse_tensor
-        return [TensorType(dtype_of(sparse.values.data_type, described(proto)), tuple(sparse.dims))], [None]
+        where = described(proto)
+        return [checked(dtype_of(sparse.values.data_type, where), tuple(sparse.dims), where)], [None]
     content = onnx.helper.get_attribute_value(attribute)
     if attribute.name.startswith("value_string"):
         return [TensorType("string", (len(content),) if attribute.name.endswith("s") else ())], [None]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
 from graphmem.ir.analysis import Analysis, LiveTensor
+from graphmem.ir.runtime import OnnxRuntimeMemory
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
 
 
@@ -50,6 +52,8 @@ def analysis_document(analysis: Analysis, tensors: bool = False, timeline: bool 
             "greatest": [_live(row) for row in run.greatest],
         },
     }
+    if run.onnxruntime is not None:
+        document["inference"] |= onnxruntime_document(run.onnxruntime)
     if tensors:
         document["tensors"] = {
             name: {**_described(tensor.type), "role": tensor.role} for name, tensor in analysis.graph.tensors.items()
@@ -57,6 +61,30 @@ def analysis_document(analysis: Analysis, tensors: bool = False, timeline: bool 
     if timeline:
         document["timeline"] = run.timeline.live.tolist()
     return document
+
+
+def onnxruntime_document(memory: OnnxRuntimeMemory) -> dict[str, Any]:
+    """The figures of the onnxruntime memory model; null where an option is off."""
+    return {
+        "first_run_peak_bytes": memory.first_run_peak,
+        "pattern_peak_bytes": memory.pattern_peak,
+        "arena_bytes": memory.arena,
+        "onnxruntime": {
+            "version": memory.version,
+            "known_version": memory.is_known_version,
+            "options": asdict(memory.options),
+            "advice": [
+                {
+                    "change": row.change,
+                    "code": row.code,
+                    "first_run_peak_bytes": row.first_run_peak,
+                    "later_run_peak_bytes": row.later_peak,
+                    "saving_bytes": row.saving,
+                }
+                for row in memory.advice
+            ],
+        },
+    }
 
 
 def schema_text(kind: str) -> str:

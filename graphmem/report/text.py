@@ -14,6 +14,7 @@ from graphmem.ir.analysis import Analysis, Inference, LiveTensor
 from graphmem.ir.graph import Issue
 from graphmem.ir.memory import IntColumn
 from graphmem.ir.types import TensorType
+from graphmem.report.onnxruntime import runtime_advice, runtime_figures
 from graphmem.report.units import SIGNS, count, shape, size
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     console.print()
     console.print(_figures(analysis))
     console.print(_where(run))
+    if run.onnxruntime is not None:
+        console.print()
+        console.print(runtime_figures(run.onnxruntime))
     if run.timeline.live.size:
         console.print()
         console.print(_plot(run, console.width))
@@ -54,6 +58,9 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     console.print()
     console.print(Text("greatest tensors", style="bold"))
     console.print(_table(run.greatest, 0, console.width))
+    if run.onnxruntime is not None:
+        console.print()
+        console.print(runtime_advice(run.onnxruntime))
     notes = _notes(analysis)
     if notes:
         console.print()

@@ -53,8 +53,8 @@ def node_cases() -> Iterator[Case]:
         yield Case(case.name, case.model, inputs, outputs)
 
 
-def baked(case: Case, integers: bool = False) -> onnx.ModelProto:
-    """The case's model with its parameters as initializers, and its outputs' types removed."""
+def baked(case: Case, integers: bool = False, keeps_outputs: bool = False) -> onnx.ModelProto:
+    """The case's model with its parameters as initializers, and its outputs' types removed unless asked otherwise."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     graph = model.graph
@@ -72,7 +72,7 @@ def baked(case: Case, integers: bool = False) -> onnx.ModelProto:
         graph.initializer.append(tensor)
     del graph.input[:]
     graph.input.extend(kept)
-    for output in graph.output:
+    for output in () if keeps_outputs else graph.output:
         output.ClearField("type")
     return model
 

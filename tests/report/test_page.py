@@ -158,13 +158,9 @@ def test_it_prints(page: Any) -> None:
 def test_a_training_step_is_a_second_tab_with_its_phases(driver: Any, tmp_path: Path) -> None:
     kinds = ("parameter", "input", "activation", "activation", "gradient")
     buffers = tuple(Buffer(f"{kind}{i}", 64, kind, (f"{kind}{i}",)) for i, kind in enumerate(kinds))
-    calls = [
-        ("forward", (0, 1), (2,)),
-        ("forward", (0, 2), (3,)),
-        ("backward", (0, 2, 3), (4,)),
-        ("optimizer", (0, 4), ()),
-    ]
-    steps = tuple(Step(f"s{i}", "aten::mm", *call) for i, call in enumerate(calls))
+    reads = {"forward": (0, 1), "backward": (0, 2, 3), "optimizer": (0, 4)}
+    calls = [("forward", (2,)), ("forward", (3,)), ("backward", (4,)), ("optimizer", ())]
+    steps = tuple(Step(f"s{i}", "aten::mm", phase, reads[phase], made) for i, (phase, made) in enumerate(calls))
     schedule = Schedule(steps, buffers, entering=(0, 1), leaving=(0,))
     alive = lifetimes(schedule)
     training = schedule_profile("training", schedule, alive, timeline(alive, schedule))

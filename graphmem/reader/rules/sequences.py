@@ -11,10 +11,13 @@ from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorTyp
 from graphmem.reader.rules.call import Call, OpenError, Table
 from graphmem.reader.typeproto import dtype_of, type_of
 
+# Sequences of more elements are known by one type for all, and by no length.
+MAX_ELEMENTS = 1_024
+
 
 def sequence_of(elements: Sequence[Type]) -> SequenceType:
-    """A sequence of exactly these elements."""
-    return SequenceType(described_by(elements), tuple(elements))
+    """A sequence of exactly these elements, as long as they are few."""
+    return SequenceType(described_by(elements), tuple(elements) if len(elements) <= MAX_ELEMENTS else None)
 
 
 def described_by(elements: Sequence[Type]) -> Type:
@@ -117,6 +120,8 @@ def _split(call: Call) -> list[Type]:
         raise OpenError("axis")
     axis %= len(data.shape)
     size, squeezes = data.shape[axis], False
+    if size > MAX_ELEMENTS and not (call.has(1) and call.array(1).ndim):
+        return [SequenceType(UnknownType(data.dtype), None)]
     if not call.has(1):
         parts, squeezes = [1] * size, not call.int_("keepdims", 1)
     elif call.array(1).ndim:

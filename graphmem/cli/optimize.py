@@ -1,0 +1,41 @@
+"""`graphmem optimize MODEL -o OUT.onnx`: write a copy that ONNX Runtime runs in less memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphmem.cli.options import model_options, session_options
+from graphmem.ir.runtime import SessionOptions
+
+
+@click.command()
+@model_options
+@session_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The copy to write.")
+def optimize(
+    model: Path,
+    session: SessionOptions,
+    output: Path,
+    **reading: Any,
+) -> None:
+    """Write a copy of MODEL, reordered if that helps, and print the session options to use with it.
+
+    Both models are run on the same random inputs. Exit code 1: their outputs differ, or with --strict the check could
+    not be made.
+    """
+    from graphmem.report.optimized import optimized_text
+    from graphmem.runtime.optimize import optimize as optimized
+
+    found = optimized(model, output, session=session, **reading)
+    if found.check is None:
+        verdict = f"not compared: {found.why_unchecked}"
+    elif found.check.same:
+        verdict = "equal bit by bit"
+    else:
+        verdict = "equal within rounding" if found.check.close else "DIFFER"
+    click.echo(optimized_text(str(found.path), found.is_reordered, found.code, found.now, found.then, verdict))
+    if (found.check is None and reading["strict"]) or (found.check is not None and not found.check.close):
+        raise click.exceptions.Exit(1)

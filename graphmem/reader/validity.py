@@ -1,0 +1,77 @@
+"""What a node must satisfy beyond its shapes: attributes that hold what they say, element types that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+
+from graphmem.ir.errors import ModelError
+from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
+from graphmem.reader.typeproto import MAX_RANK
+
+_KIND = onnx.AttributeProto
+_FIELDS = {
+    _KIND.FLOAT: "f",
+    _KIND.INT: "i",
+    _KIND.STRING: "s",
+    _KIND.TENSOR: "t",
+    _KIND.GRAPH: "g",
+    _KIND.SPARSE_TENSOR: "sparse_tensor",
+    _KIND.TYPE_PROTO: "tp",
+    _KIND.FLOATS: "floats",
+    _KIND.INTS: "ints",
+    _KIND.STRINGS: "strings",
+    _KIND.TENSORS: "tensors",
+    _KIND.GRAPHS: "graphs",
+    _KIND.SPARSE_TENSORS: "sparse_tensors",
+    _KIND.TYPE_PROTOS: "type_protos",
+}
+_VALUES = frozenset(_FIELDS.values())
+_SPELLED = {"float32": "float", "float64": "double"}
+
+
+def check_attributes(node: onnx.NodeProto) -> None:
+    """ModelError for an attribute that holds another kind of value than it declares, or is given twice."""
+    seen: set[str] = set()
+    for attribute in node.attribute:
+        held = {field.name for field, _ in attribute.ListFields()} & _VALUES
+        if attribute.type and held - {_FIELDS.get(attribute.type)}:
+            raise ModelError(f"attribute '{attribute.name}' holds another kind of value than it declares")
+        if attribute.name in seen:
+            raise ModelError(f"attribute '{attribute.name}' is given twice")
+        seen.add(attribute.name)
+
+
+def check_axes(node: onnx.NodeProto, types: Sequence[Type | None]) -> None:
+    """ModelError for an axis that the first input has not (nor, of Unsqueeze and OneHot, the output).
+
+    ONNX's own rules cut axes to 32 bits and read past the end of the shape for some (LayerNormalization, 1.23).
+    """
+    first = types[0] if types else None
+    for attribute in node.attribute:
+        if attribute.name not in ("axis", "axes"):
+            continue
+        rank = max(1, len(first.shape)) if isinstance(first, TensorType) else MAX_RANK
+        if node.op_type in ("OneHot", "Unsqueeze"):
+            rank += max(1, len(attribute.ints))
+        for axis in (attribute.i, *attribute.ints):
+            if not -rank <= axis <= rank:
+                raise ModelError(f"axis {axis} is out of range for {first}")
+
+
+def check_element_types(schema: onnx.defs.OpSchema, types: Sequence[Type | None]) -> None:
+    """ModelError for an element type that the operator does not take, or inputs that should share one and do not."""
+    if not schema.inputs:
+        return
+    allowed = {constraint.type_param_str: constraint.allowed_type_strs for constraint in schema.type_constraints}
+    bound: dict[str, str] = {}
+    for position, type_ in enumerate(types):
+        if not isinstance(type_, TensorType | BoundedType | UnknownType) or type_.dtype is None:
+            continue
+        formal = schema.inputs[min(position, len(schema.inputs) - 1)]
+        spelled = f"tensor({_SPELLED.get(type_.dtype, type_.dtype)})"
+        if spelled not in allowed.get(formal.type_str, (formal.type_str,)):
+            raise ModelError(f"input '{formal.name}' cannot be {type_.dtype}")
+        if formal.is_homogeneous and bound.setdefault(formal.type_str, spelled) != spelled:
+            raise ModelError(f"inputs of one element type are {bound[formal.type_str]} and {spelled}")
