@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from graphmem.ir.gate import Gate
 @click.command()
 @click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path(path_type=Path))
 @reading_options
-@inference_options
+@partial(inference_options, has_runtime=True)
 @size_option("--max-peak", "Most bytes of weights and activations at the peak.")
 @size_option("--max-activations", "Most bytes of activations at the peak.")
 @size_option("--max-weights", "Most bytes of weights.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from graphmem.cli.options import deliver, inference_options, output_option, read
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @reading_options
-@inference_options
+@partial(inference_options, has_runtime=True)
 @click.option("--format", "format_", type=click.Choice(["table", "json", "markdown"]), default="table")
 @output_option
 def diff(

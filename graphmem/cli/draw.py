@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from graphmem.cli.options import deliver, inference_options, model_options
 
 @click.command()
 @model_options
-@inference_options
+@partial(inference_options, has_runtime=True)
 @click.option(
     "--around",
     type=click.Choice(["peak", "all"]),

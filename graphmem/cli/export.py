@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from graphmem.ir.profile import Profile
 
 @click.command()
 @model_options
-@inference_options
+@partial(inference_options, has_runtime=True)
 @click.option(
     "--to",
     "viewer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from graphmem.cli.options import deliver, inference_options, model_options, size
 
 @click.command()
 @model_options
-@inference_options
+@partial(inference_options, has_runtime=True)
 @size_option("--device-memory", "Draw a line at a device's memory, such as 11.5GiB.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The page to write.")
 def report(
