@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from graphmem.ir.analysis import Analysis, Inference, LiveTensor, ModelFacts
+from graphmem.ir.analysis import Analysis, Inference, ModelFacts
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph, Node, Origin
-from graphmem.ir.memory import IntColumn, Lifetimes, Plan, Timeline
+from graphmem.ir.memory import Lifetimes, Plan, Timeline
 from graphmem.ir.runtime import Advice, SessionOptions
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
+from graphmem.memory.live import live_tensors
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.planner import Options
 from graphmem.planner import plan as planned
@@ -68,7 +70,18 @@ def analyze(
             Path(path), read(path, dims, batch // 2, strict, trips, shapes), session or SessionOptions()
         )
         return with_batch_advice(found, half, batch)
-    return Analysis(model_facts(graph, Path(path).stem), graph, inference(graph, memory_model, order))
+    return ShownAnalysis(model_facts(graph, Path(path).stem), graph, inference(graph, memory_model, order))
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnalysis(Analysis):
+    """An Analysis that a notebook shows as its timeline; here because ir/ knows no reports."""
+
+    def _repr_html_(self) -> str:
+        from graphmem.memory.profile import inference_profile
+        from graphmem.report.notebook import analysis_html
+
+        return analysis_html(self, inference_profile(self))
 
 
 def _check(memory_model: str, order: str, session: SessionOptions | None) -> None:
@@ -114,7 +127,7 @@ def _onnxruntime(path: Path, graph: Graph, session: SessionOptions) -> Analysis:
     made = _inference(runtime.graph, run, ONNXRUNTIME, ONNXRUNTIME, floor)
     memory = replace(found.memory, advice=advice(runtime, found.memory))
     executed = replace(runtime.graph, issues=runtime.issues)
-    return Analysis(model_facts(graph, path.stem), executed, replace(made, onnxruntime=memory))
+    return ShownAnalysis(model_facts(graph, path.stem), executed, replace(made, onnxruntime=memory))
 
 
 def plan(
@@ -231,6 +244,7 @@ def _inference(graph: Graph, run: _Run, memory_model: str, order: str, bound: in
     peak = run.nodes[live.peak_step] if run.nodes else None
     at_peak = np.flatnonzero((alive.start <= live.peak_step) & (alive.stop > live.peak_step))
     by_size = np.argsort(-alive.nbytes, kind="stable")
+    described = partial(live_tensors, graph, run.nodes, run.schedule, alive)
     return Inference(
         memory_model=memory_model,
         order=order,
@@ -241,31 +255,11 @@ def _inference(graph: Graph, run: _Run, memory_model: str, order: str, bound: in
         peak_operator=peak.op_type if peak else "",
         peak_origin=peak.origin if peak else Origin(),
         total_bytes=int(alive.nbytes.sum()),
-        live_at_peak=_live_tensors(graph, run, at_peak[np.argsort(-alive.nbytes[at_peak], kind="stable")]),
-        greatest=_live_tensors(graph, run, by_size[:GREATEST]),
+        live_at_peak=described(at_peak[np.argsort(-alive.nbytes[at_peak], kind="stable")].tolist()),
+        greatest=described(by_size[:GREATEST].tolist()),
+        nodes=run.nodes,
         schedule=run.schedule,
         lifetimes=alive,
         timeline=live,
         notes=tuple(branch_notes(graph, memory_model, inference_schedule)),
     )
-
-
-def _live_tensors(graph: Graph, run: _Run, rows: IntColumn) -> tuple[LiveTensor, ...]:
-    """The buffers of these rows as a reader wants to see them."""
-    made = []
-    for row in rows.tolist():
-        buffer, lifetime = run.schedule.buffers[row], run.lifetimes[row]
-        producer = run.nodes[lifetime.start] if buffer.kind != "input" and lifetime.stop else None
-        made.append(
-            LiveTensor(
-                tensor=buffer.name,
-                type=graph.tensors[buffer.name].type if buffer.tensors else TensorType("uint8", (buffer.nbytes,)),
-                nbytes=buffer.nbytes,
-                kind=buffer.kind,
-                first_step=lifetime.start,
-                last_step=max(lifetime.start, lifetime.stop - 1),
-                producer=producer.op_type if producer else "",
-                origin=producer.origin if producer else Origin(),
-            )
-        )
-    return tuple(made)

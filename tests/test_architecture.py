@@ -35,6 +35,7 @@ GUESTS: dict[str, set[str]] = {
     "onnxruntime": {"measure"},
     "torch": {"measure"},
     "graphviz": {"report"},
+    "pygraphviz": {"report"},
     "click": {"cli"},
     "rich": {"cli", "report"},
     "ortools": {"planner", "checkpoint"},
@@ -42,7 +43,15 @@ GUESTS: dict[str, set[str]] = {
 }
 
 # Packages too slow to import for `graphmem --help`: only ever imported inside a function, outside the listed rooms.
-LAZY = {"onnx": {"reader"}, "onnxruntime": set(), "torch": set(), "ortools": set(), "scipy": set()}
+LAZY = {
+    "onnx": {"reader"},
+    "onnxruntime": set(),
+    "torch": set(),
+    "ortools": set(),
+    "scipy": set(),
+    "graphviz": set(),
+    "pygraphviz": set(),
+}
 
 
 def room_of(module: str) -> str | None:

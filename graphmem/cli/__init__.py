@@ -13,12 +13,18 @@ from graphmem.ir.errors import InputError
 # Subcommand -> (module that holds a click command of the same name, its line in --help).
 COMMANDS = {
     "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
-    "plan": ("graphmem.cli.plan", "Pack every buffer into one arena, with a proved bound."),
-    "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
     "train": ("graphmem.cli.train", "Peak memory of one PyTorch training step, from the forward file alone."),
+    "plan": ("graphmem.cli.plan", "Pack every buffer into one arena, with a proved bound."),
+    "report": ("graphmem.cli.report", "One offline HTML page in which the peak explains itself."),
+    "draw": ("graphmem.cli.draw", "The graph around the peak, or a level of the whole, as .svg, .png or .gv."),
+    "export": ("graphmem.cli.export", "Files for memory_viz, Netron, Model Explorer, speedscope, Perfetto; CSV; ONNX."),
+    "check": ("graphmem.cli.check", "Gates for CI: exit 1 when a model needs more memory than allowed."),
+    "diff": ("graphmem.cli.diff", "What moved between two models, by module and by tensor."),
     "verify": ("graphmem.cli.verify", "Run a model with ONNX Runtime; predicted beside measured."),
     "optimize": ("graphmem.cli.optimize", "Write a reordered copy that ONNX Runtime runs in less memory."),
+    "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
+    "completion": ("graphmem.cli.completion", "Print the completion script of a shell."),
 }
 DEFAULT_COMMAND = "analyze"
 

@@ -57,7 +57,12 @@ def _parsed_type(name: str, entry: Any, ctx: click.Context, param: click.Paramet
 
 
 def model_options(command: Command, required: bool = True) -> Command:
-    """MODEL, and how to read it: --dim, --batch, --strict; for what the file cannot say --trip-count, --shapes-from.
+    """MODEL, and how to read it."""
+    return click.argument("model", type=click.Path(path_type=Path), required=required)(reading_options(command))
+
+
+def reading_options(command: Command) -> Command:
+    """How to read a model: --dim, --batch, --strict; for what the file cannot say --trip-count, --shapes-from.
 
     A command takes the latter as `**reading` and hands them on to `graphmem.analyze` and its like.
     """
@@ -87,7 +92,6 @@ def model_options(command: Command, required: bool = True) -> Command:
             callback=parsed_dims,
             help="Bind a free dimension, by name or as INPUT:AXIS=N.",
         ),
-        click.argument("model", type=click.Path(path_type=Path), required=required),
     ):
         command = option(command)
     return command
@@ -162,6 +166,11 @@ def parsed_size(ctx: click.Context, param: click.Parameter, text: str | None) ->
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def size_option(name: str, help_: str) -> Callable[[Command], Command]:
+    """An option that takes a size."""
+    return click.option(name, metavar="SIZE", callback=parsed_size, help=help_)
+
+
 def output_option(command: Command) -> Command:
     """-o FILE."""
     return click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")(
@@ -169,12 +178,14 @@ def output_option(command: Command) -> Command:
     )
 
 
-def deliver(text: str, output: Path | None) -> None:
-    """Print a report, or write it to the file asked for."""
+def deliver(content: str | bytes, output: Path | None, model: Path | None = None) -> None:
+    """Print a report, or write it to the file asked for; never over the `model` that it is about."""
     if output is None:
-        click.echo(text)
+        click.echo(content)
         return
     try:
-        output.write_text(text + "\n", encoding="utf-8")
+        if model is not None and output.exists() and output.samefile(model):
+            raise click.UsageError(f"'{output}' is the model itself, which is never changed; write to another file")
+        output.write_bytes(content if isinstance(content, bytes) else (content + "\n").encode())
     except OSError as error:
         raise click.ClickException(f"'{output}' cannot be written: {error.strerror}") from error

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, inference_options, model_options, output_option, parsed_size
+from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
 from graphmem.ir.memory import Plan
 
@@ -59,6 +60,16 @@ def plan(
     if capacity is not None and made.arena > capacity:
         click.echo(f"graphmem: the arena of {made.arena} bytes does not fit in {capacity}", err=True)
         raise click.exceptions.Exit(FITS_NOT)
+
+
+def arena_plan(analysis: Analysis, timeout: float = 5.0) -> Plan | None:
+    """A plan for a picture of the analysis, found in a few seconds; None where a tensor's size is not known."""
+    from graphmem.planner import Options
+    from graphmem.planner import plan as planned
+
+    if analysis.exactness == "at least":
+        return None
+    return planned(analysis.inference.lifetimes, Options(alignment=MODEL_ALIGNMENT, timeout=timeout))
 
 
 def _plan_of_rows(path: Path, alignment: int, capacity: int | None, timeout: float) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from graphmem.ir.graph import Effect, Graph, Issue, Origin
+from graphmem.ir.graph import Effect, Graph, Issue, Node, Origin
 from graphmem.ir.memory import Lifetimes, Timeline
 from graphmem.ir.runtime import OnnxRuntimeMemory
 from graphmem.ir.schedule import Schedule
@@ -40,10 +40,10 @@ class LiveTensor:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """The memory of one forward run. `peak` is the most activation bytes alive in any step, weights not included.
+    """The memory of one forward run. `peak` is the most activation bytes alive in any step, without weights.
 
-    `order_bound` is a proved lower bound on the peak of any execution order. `onnxruntime` has the further figures of
-    that memory model.
+    `nodes` are the executed ones, one per step; `order_bound` is a proved lower bound on any order's peak;
+    `onnxruntime` has the further figures of that memory model.
     """
 
     memory_model: str
@@ -57,6 +57,7 @@ class Inference:
     total_bytes: int
     live_at_peak: tuple[LiveTensor, ...]
     greatest: tuple[LiveTensor, ...]
+    nodes: tuple[Node, ...]
     schedule: Schedule
     lifetimes: Lifetimes
     timeline: Timeline

@@ -1,0 +1,53 @@
+"""`graphmem draw MODEL -o FILE.svg`: parse, call, write."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphmem.cli.options import deliver, inference_options, model_options
+
+
+@click.command()
+@model_options
+@partial(inference_options, has_runtime=True)
+@click.option(
+    "--around",
+    type=click.Choice(["peak", "all"]),
+    default=None,
+    help="Draw the steps around the peak (default), or all (default with --level).",
+)
+@click.option(
+    "--level",
+    type=click.Choice(["op", "chain", "block", "scope"]),
+    default=None,
+    help="A box is: one operation (default), a chain of them, a block between single-tensor cuts, a module.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="FILE.svg, FILE.png or FILE.gv.")
+def draw(
+    model: Path,
+    memory_model: str,
+    order: str,
+    around: str | None,
+    level: str | None,
+    output: Path,
+    **reading: Any,
+) -> None:
+    """Draw MODEL: boxes by the bytes alive, arrows by the bytes they carry, those alive at the peak in one colour."""
+    import graphmem
+    from graphmem.memory.profile import inference_profile
+    from graphmem.report.dot import FORMATS, drawn
+    from graphmem.report.picture import peak_title, picture
+
+    format_ = output.suffix.lower().lstrip(".")
+    if format_ not in FORMATS:
+        raise click.UsageError(f"'{output}' does not end in .svg, .png or .gv")
+    analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
+    profile = inference_profile(analysis)
+    is_around = around == "peak" or (around is None and level is None)
+    title = f"{analysis.model.name}: {peak_title(analysis, profile)}"
+    made = picture(profile, title, level or "op", is_around, is_laid_out=format_ != "gv")
+    deliver(drawn(made, format_), output, model)

@@ -1,0 +1,65 @@
+"""`graphmem export MODEL --to VIEWER -o FILE`: parse, call, write."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphmem.cli.options import deliver, inference_options, model_options
+from graphmem.ir.analysis import Analysis
+from graphmem.ir.profile import Profile
+
+
+@click.command()
+@model_options
+@partial(inference_options, has_runtime=True)
+@click.option(
+    "--to",
+    "viewer",
+    type=click.Choice(["torch-snapshot", "netron", "model-explorer", "speedscope", "trace", "csv", "onnx"]),
+    required=True,
+    help="What the file is for (docs/report.md).",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+def export(
+    model: Path,
+    memory_model: str,
+    order: str,
+    viewer: str,
+    output: Path,
+    **reading: Any,
+) -> None:
+    """The analysis of MODEL as a file that a viewer opens, as CSV, or as notes inside a copy of the model."""
+    import graphmem
+    from graphmem.cli.plan import arena_plan
+    from graphmem.memory.profile import inference_profile
+
+    analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
+    has_addresses = viewer in ("torch-snapshot", "csv")
+    profile = inference_profile(analysis, arena_plan(analysis) if has_addresses else None)
+    deliver(_exported(viewer, model, analysis, profile), output, model)
+
+
+def _exported(viewer: str, model: Path, analysis: Analysis, profile: Profile) -> str | bytes:
+    from graphmem import __version__
+    from graphmem.report import notes, viewers
+    from graphmem.report.snapshot import snapshot
+
+    name = analysis.model.name
+    if viewer in ("model-explorer", "onnx"):
+        from graphmem.reader.annotate import annotated, node_ids
+
+        if viewer == "onnx":
+            return annotated(model, notes.model_notes(analysis), notes.node_notes(profile))[0]
+        return viewers.model_explorer(profile, *node_ids(model))
+    if viewer == "torch-snapshot":
+        return snapshot(profile)
+    return {
+        "netron": lambda: viewers.netron(profile),
+        "speedscope": lambda: viewers.speedscope(profile, name, __version__),
+        "trace": lambda: viewers.trace(profile, name),
+        "csv": lambda: viewers.lifetimes_csv(profile),
+    }[viewer]()

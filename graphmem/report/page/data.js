@@ -1,0 +1,72 @@
+// The document in <script id=data> -> runs: columns unpacked, what every chart looks up made once.
+"use strict";
+
+const undelta = (list) => { let sum = 0; return list.map((d) => (sum += d)); };
+
+// [value, count, value, count...] -> one value per place.
+function unrun(list) {
+  const out = [];
+  for (let i = 0; i < list.length; i += 2) for (let n = list[i + 1]; n > 0; n--) out.push(list[i]);
+  return out;
+}
+
+function unpacked(raw) {
+  const scopes = raw.scopes.map(([leaf, parent, module, steps, weights, made, peak], i) =>
+    ({ i, leaf, parent, module: raw.modules[module], steps, weights, made, peak, depth: 0, path: leaf, children: [] }));
+  for (const scope of scopes.slice(1)) {
+    const above = scopes[scope.parent];
+    scope.depth = above.depth + 1;
+    if (above.path) scope.path = `${above.path}.${scope.leaf}`;
+    above.children.push(scope);
+  }
+  const inScope = unrun(raw.step.scope), sources = unrun(raw.step.source), phases = unrun(raw.step.phase);
+  const steps = raw.step.name.map((name, s) => ({
+    name, op: raw.ops[raw.step.op[s]], scope: inScope[s], path: scopes[inScope[s]].path,
+    source: raw.sources[sources[s]], phase: raw.phases[phases[s]],
+  }));
+  const bands = raw.bands.map(([kind, live], i) => ({ kind, live: undelta(live), hue: kind, place: i, shown: true }));
+  // Weights are shown at first where a device is near and they leave room to see anything else.
+  const isTight = raw.device && raw.device < 4 * (raw.peak + raw.standing) && raw.standing < 3 * raw.peak;
+  if (raw.standing) bands.unshift({ kind: "weights", live: steps.map(() => raw.standing), shown: !!isTight });
+  return { ...raw, scopes, steps, bands, rows: rowsOf(raw, steps), live: steps.map((_, s) => raw.bands.length
+    ? bands.reduce((sum, band) => sum + (band.kind === "weights" ? 0 : band.live[s]), 0) : 0), rowsOn: [], step: null };
+}
+
+function rowsOf(raw, steps) {
+  const { name, life, at } = raw.tensor, start = undelta(raw.tensor.start), kinds = unrun(raw.tensor.kind);
+  return name.map((name, i) => {
+    const kind = raw.kinds[kinds[i]], [type, nbytes] = raw.types[raw.tensor.type[i]];
+    const step = raw.given.includes(kind) ? undefined : steps[start[i]];
+    return {
+      i, name, kind, type, nbytes, start: start[i], stop: start[i] + life[i], at: at ? at[i] : -1, step,
+      op: step ? step.op : kind, path: step ? step.path : "", source: step ? step.source : "",
+      atPeak: start[i] <= raw.peakStep && raw.peakStep < start[i] + life[i],
+    };
+  });
+}
+
+const UNITS = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
+const unitOf = (bytes) => UNITS.find(([unit]) => bytes >= unit) || UNITS[4];
+
+function size(bytes) {
+  const [unit, name] = unitOf(bytes);
+  return unit === 1 ? `${bytes} B` : `${(bytes / unit).toFixed(2)} ${name}`;
+}
+
+const percent = (part, whole) => (whole ? Math.round((100 * part) / whole) : 0);
+const isAlive = (row, step) => row.start <= step && step < row.stop;
+
+// The heat of a share of the peak comes from the document, so that `graphmem draw` paints with the same scale.
+const HUES = ["#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#b07aa1", "#edc948", "#9c755f", "#ff9da7", "#86bcb6"];
+const REST = "#bab0ac";
+const KNOWN = ["weights", "inputs", "held", "read", "made", "workspace", "parameter", "optimizer_state", "buffer", "input",
+  "gradient", "activation", "temporary", "output"];
+const bandHue = (band) => (KNOWN.includes(band.kind) ? `var(--${band.kind})` : HUES[band.place % HUES.length]);
+
+// Operators by the bytes that they make: the greatest nine have a colour of their own.
+function hues(run) {
+  const bytes = new Map();
+  for (const row of run.rows) bytes.set(row.op, (bytes.get(row.op) || 0) + row.nbytes);
+  const ranked = [...bytes].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([op]) => op);
+  return new Map(ranked.map((op, i) => [op, i < 9 ? HUES[i] : REST]));
+}
