@@ -17,8 +17,6 @@ from graphmem.ir.types import TensorType
 _LAYOUT_COPY = re.compile(
     r"target=torch\.ops\.aten\.(clone|_unsafe_view|view|reshape|select|unbind|transpose|permute)\."
 )
-    r"target=torch\.ops\.aten\.(clone|_unsafe_view|view|reshape|select|unbind|transpose|permute)\."
-)
 _REPEAT = ("aten._unsafe_view", "aten.view", "aten.reshape", "aten.clone", "aten.expand", "aten.unsqueeze")
 
 
