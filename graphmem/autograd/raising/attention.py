@@ -7,12 +7,16 @@ is_causal and enable_gqa.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from graphmem.autograd.program import Call, Ref
 from graphmem.autograd.raising.draft import MASK, REPEAT, Draft
 from graphmem.ir.types import TensorType
 
+_LAYOUT_COPY = re.compile(
+    r"target=torch\.ops\.aten\.(clone|_unsafe_view|view|reshape|select|unbind|transpose|permute)\."
+)
 _REPEAT = ("aten._unsafe_view", "aten.view", "aten.reshape", "aten.clone", "aten.expand", "aten.unsqueeze")
 
 
@@ -21,7 +25,7 @@ def eager_attention(draft: Draft, call: Call) -> Call:
     args = list(call.args) + [None] * (6 - len(call.args))
     call = Call(call.target, _with_heads(draft, call), call.outputs, call.types, call.kwargs, call.origin)
     args[:3] = call.args[:3]
-    if not args[4] and draft.options.dropout is not None:
+    if not args[4] and draft.options.dropout is not None and _lost_dropout(draft):
         args[4] = draft.options.p_after("Softmax")
         call = Call(call.target, tuple(args), call.outputs, call.types, call.kwargs, call.origin)
     mask = args[3]
@@ -38,6 +42,12 @@ def eager_attention(draft: Draft, call: Call) -> Call:
         args[1:3] = sources
         kwargs["enable_gqa"] = True
     return Call(call.target, tuple(args), call.outputs, call.types, kwargs, call.origin)
+
+
+def _lost_dropout(draft: Draft) -> bool:
+    """True when some call reads a copy that is no copy of layout: what a dropout becomes in evaluation mode."""
+    texts = {node.origin.call for node in draft.graph.nodes if "%clone" in node.origin.call}
+    return any(not _LAYOUT_COPY.search(text) for text in texts)
 
 
 def _with_heads(draft: Draft, call: Call) -> tuple[Any, ...]:

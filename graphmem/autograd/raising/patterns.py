@@ -12,6 +12,7 @@ from graphmem.autograd.program import Ref
 from graphmem.autograd.raising.draft import Draft
 from graphmem.autograd.raising.operands import is_weight, linear_weight, number, operand
 from graphmem.ir.graph import Node
+from graphmem.ir.types import TensorType
 
 Matcher = Callable[[Draft, Node], "list[Node] | None"]
 
@@ -234,6 +235,36 @@ def _packed_projection(draft: Draft, node: Node) -> list[Node] | None:
     return [node]
 
 
+def _group_norm(draft: Draft, node: Node) -> list[Node] | None:
+    """Reshape to groups, InstanceNormalization, Reshape back, Mul weight, Add bias."""
+    inner = _only_user(draft, node, "InstanceNormalization")
+    back = _only_user(draft, inner, "Reshape") if inner else None
+    scale = _only_user(draft, back, "Mul") if back else None
+    shift = _only_user(draft, scale, "Add") if scale else None
+    grouped = draft.type_of(node.outputs[0])
+    if inner is None or back is None or scale is None or shift is None or grouped is None:
+        return None
+    refs = [_flat_weight(draft, _other(scale, back.outputs[0])), _flat_weight(draft, _other(shift, scale.outputs[0]))]
+    if None in refs:
+        return None
+    args = (operand(draft, node.inputs[0]), grouped.shape[1], *refs)
+    draft.emit("aten.group_norm", args, shift.writes, node.origin)
+    draft.note("group norm", node.origin.scope or node.name, "Reshape, InstanceNormalization, Reshape, Mul, Add")
+    return [node, inner, back, scale, shift]
+
+
+def _flat_weight(draft: Draft, name: str) -> Ref | None:
+    """The weight behind an Unsqueeze that makes it broadcast over pixels."""
+    maker = draft.maker.get(name)
+    source = maker.inputs[0] if maker is not None and maker.op_type == "Unsqueeze" else name
+    type_ = draft.type_of(source)
+    if type_ is None or not is_weight(draft, source):
+        return None
+    if len(type_.shape) == 1 and source in draft.held:
+        return Ref(source)
+    return draft.add(f"{source} (flat)", "parameter", TensorType(type_.dtype, (type_.elements,)))
+
+
 def _glu(draft: Draft, node: Node) -> list[Node] | None:
     """A Split in two halves, the first times the sigmoid of the second."""
     if len(node.writes) != 2:
@@ -260,6 +291,7 @@ MATCHERS: dict[str, tuple[Matcher, ...]] = {
     "MatMul": (_linear,),
     "Mul": (_attention, _gelu),
     "ReduceMean": (_layer_norm,),
+    "Reshape": (_group_norm,),
     "Sigmoid": (_gated({"Sigmoid": "aten.silu"}),),
     "Softplus": (_mish,),
     "Split": (_unbind, _glu),
