@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -71,13 +70,12 @@ except ModuleNotFoundError:
 
 @pytest.mark.skipif(torch is None, reason="NO ORACLE: torch is not installed; pip install 'graphmem[export]'")
 @pytest.mark.parametrize("name", ["dense", "window", "tied_lstm", "encoder", "group_unet", "rotary"])
-def test_our_own_networks_are_byte_exact(name: str, tmp_path: Path) -> None:
-    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-    from training_networks import NETWORKS  # type: ignore[import-not-found]
-    from training_oracle import exported, measured  # type: ignore[import-not-found]
+def test_our_own_networks_are_byte_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    import training_oracle as oracle  # type: ignore[import-not-found]
 
     torch.manual_seed(0)
-    case = NETWORKS[name]()
+    case = oracle.NETWORKS[name]()
     path = tmp_path / f"{name}.onnx"
-    exported(case, "train_raw", path)
-    assert abs(graphmem.train(path, loss=case[3]).peak - measured(case, "sgd").peak) <= 256
+    oracle.exported(case, "train_raw", path)
+    assert abs(graphmem.train(path, loss=case[3]).peak - oracle.measured(case, "sgd").peak) <= 256
