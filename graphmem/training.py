@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import OPTIONAL, Options, raised
 from graphmem.ir.errors import OptionError
-from graphmem.ir.graph import Graph, Issue
+from graphmem.ir.graph import Graph
 from graphmem.ir.memory import IntColumn, Lifetimes
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import (
@@ -36,6 +37,11 @@ from graphmem.schedule.training import TrainingTrace, training_trace
 DEVICES = ("cpu", "cuda")
 SAVED_SHOWN = 10
 CUDA_CONTEXT = 500 << 20  # of the driver and libraries, outside of the allocator; varies with GPU and version
+CUDNN = (  # operators whose algorithm, and with it their scratch, cuDNN chooses on the device
+    "aten::conv1d", "aten::conv2d", "aten::conv3d", "aten::convolution", "aten::conv_transpose1d",
+    "aten::conv_transpose2d", "aten::conv_transpose3d", "aten::convolution_backward", "aten::lstm", "aten::gru",
+    "aten::rnn_tanh", "aten::_cudnn_rnn_backward",
+)  # fmt: skip
 _KINDS = {
     "parameter": "parameters", "gradient": "gradients", "optimizer_state": "optimizer_state", "buffer": "buffers",
     "constant": "buffers", "input": "inputs", "activation": "activations", "temporary": "temporaries",
@@ -154,7 +160,7 @@ def training(
         saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
         allocator=_allocator(trace) if settings.device == "cuda" else None,
         inferred=tuple(Inferred(i.what, i.where, i.evidence) for i in program.inferred),
-        issues=(*_open_issues(graph), *program.issues, *trace.issues),
+        issues=(*graph.issues, *program.issues, *trace.issues),
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,
@@ -164,11 +170,6 @@ def training(
 def _without_workspace(trace: TrainingTrace) -> Schedule:
     steps = tuple(replace(step, workspace=0) for step in trace.schedule.steps)
     return replace(trace.schedule, steps=steps)
-
-
-def _open_issues(graph: Graph) -> tuple[Issue, ...]:
-    """The reader's issues without those about lists of tensors, whose parts the rules size."""
-    return tuple(i for i in graph.issues if not (i.kind == "unknown-shape" and "(SplitToSequence)" in i.where))
 
 
 def _phase_peaks(trace: TrainingTrace, live: IntColumn) -> dict[str, int]:
@@ -184,7 +185,16 @@ def _allocator(trace: TrainingTrace) -> AllocatorFigures:
         (event, records[event - 1].nbytes) if event > 0 else (-event, 0) for event in trace.machine.events
     ]
     native, expandable = replayed(events), replayed(events, expandable=True)
-    return AllocatorFigures(native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CUDA_CONTEXT)
+    return AllocatorFigures(
+        native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CUDA_CONTEXT, _uncounted(trace)
+    )
+
+
+def _uncounted(trace: TrainingTrace) -> tuple[str, ...]:
+    """Scratch memory of libraries that the trace has no figure for."""
+    calls = Counter(step.operator for step in trace.machine.steps)
+    found = [(calls[name], name) for name in CUDNN if calls[name]]
+    return tuple(f"cuDNN workspace of {count} {name}" for count, name in found)
 
 
 def _breakdown(trace: TrainingTrace, alive: Lifetimes, step: int) -> dict[str, int]:

@@ -68,6 +68,7 @@ class Machine:
     inner: dict[int, int] = field(default_factory=dict)  # storages allocated in the open operator
     inner_live: int = 0
     inner_top: int = 0
+    guessed: dict[str, str] = field(default_factory=dict)  # operator -> what of its memory is a lower bound
     wanted: tuple[Shape, ...] = ()  # output shapes and types that the file states, for the running call
     wanted_dtypes: tuple[str, ...] = ()
 

@@ -51,13 +51,17 @@ class SavedActivation:
 
 @dataclass(frozen=True, slots=True)
 class AllocatorFigures:
-    """What the CUDA caching allocator makes of the step; the last two are outside of `reserved`, the first within."""
+    """What the CUDA caching allocator makes of the step: `cublas_workspace` is in all of it, `context` outside.
+
+    `unknown` names what the device holds beside the trace and no figure counts; with any, the figures are lower bounds.
+    """
 
     allocated: int
     reserved: int
     reserved_expandable: int
     cublas_workspace: int
     context: int
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

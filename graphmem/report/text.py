@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
-import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.analysis import Analysis, Inference, LiveTensor
 from graphmem.ir.graph import Issue
-from graphmem.ir.memory import IntColumn
 from graphmem.ir.types import TensorType
 from graphmem.report.onnxruntime import runtime_advice, runtime_figures
+from graphmem.report.terminal import console_of, fitted, plotted, written
 from graphmem.report.units import SIGNS, count, shape, size
 
-if TYPE_CHECKING:
-    from rich.console import JustifyMethod
-
-PLOT_ROWS = 7
-LEAST_WIDTH = 50  # narrower terminals wrap the lines: a figure is never cut
 ROWS_SHOWN = 10
-_BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> str:
     """The summary, `width` columns wide; figures are never cut, columns are dropped instead."""
     buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=max(width, LEAST_WIDTH),
-        force_terminal=color,
-        no_color=not color,
-        highlight=False,
-        soft_wrap=False,
-        color_system="truecolor" if color else None,
-    )
+    console = console_of(buffer, width, color)
     run = analysis.inference
     console.print(_headline(analysis))
     console.print()
@@ -66,7 +49,7 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
         console.print()
     for line in notes:
         console.print(line)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+    return written(buffer)
 
 
 def _headline(analysis: Analysis) -> Text:
@@ -108,32 +91,14 @@ def _where(run: Inference) -> Text:
 
 
 def _plot(run: Inference, width: int) -> Text:
-    """Live bytes over steps, each column the most of its steps; the peak's column in another colour."""
-    live = run.timeline.live
-    columns = min(live.size, width - 15, 100)
-    heights, peak_column = _columns(live, columns, run.peak_step)
-    top = max(run.peak, 1)
-    text = Text()
-    for row in range(PLOT_ROWS, 0, -1):
-        label = {PLOT_ROWS: size(top), (PLOT_ROWS + 1) // 2: size(top // 2)}.get(row, "")
-        text.append(f"{label:>11} ┤" if label else f"{'':>11} │", style="dim")
-        for column, height in enumerate(heights):
-            eighths = int(np.clip(round(height / top * PLOT_ROWS * 8) - (row - 1) * 8, 0, 8))
-            style = (
-                "magenta"
-                if column == peak_column
-                else "red"
-                if height > 0.9 * top
-                else "yellow"
-                if height > top / 2
-                else "blue"
-            )
-            text.append(_BLOCKS[eighths], style=style)
-        text.append("\n")
-    text.append(f"{'':>11} └" + "─" * columns + "\n", style="dim")
-    text.append(f"{'':>13}" + " " * peak_column + "▲\n", style="magenta")
-    text.append(f"{'':>13}" + _axis(columns, peak_column, live.size - 1), style="dim")
-    return text
+    last = run.timeline.live.size - 1
+    return plotted(
+        run.timeline.live,
+        run.peak_step,
+        width,
+        lambda columns, peak_column, _: _axis(columns, peak_column, last),
+        lambda _, share: "red" if share > 0.9 else "yellow" if share > 0.5 else "blue",
+    )
 
 
 def _axis(columns: int, peak_column: int, last_step: int) -> str:
@@ -143,19 +108,8 @@ def _axis(columns: int, peak_column: int, last_step: int) -> str:
     return f"{first.ljust(middle)}peak".ljust(max(columns - len(last), middle + 5)) + last
 
 
-def _columns(live: IntColumn, columns: int, peak_step: int) -> tuple[list[int], int]:
-    edges = np.linspace(0, live.size, columns + 1).astype(np.int64)
-    heights = np.maximum.reduceat(live, edges[:-1])
-    return heights.tolist(), int(np.searchsorted(edges, peak_step, side="right")) - 1
-
-
-# Columns that give way when the terminal is narrow, the first one first; name, type and size never do.
-_DROPPED_FIRST = ("source", "module", "made by", "steps", "%")
-_LEAST_NAME = 12
-
-
 def _table(rows: tuple[LiveTensor, ...], peak: int, width: int) -> Table:
-    """One line per tensor, the greatest first; as many columns as fit without cutting a figure."""
+    """One line per tensor, the greatest first."""
     shown = rows[:ROWS_SHOWN]
     columns = {
         "tensor": [row.tensor for row in shown],
@@ -167,21 +121,7 @@ def _table(rows: tuple[LiveTensor, ...], peak: int, width: int) -> Table:
         "module": [row.origin.scope for row in shown],
         "source": [row.origin.source for row in shown],
     }
-    columns = {name: cells for name, cells in columns.items() if any(cells) or name == "tensor"}
-    widths = {name: max(map(len, (name, *cells))) + 2 for name, cells in columns.items()}
-    widths["tensor"] = min(widths["tensor"], max(_LEAST_NAME, width // 4) + 2)
-    for name in _DROPPED_FIRST:
-        if sum(widths.values()) > width and widths.pop(name, 0):
-            del columns[name]
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    for name in columns:
-        justify: JustifyMethod = "right" if name in ("size", "%") else "left"
-        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", width=widths[name] - 2)
-    for cells in zip(*columns.values(), strict=True):
-        table.add_row(*cells)
-    if len(rows) > ROWS_SHOWN:
-        table.add_row(f"+ {len(rows) - ROWS_SHOWN} more", style="dim")
-    return table
+    return fitted(columns, width, max(0, len(rows) - ROWS_SHOWN))
 
 
 def _typed(row: LiveTensor) -> str:

@@ -67,6 +67,7 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
             "cublas_workspace_bytes": found.cublas_workspace,
             "context_bytes": found.context,
             "cudnn_workspace_bytes": None,
+            "unknown": list(found.unknown),
         },
     }
     if timeline:

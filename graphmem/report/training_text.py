@@ -4,38 +4,32 @@ from __future__ import annotations
 
 import io
 
-import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.training import PHASES, Training
+from graphmem.report.terminal import console_of, fitted, plotted, written
 from graphmem.report.units import SIGNS, shape, size
 
-PLOT_ROWS = 8
 NOTES_SHOWN = 12
-_BLOCKS = " ▁▂▃▄▅▆▇█"
 _COLORS = {"forward": "yellow", "backward": "red", "optimizer": "blue"}
 
 
 def training_text(training: Training, width: int = 80, color: bool = False) -> str:
     """The summary, `width` columns wide."""
     buffer = io.StringIO()
-    console = Console(
-        file=buffer, width=max(width, 60), force_terminal=color, no_color=not color, highlight=False,
-        color_system="truecolor" if color else None,
-    )  # fmt: skip
+    console = console_of(buffer, width, color)
     for part in (_headline(training), _peak(training), _breakdown(training), _plot(training, console.width)):
         console.print(part)
         console.print()
-    console.print(Text(f"largest saved activations (of {size(training.saved_bytes)})", style="bold"))
+    console.print(Text(f"largest saved activations (of {_signed(training, training.saved_bytes)})", style="bold"))
     console.print(_saved(training, console.width))
     notes = _notes(training)
     if notes:
         console.print()
     for line in notes:
         console.print(line)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+    return written(buffer)
 
 
 def _headline(training: Training) -> Text:
@@ -47,8 +41,7 @@ def _headline(training: Training) -> Text:
 
 
 def _peak(training: Training) -> Text:
-    sign = SIGNS[training.exactness]
-    text = Text("peak  ").append(f"{sign}{size(training.peak)}", style="bold magenta")
+    text = Text("peak  ").append(_signed(training, training.peak), style="bold magenta")
     text.append(f"  ({training.peak:,} bytes)", style="dim")
     where = " in ".join(filter(None, (training.peak_operator or "an allocation", training.peak_node)))
     text.append(f"\nat    {training.peak_phase}: {where}")
@@ -56,11 +49,18 @@ def _peak(training: Training) -> Text:
     text.append(f"\nof    {place}" if place else "")
     if training.allocator is not None:
         found = training.allocator
-        text.append(f"\nCUDA  allocated {size(found.allocated)}, reserved {size(found.reserved)}")
-        text.append(f" (expandable segments {size(found.reserved_expandable)})")
+        sign = ">= " if found.unknown else SIGNS[training.exactness]
+        text.append(f"\nCUDA  allocated {sign}{size(found.allocated)}, reserved {sign}{size(found.reserved)}")
+        text.append(f" (expandable segments {sign}{size(found.reserved_expandable)})")
         text.append(f", of these cuBLAS workspace {size(found.cublas_workspace)};")
-        text.append(f" context beside it about {size(found.context)}; cuDNN workspace not known")
+        text.append(f" context beside it about {size(found.context)}")
+        text.append(f"; not counted: {', '.join(found.unknown)}" if found.unknown else "")
     return text
+
+
+def _signed(training: Training, nbytes: int) -> str:
+    """A figure with the sign that says how to read it."""
+    return SIGNS[training.exactness] + size(nbytes)
 
 
 def _breakdown(training: Training) -> Table:
@@ -78,25 +78,17 @@ def _breakdown(training: Training) -> Table:
 
 def _plot(training: Training, width: int) -> Text:
     """Live bytes over the operators of the step, one colour a phase."""
-    live = training.timeline.live
-    columns = min(live.size, width - 14, 100)
-    edges = np.linspace(0, live.size, columns + 1).astype(np.int64)
-    heights = np.maximum.reduceat(live, edges[:-1]).tolist()
-    phases = [training.schedule.steps[int(edge)].phase for edge in edges[:-1]]
-    peak_column = int(np.searchsorted(edges, training.timeline.peak_step, side="right")) - 1
-    text = Text()
-    for row in range(PLOT_ROWS, 0, -1):
-        label = {PLOT_ROWS: size(training.peak), PLOT_ROWS // 2: size(training.peak // 2)}.get(row, "")
-        text.append(f"{label:>10} ┤" if label else f"{'':>10} │", style="dim")
-        for column, height in enumerate(heights):
-            eighths = int(np.clip(round(height / training.peak * PLOT_ROWS * 8) - (row - 1) * 8, 0, 8))
-            text.append(_BLOCKS[eighths], style="magenta" if column == peak_column else _COLORS[phases[column]])
-        text.append("\n")
-    text.append(f"{'':>10} └" + "─" * columns + "\n", style="dim")
-    text.append(f"{'':>12}" + " " * peak_column + "▲ peak\n", style="dim")
-    text.append(f"{'':>12}" + _phase_line(phases, columns) + "\n", style="dim")
-    peaks = "   ".join(f"{phase} {size(training.phase_peaks[phase])}" for phase in PHASES)
-    return text.append(f"{'':>12}{peaks}")
+    steps = training.schedule.steps
+
+    def under(columns: int, peak_column: int, edges: list[int]) -> str:
+        del peak_column
+        return _phase_line([steps[edge].phase for edge in edges], columns)
+
+    peaks = "   ".join(f"{phase} {_signed(training, training.phase_peaks[phase])}" for phase in PHASES)
+    color = _COLORS.__getitem__
+    return plotted(
+        training.timeline.live, training.timeline.peak_step, width, under, lambda step, _: color(steps[step].phase)
+    ).append(f"\n{'':>13}{peaks}")
 
 
 def _phase_line(phases: list[str], columns: int) -> str:
@@ -112,23 +104,16 @@ def _phase_line(phases: list[str], columns: int) -> str:
 
 
 def _saved(training: Training, width: int) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    for name in ("tensor", "type"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=max(18, width // 4))
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("made by", no_wrap=True)
-    has_module = width >= 90 and any(row.origin.scope for row in training.saved)
-    has_source = width >= 130 and any(row.origin.source for row in training.saved)
-    if has_module:
-        table.add_column("module", overflow="ellipsis", no_wrap=True)
-    if has_source:
-        table.add_column("source", overflow="ellipsis", no_wrap=True)
-    for row in training.saved:
-        cells = [row.name, f"{row.type.dtype} {shape(row.type)}", size(row.nbytes), row.operator]
-        cells += [row.origin.scope] if has_module else []
-        cells += [row.origin.source] if has_source else []
-        table.add_row(*cells)
-    return table
+    rows = training.saved
+    columns = {
+        "tensor": [row.name for row in rows],
+        "type": [f"{row.type.dtype} {shape(row.type)}" for row in rows],
+        "size": [size(row.nbytes) for row in rows],
+        "made by": [row.operator for row in rows],
+        "module": [row.origin.scope for row in rows],
+        "source": [row.origin.source for row in rows],
+    }
+    return fitted(columns, width)
 
 
 def _notes(training: Training) -> list[Text]:
@@ -147,6 +132,8 @@ def _notes(training: Training) -> list[Text]:
         Text(f"{issue.kind}: ", style="yellow").append(f"{issue.where}: {issue.what}", style="default")
         for issue in training.issues[:NOTES_SHOWN]
     ]
+    if len(training.issues) > NOTES_SHOWN:
+        notes.append(Text(f"and {len(training.issues) - NOTES_SHOWN} more issues", style="dim"))
     if not training.is_complete:
         reading = {"at most": "an upper bound", "at least": "a lower bound"}[training.exactness]
         notes.append(Text(f"incomplete: the figures above are {reading}", style="bold yellow"))

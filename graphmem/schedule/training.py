@@ -109,7 +109,8 @@ def _loss(m: Machine, settings: TrainingSettings, outputs: list[Tensor], target:
 
 
 def _issues(forward: Forward) -> tuple[Issue, ...]:
-    return tuple(
+    guessed = [Issue("unknown-workspace", where, what) for where, what in forward.m.guessed.items()]
+    return *guessed, *(
         Issue(
             "unknown-rule",
             call.origin.scope or call.outputs[0],
