@@ -10,6 +10,7 @@ from graphmem.ir.graph import Graph, Issue, Node, Origin
 from graphmem.ir.types import TensorType
 
 NORM = "batch norm folded into a convolution"
+NORM_HINT = "a batch norm may be folded into this convolution; give --assume-bn"
 MASK = "attention without a mask, is_causal"
 REPEAT = "attention with enable_gqa"
 NO_DROPOUT = "dropout with p = 0"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphmem.autograd.raising import patterns
-from graphmem.autograd.raising.draft import NORM, Draft
+from graphmem.autograd.raising.draft import NORM, NORM_HINT, Draft
 from graphmem.autograd.raising.operands import operand, source_of
 from graphmem.autograd.raising.table import CONVERTERS, UNARY
 from graphmem.ir.graph import Node
@@ -79,7 +79,7 @@ def _assume_norm(draft: Draft, node: Node) -> None:
         return
     scope = node.origin.scope or node.name or node.outputs[0]
     if not draft.options.assume_bn:
-        draft.note("a batch norm may be folded into this convolution; give --assume-bn", scope, "weights without names")
+        draft.note(NORM_HINT, scope, "weights without names")
         return
     if not draft.infers(NORM, scope, "--assume-bn, and weights without names of their own"):
         return
