@@ -1,8 +1,8 @@
 """LSTM, GRU and plain recurrent layers, layer by layer and direction by direction.
 
 Sources: aten/src/ATen/native/RNN.cpp and mkldnn/RNN.cpp of torch 2.13; the workspace of oneDNN's LSTM from its
-rnn_utils (sizes of its sections, each rounded up to a page), which agrees with oneDNN on 372 measured sizes, float32. What
-cuDNN keeps is not published: its reserve is a lower bound and raises an issue.
+rnn_utils (sizes of its sections, each rounded up to a page), which agrees with oneDNN on 372 measured sizes in float32.
+What cuDNN keeps is not published: its reserve is a lower bound and raises an issue.
 """
 
 from __future__ import annotations
