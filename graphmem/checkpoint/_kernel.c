@@ -330,10 +330,11 @@ static int tape_make(Tape *t) {
     return 1;
 }
 
-/* -1: out of memory; else the length of the best order, 0 when none within the budget was found. */
+/* -1: out of memory; else the length of the best order: the cheapest within the budget (its cost in `cost`), or when none
+ * was found the one with the least bytes over it (-1 in `cost`). */
 static i64 sequence(Tape *t, i64 *order, i64 length, i64 rounds, i64 *cost, double hot, double cold, double weight,
-                    const double *log_table) {
-    i64 best = -1, best_length = 0, block = 1000, inside = 0, *work;
+                    i64 adds, i64 removes, const double *log_table) {
+    i64 least = INT64_MAX, best = -1, best_length = length, block = 1000, inside = 0, *work;
     if (!tape_make(t) || !(work = malloc((size_t)(t->slot_capacity + 1) * sizeof(i64)))) return -1;
     if (!lay_out(t, order, length)) { free(work); return -1; }
     double heat = hot;
@@ -349,7 +350,7 @@ static i64 sequence(Tape *t, i64 *order, i64 length, i64 rounds, i64 *cost, doub
         }
         i64 area = t->area, before_cost = t->cost, kind = below(&t->random, 100), done;
         t->clock++; t->touched_count = t->change_count = 0;
-        done = kind < 45 ? move_add(t) : kind < 70 ? move_remove(t) : move_shift(t);
+        done = kind < adds ? move_add(t) : kind < adds + removes ? move_remove(t) : move_shift(t);
         if (!area) inside++;
         if (!done) { if (t->change_count) retract(t, area); continue; }
         double limit = heat * log_table[below(&t->random, TABLE)];
@@ -360,11 +361,64 @@ static i64 sequence(Tape *t, i64 *order, i64 length, i64 rounds, i64 *cost, doub
             apply(t, t->touched[k], t->before + k, &after, 1);
         }
         if ((double)(t->cost - before_cost) + weight * (double)(t->area - area) > limit) { undo(t, area); continue; }
-        if (!t->area && (best < 0 || t->cost < best)) { best = t->cost; best_length = order_of(t, order); }
+        if (t->area ? best < 0 && t->area < least : best < 0 || t->cost < best) {
+            least = t->area;
+            if (!least) best = t->cost;
+            best_length = order_of(t, order);
+        }
     }
     free(work);
     *cost = best;
-    return best < 0 ? 0 : best_length;
+    return best_length;
+}
+
+/* ---- states (pure_states.py) ----------------------------------------------------------------------------------- */
+
+static int is_there(i64 u, i64 stage, const i64 *newest, const i64 *cut, const i64 *transient) {
+    return stage < cut[u] || newest[u] == stage || (newest[u] >= cut[u] && !transient[u]);
+}
+
+/* The length of the order, 0 when it is longer than `most`. `room` holds 3 n words. */
+static i64 expand(const Net *net, const i64 *cut, const i64 *transient, i64 most, i64 *room, i64 *order) {
+    i64 *newest = room, *todo = room + net->n, *next = todo + net->n, length = 0;
+    for (i64 v = 0; v < net->n; v++) newest[v] = -1;
+    for (i64 stage = 0; stage < net->n; stage++) {
+        i64 depth = 0;
+        todo[0] = stage; next[0] = net->in_from[stage]; depth = 1;
+        while (depth) {
+            i64 v = todo[depth - 1], e = next[depth - 1];
+            while (e < net->in_from[v + 1] && is_there(net->in[e], stage, newest, cut, transient)) e++;
+            next[depth - 1] = e;
+            if (e < net->in_from[v + 1]) {
+                todo[depth] = net->in[e]; next[depth] = net->in_from[net->in[e]]; depth++;
+                continue;
+            }
+            depth--;
+            if (length == most) return 0;
+            order[length++] = v;
+            newest[v] = stage;
+        }
+    }
+    return length;
+}
+
+/* Bytes over the budget, summed over the steps; the peak and the cost on the way. `alive` holds n zeros before and after. */
+static i64 profile(const Net *net, const i64 *order, i64 length, i64 budget, i64 *alive, i64 *peak, i64 *cost) {
+    i64 total = 0, area = 0;
+    *peak = *cost = 0;
+    for (i64 k = length - 1; k >= 0; k--) {
+        i64 v = order[k], here;
+        for (i64 e = net->in_from[v]; e < net->in_from[v + 1]; e++) {
+            i64 u = net->in[e];
+            if (!alive[u]) { alive[u] = 1; total += net->size[u]; }
+        }
+        here = alive[v] ? total : total + net->size[v];
+        if (alive[v]) { alive[v] = 0; total -= net->size[v]; }
+        if (here > *peak) *peak = here;
+        if (here > budget) area += here - budget;
+        *cost += net->cost[v];
+    }
+    return area;
 }
 
 /* ---- Python ---------------------------------------------------------------------------------------------------- */
@@ -372,27 +426,43 @@ static i64 sequence(Tape *t, i64 *order, i64 length, i64 rounds, i64 *cost, doub
 #define AT(address) ((i64 *)(intptr_t)(address))
 
 static PyObject *py_sequence(PyObject *self, PyObject *args) {
-    long long n, a[7], order, length, budget, free_order, rounds, seed, table;
+    long long n, a[7], order, length, budget, free_order, rounds, seed, adds, removes, table;
     double hot, cold, weight;
     i64 cost = -1;
     (void)self;
-    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLdddL", &n, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, &order, &length, &budget,
-                          &free_order, &rounds, &seed, &hot, &cold, &weight, &table))
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLdddLLL", &n, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, &order, &length, &budget,
+                          &free_order, &rounds, &seed, &hot, &cold, &weight, &adds, &removes, &table))
         return NULL;
     Tape t;
     memset(&t, 0, sizeof t);
     Net net = {n, AT(a[0]), AT(a[1]), AT(a[2]), AT(a[3]), AT(a[4]), AT(a[5]), AT(a[6])};
     t.net = net; t.budget = budget; t.free_order = free_order; t.random = (u64)seed;
     Py_BEGIN_ALLOW_THREADS
-    length = sequence(&t, AT(order), length, rounds, &cost, hot, cold, weight, (const double *)AT(table));
+    length = sequence(&t, AT(order), length, rounds, &cost, hot, cold, weight, adds, removes, (const double *)AT(table));
     free(t.tape); free(t.before); free(t.changes);
     Py_END_ALLOW_THREADS
     if (length < 0) return PyErr_NoMemory();
     return Py_BuildValue("(LL)", (long long)length, (long long)cost);
 }
 
+static PyObject *py_states(PyObject *self, PyObject *args) {
+    long long n, a[7], cut, transient, most, order;
+    i64 length, peak = 0, cost = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLL", &n, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, &cut, &transient, &most, &order))
+        return NULL;
+    Net net = {n, AT(a[0]), AT(a[1]), AT(a[2]), AT(a[3]), AT(a[4]), AT(a[5]), AT(a[6])};
+    i64 *room = calloc((size_t)n * 4 + 1, sizeof(i64));
+    if (!room) return PyErr_NoMemory();
+    length = expand(&net, AT(cut), AT(transient), most, room, AT(order));
+    if (length) profile(&net, AT(order), length, 0, room + 3 * n, &peak, &cost);
+    free(room);
+    return Py_BuildValue("(LLL)", (long long)length, (long long)peak, (long long)cost);
+}
+
 static PyMethodDef methods[] = {
     {"sequence", py_sequence, METH_VARARGS, "see pure_sequence.py"},
+    {"states", py_states, METH_VARARGS, "see pure_states.py"},
     {NULL, NULL, 0, NULL},
 };
 
