@@ -460,8 +460,22 @@ static PyObject *py_states(PyObject *self, PyObject *args) {
     return Py_BuildValue("(LLL)", (long long)length, (long long)peak, (long long)cost);
 }
 
+static PyObject *py_measure(PyObject *self, PyObject *args) {
+    long long n, a[7], order, length;
+    i64 peak = 0, cost = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLL", &n, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, &order, &length)) return NULL;
+    Net net = {n, AT(a[0]), AT(a[1]), AT(a[2]), AT(a[3]), AT(a[4]), AT(a[5]), AT(a[6])};
+    i64 *room = calloc((size_t)n + 1, sizeof(i64));
+    if (!room) return PyErr_NoMemory();
+    profile(&net, AT(order), length, 0, room, &peak, &cost);
+    free(room);
+    return Py_BuildValue("(LL)", (long long)peak, (long long)cost);
+}
+
 static PyMethodDef methods[] = {
     {"sequence", py_sequence, METH_VARARGS, "see pure_sequence.py"},
+    {"measure", py_measure, METH_VARARGS, "see pure_states.profile"},
     {"states", py_states, METH_VARARGS, "see pure_states.py"},
     {NULL, NULL, 0, NULL},
 };

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from types import ModuleType
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from graphmem.checkpoint import pure_states
 from graphmem.ir.errors import OptionError
 from graphmem.ir.recompute import Recompute
+
+Column: TypeAlias = NDArray[np.int64]
 
 INSTANCES = 6  # at most this often is one value computed by the sequence search (CAP of the C file)
 TABLE = 1024
@@ -79,22 +82,32 @@ class Kernel:
     def _addresses(self) -> tuple[int, ...]:
         return (len(self.question), *(column.ctypes.data for column in self._net))
 
-    def states(self, cut: Sequence[int], transient: Sequence[int]) -> tuple[list[int], int, int] | None:
+    def states(self, cut: Column, transient: Column) -> tuple[Column, int, int] | None:
         """(order, peak, cost) of a choice of states; None when the order would be absurdly long."""
         most = 8 * len(self.question) + 8
         if self._extension is None:
-            order = pure_states.expand(self.question.reads, cut, transient, most)
-            if order is None:
-                return None
+            order = pure_states.expand(self.question.reads, cut.tolist(), transient.tolist(), most)
+            return None if order is None else (np.array(order, dtype=np.int64), *self.measure(order))
+        out = np.zeros(most, dtype=np.int64)
+        columns = [np.ascontiguousarray(column, dtype=np.int64) for column in (cut, transient)]
+        length, peak, cost = self._extension.states(
+            *self._addresses, *(column.ctypes.data for column in columns), most, out.ctypes.data
+        )
+        return (out[:length], peak + self.question.resident, cost) if length else None
+
+    def measure(self, order: Sequence[int]) -> tuple[int, int]:
+        """Peak bytes and cost of an order of computations."""
+        if self._extension is None:
             sizes, costs = self._net[4].tolist(), self._net[5].tolist()
             peak = max(pure_states.profile(self.question.reads, sizes, order), default=0)
-            return order, peak + self.question.resident, sum(costs[v] for v in order)
-        out = np.zeros(most, dtype=np.int64)
-        cuts, flags = np.array(cut, dtype=np.int64), np.array(transient, dtype=np.int64)
-        length, peak, cost = self._extension.states(
-            *self._addresses, cuts.ctypes.data, flags.ctypes.data, most, out.ctypes.data
-        )
-        return (out[:length].tolist(), peak + self.question.resident, cost) if length else None
+            return peak + self.question.resident, sum(costs[v] for v in order)
+        column = np.array(order, dtype=np.int64)
+        peak, cost = self._extension.measure(*self._addresses, column.ctypes.data, len(column))
+        return peak + self.question.resident, cost
+
+    def live(self, order: Sequence[int]) -> list[int]:
+        """Bytes alive in every step of an order."""
+        return pure_states.profile(self.question.reads, [o.nbytes for o in self.question.operations], order)
 
     def sequence(self, order: Sequence[int], budget: int, heat: Heat, seed: int) -> tuple[list[int], bool]:
         """(the best order annealed from `order`, whether it keeps within the budget)."""

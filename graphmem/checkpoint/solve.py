@@ -1,0 +1,171 @@
+"""Recompute, budget -> Point; Recompute -> Frontier: the walk through all strategies, each better informed than the last.
+
+    keep-all, node floor -> every k-th, modules -> minimum cuts and mixtures -> annealing -> bounds, CP-SAT
+
+Every strategy offers to one archive; the evaluator judges whatever leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+import numpy as np
+
+from graphmem.checkpoint import bounds, hull
+from graphmem.checkpoint.annealing import Annealer, Recipe
+from graphmem.checkpoint.archive import Archive, Proposal
+from graphmem.checkpoint.evaluate import judged
+from graphmem.checkpoint.keep_all import keep_all, node_floor
+from graphmem.checkpoint.kernel import Kernel
+from graphmem.checkpoint.simple import propose_simple
+from graphmem.ir.errors import BrokenInvariantError, OptionError
+from graphmem.ir.recompute import Frontier, Impossible, Judged, Point, Recompute, Unreached
+
+Progress = Callable[[str], None]
+
+LADDER = 60  # budgets of a frontier between keep-all and the floor
+LADDER_WORK = 3_000_000  # moves of all the runs of a frontier, fewer for greater questions
+
+
+@dataclass
+class Search:
+    """One question with all that has been found out about it."""
+
+    question: Recompute
+    deadline: float = float("inf")
+    compiled: bool | None = None
+    progress: Progress = lambda _: None
+    archive: Archive = field(default_factory=Archive)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.kernel = Kernel(self.question, self.compiled)
+        self.baseline = keep_all(self.question)
+        self.floor, self.floor_operation = node_floor(self.question)
+        self._offer_judged(self.baseline)
+        live = np.array(self.kernel.live(self.baseline.course.order), dtype=np.int64)
+        self.moment = hull.moment_of(self.question, live)
+        self._hull: list[hull.Mask] | None = None
+
+    def pool(self) -> list[hull.Mask]:
+        """Offer everything that needs no search; the choices on the hull."""
+        if self._hull is None:
+            propose_simple(self.kernel, self.moment.stage, self.archive)
+            try:
+                self._hull = hull.propose(self.kernel, self.moment, self.archive)
+            except OptionError as error:
+                self.notes.append(str(error))
+                self._hull = []
+            self.progress(f"{len(self.archive)} courses from minimum cuts and simple rules")
+        return self._hull
+
+    def point(self, budget: int) -> Point | Impossible | Unreached:
+        """The best course found within the budget, or why there is none."""
+        if budget < self.floor:
+            return Impossible(budget, self.floor, self.floor_operation)
+        if budget >= self.baseline.peak:
+            return self._point(budget, self.baseline, self.question.total_cost)
+        choices = self.pool()
+        hull.close_in(self.kernel, self.moment, choices, self.archive, budget)
+        bound = bounds.cost_bound(self.question, budget, self.baseline.course)
+        Annealer(self.kernel, self.archive, self.deadline).search(budget, bound, self.progress)
+        found = self.archive.within(budget)
+        if found is None:
+            self._descend(budget)
+            found = self.archive.within(budget)
+        if found is None:
+            return Unreached(budget, self.floor, self._judged(self.archive.least))
+        return self._prove(budget, found, bound)
+
+    def frontier(self) -> Frontier:
+        """From keep-all down to the least peak found."""
+        self.pool()
+        self._walk_down()
+        points = [
+            self._point(
+                p.peak, self._judged(p), bounds.quick_bound(self.question, p.peak, self.baseline, self.moment.stage)
+            )
+            for p in reversed(list(self.archive))
+        ]
+        return Frontier(
+            self.question, self.baseline, tuple(points), self.floor, self.floor_operation, tuple(self.notes)
+        )
+
+    def _walk_down(self) -> None:
+        annealer = Annealer(self.kernel, self.archive, self.deadline)
+        rounds = max(2000, LADDER_WORK // LADDER // max(1, len(self.question) // 300))
+        recipe = Recipe(warm=True, hot=1e-4, cold=1e-6, weight=0.05)
+        misses = 0
+        for rung in range(1, LADDER):
+            budget = self.baseline.peak - (self.baseline.peak - self.floor) * rung // LADDER
+            start = self.archive.within(budget) or self.archive.above(budget)
+            if monotonic() > self.deadline or misses > 3:
+                return
+            assert start is not None
+            misses = 0 if annealer.run(start.order, recipe, rounds, budget, rung) else misses + 1
+
+    def _descend(self, budget: int) -> None:
+        """Budgets from the least peak found down to the one asked for, each starting where the last one ended."""
+        annealer = Annealer(self.kernel, self.archive, self.deadline)
+        recipe = Recipe(warm=True, hot=1e-3, cold=1e-5, weight=0.05)
+        high = self.archive.least.peak
+        for rung in range(1, 9):
+            if monotonic() > self.deadline:
+                return
+            target = high - (high - budget) * rung // 8
+            annealer.run(self.archive.least.order, recipe, 400 * len(self.question), target, rung)
+
+    def _prove(self, budget: int, found: Proposal, bound: int) -> Point:
+        best = self._judged(found)
+        if best.cost > bound:
+            best, bound = bounds.prove(self.kernel, budget, best, bound, self.deadline, self.progress, self.notes)
+        return self._point(budget, best, bound)
+
+    def _point(self, budget: int, best: Judged, bound: int) -> Point:
+        if best.peak > budget or best.cost < bound:
+            raise BrokenInvariantError(f"{best.strategy}: peak {best.peak} for {budget}, cost {best.cost} under {bound}")
+        return Point(budget, best, bound)
+
+    def _judged(self, proposal: Proposal) -> Judged:
+        found = judged(self.question, proposal.order, proposal.strategy)
+        if (found.peak, found.cost) != (proposal.peak, proposal.cost):
+            raise BrokenInvariantError(f"{proposal.strategy} claims {proposal.peak} bytes, the evaluator {found.peak}")
+        return found
+
+    def _offer_judged(self, found: Judged) -> None:
+        self.archive.offer(found.peak, found.cost, found.strategy, lambda: found.course.order)
+
+
+def solve(
+    question: Recompute,
+    budget: int,
+    timeout: float | None = None,
+    compiled: bool | None = None,
+    progress: Progress = lambda _: None,
+) -> Point | Impossible | Unreached:
+    """The cheapest course found whose peak is at most `budget` bytes. With a timeout, the best so far."""
+    return Search(question, _deadline(timeout), compiled, progress).point(budget)
+
+
+def frontier(
+    question: Recompute,
+    timeout: float | None = None,
+    compiled: bool | None = None,
+    progress: Progress = lambda _: None,
+) -> Frontier:
+    """The trade of peak against cost."""
+    return Search(question, _deadline(timeout), compiled, progress).frontier()
+
+
+def budget_of(question: Recompute, ratio: float) -> int:
+    """Bytes of a ratio of the keep-all peak, rounded down."""
+    return int(ratio * keep_all(question).peak + 1e-9)
+
+
+def _deadline(timeout: float | None) -> float:
+    return float("inf") if timeout is None else monotonic() + timeout
+
+
+__all__ = ["Search", "budget_of", "frontier", "solve"]
