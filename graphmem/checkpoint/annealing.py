@@ -18,8 +18,9 @@ from graphmem.checkpoint.kernel import INSTANCES, Heat, Kernel
 from graphmem.ir.recompute import Recompute
 
 WAVES = 5
-FIRST_ROUNDS = 500  # moves per operation in a run of the first wave; each wave doubles them
-WORK = 4_000_000  # moves of one run at most
+FIRST_ROUNDS = 300  # moves per operation in a run of the first wave; each wave doubles them
+WORK = 4_000_000_000  # moves of one run times operations at most: a move in a greater question costs more
+GAIN = 1e-4  # of the total cost: a later wave that gains less is the last
 THREADS = 2
 
 
@@ -70,11 +71,12 @@ class Annealer:
             spent = monotonic() - started
             now = self.archive.within(budget)
             progress(f"wave {wave + 1}: " + ("nothing within the budget" if now is None else f"cost {now.cost}"))
-            if wave >= 2 and best is not None and now is not None and best.cost - now.cost <= best.cost * 1e-6:
+            if wave >= 2 and best is not None and now is not None and best.cost - now.cost < GAIN * self.kernel.question.total_cost:
                 return
 
     def _wave(self, wave: int, recipes: Sequence[Recipe], budget: int) -> None:
-        rounds = min(WORK, FIRST_ROUNDS * (1 << wave) * len(self.kernel.question))
+        size = len(self.kernel.question)
+        rounds = min(WORK // (500 + size), FIRST_ROUNDS * (1 << wave) * size)
         runs = [(self._start(recipe, budget), recipe, wave * len(recipes) + i + 1) for i, recipe in enumerate(recipes)]
         with ThreadPoolExecutor(THREADS) as pool:
             orders = pool.map(lambda run: self._run(run[0], run[1], rounds, budget, run[2])[0], runs)

