@@ -12,32 +12,79 @@ order a course may put anything before t, so that nothing but the cost of one pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import ceil
 
+from graphmem.checkpoint.cpsat import relaxed
 from graphmem.checkpoint.mincut import Cut, Moment
 from graphmem.ir.recompute import Recompute
 
 SAMPLES = 24  # moments looked at first
 STEPS = 24  # cuts of one moment at most
+HULL = 24  # cuts behind the quick bound
+SMALL = 150  # operations up to which all moments are looked at together
+SMALL_EFFORT = 30.0  # units of CP-SAT's deterministic time
+SINGLE_EFFORT = 2.0
 
 
-def cost_bound(question: Recompute, budget: int, live: Sequence[int]) -> int:
-    """A lower bound on the cost of any course within the budget; `live` are the bytes of keep-all at every operation."""
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """No course within the budget costs less than `cost`; found at `moment` (None: one pass is all that is known)."""
+
+    cost: int
+    moment: int | None
+
+
+def cost_bound(question: Recompute, budget: int, live: Sequence[int]) -> Bound:
+    """The greatest bound of the moments looked at; `live` are the bytes of keep-all at every operation."""
     base = question.total_cost
-    if not question.keep_order:
-        return base
     over = [t for t, nbytes in enumerate(live) if nbytes > budget]
-    if not over:
-        return base
-    best = max((moment_bound(question, budget, t), t) for t in _spread(over, SAMPLES))
+    if not over or not question.keep_order:
+        return Bound(base, None)
+    fullest = sorted(over, key=lambda t: (-live[t], t))[:SAMPLES]
+    looked_at = {t: moment_bound(question, budget, t) for t in sorted({*_spread(over, SAMPLES), *fullest})}
+    best = max(looked_at, key=lambda t: (looked_at[t], -t))
     reach = max(1, len(over) // SAMPLES)
     while reach >= 1:  # climb to a better moment nearby
-        around = [t for t in (best[1] - reach, best[1] + reach) if 0 <= t < len(live) and live[t] > budget]
-        better = max([best, *((moment_bound(question, budget, t), t) for t in around)])
-        reach = reach if better > best else reach // 2
+        for t in (best - reach, best + reach):
+            if 0 <= t < len(live) and live[t] > budget and t not in looked_at:
+                looked_at[t] = moment_bound(question, budget, t)
+        better = max(looked_at, key=lambda t: (looked_at[t], -t))
+        reach = reach if looked_at[better] > looked_at[best] else reach // 2
         best = better
-    return base + best[0]
+    return Bound(base + looked_at[best], best)
+
+
+def lines(question: Recompute, live: Sequence[int]) -> Callable[[int], int]:
+    """Budget -> a quick bound for any budget: every cut of the fullest moment is a line under all courses' costs."""
+    if not question.keep_order or not live:
+        return lambda _: question.total_cost
+    stage = max(range(len(live)), key=lambda t: (live[t], -t))
+    cuts = Moment(question, stage, frozenset(question.reads[stage])).hull(HULL)
+    beside = question.resident + question.operations[stage].nbytes
+
+    def bound(budget: int) -> int:
+        best = max(cut.value - cut.price * (budget - beside) for cut in cuts)
+        return question.total_cost + max(0, ceil(best - 1e-6 * max(1.0, best)))
+
+    return bound
+
+
+def proved(
+    question: Recompute, budget: int, live: Sequence[int], bound: Bound, best: int, deadline: float
+) -> Bound:
+    """The bound raised by whole numbers: at its own moment, and for small questions at all moments that matter."""
+    if bound.moment is None or bound.cost >= best:
+        return bound
+    base = question.total_cost
+    moments = [bound.moment]
+    effort = SINGLE_EFFORT
+    if len(question) <= SMALL:
+        moments = [t for t, nbytes in enumerate(live) if 2 * nbytes > budget]
+        effort = SMALL_EFFORT
+    raised = base + relaxed(question, budget, moments, best - base, effort, deadline)
+    return Bound(max(bound.cost, raised), bound.moment)
 
 
 def moment_bound(question: Recompute, budget: int, stage: int) -> int:

@@ -69,22 +69,22 @@ class Search:
             return self._point(budget, self.baseline, self.question.total_cost)
         choices = self.pool()
         hull.close_in(self.kernel, self.moment, choices, self.archive, budget)
-        bound = self._bound(budget)
-        Annealer(self.kernel, self.archive, self.deadline).search(budget, bound, self.progress)
+        bound = self._raised(budget, bounds.cost_bound(self.question, budget, self._live()), small=False)
+        Annealer(self.kernel, self.archive, self.deadline).search(budget, bound.cost, self.progress)
+        if self.archive.within(budget) is None:
+            self._descend(budget)
         found = self.archive.within(budget)
         if found is None:
-            self._descend(budget)
-            found = self.archive.within(budget)
-        if found is None:
             return Unreached(budget, self.floor, self._judged(self.archive.least))
-        return self._prove(budget, found, bound)
+        return self._point(budget, self._judged(found), self._raised(budget, bound, small=True).cost)
 
     def frontier(self) -> Frontier:
         """From keep-all down to the least peak found."""
         self.pool()
         self._walk_down()
+        bound = bounds.lines(self.question, self._live())
         points = [
-            self._point(p.peak, self._judged(p), self.question.total_cost)
+            self._point(p.peak, self._judged(p), bound(p.peak))
             for p in reversed(list(self.archive))
         ]
         return Frontier(
@@ -115,20 +115,24 @@ class Search:
             target = high - (high - budget) * rung // 8
             annealer.run(self.archive.least.order, recipe, 400 * len(self.question), target, rung)
 
-    def _prove(self, budget: int, found: Proposal, bound: int) -> Point:
-        best = self._judged(found)
-        if best.cost > bound:
-            pass
-        return self._point(budget, best, bound)
-
     def _point(self, budget: int, best: Judged, bound: int) -> Point:
         if best.peak > budget or best.cost < bound:
             raise BrokenInvariantError(f"{best.strategy}: peak {best.peak} for {budget}, cost {best.cost} under {bound}")
         return Point(budget, best, bound)
 
-    def _bound(self, budget: int) -> int:
-        live = [self.question.resident + nbytes for nbytes in self.live]
-        return bounds.cost_bound(self.question, budget, live)
+    def _live(self) -> list[int]:
+        return [self.question.resident + nbytes for nbytes in self.live]
+
+    def _raised(self, budget: int, bound: bounds.Bound, small: bool) -> bounds.Bound:
+        """The bound raised by CP-SAT where that is worth it: small questions at the end, greater ones at the start."""
+        found = self.archive.within(budget)
+        if found is None or (len(self.question) <= bounds.SMALL) != small:
+            return bound
+        try:
+            return bounds.proved(self.question, budget, self._live(), bound, found.cost, self.deadline)
+        except OptionError as error:
+            self.notes.append(str(error))
+            return bound
 
     def _judged(self, proposal: Proposal) -> Judged:
         found = judged(self.question, proposal.order, proposal.strategy)
