@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic
 
-from graphmem.checkpoint.archive import Archive
+from graphmem.checkpoint.archive import Archive, Proposal
 from graphmem.checkpoint.kernel import INSTANCES, Heat, Kernel
 from graphmem.ir.recompute import Recompute
 
@@ -28,7 +28,7 @@ THREADS = 2
 class Recipe:
     """How a run starts and cools; `hot`, `cold` in parts of the total cost, `weight` in those per budget of bytes."""
 
-    warm: bool  # from the best so far, or else from the cheapest course over the budget
+    warm: bool  # from the best so far, else from the first course over the budget that was known before the search
     hot: float
     cold: float
     weight: float
@@ -38,9 +38,9 @@ class Recipe:
 
 FIXED = (
     Recipe(True, 1e-4, 1e-6, 0.05),
+    Recipe(False, 1e-4, 1e-6, 0.05),
     Recipe(True, 3e-5, 1e-6, 0.5),
-    Recipe(False, 2e-3, 1e-5, 0.05),
-    Recipe(False, 5e-3, 1e-5, 0.05),
+    Recipe(False, 4e-3, 1e-5, 0.05),
 )
 FREE = (
     Recipe(False, 1e-1, 1e-4, 0.05, 0, 0),  # order alone
@@ -50,18 +50,20 @@ FREE = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Annealer:
     """Runs of the sequence search for one question; whatever they find is offered to the archive."""
 
     kernel: Kernel
     archive: Archive
     deadline: float = float("inf")
+    outside: Proposal | None = None
 
     def search(self, budget: int, enough: int, progress: Callable[[str], None] = lambda _: None) -> None:
         """Waves of runs until a cost of `enough` is reached, a wave gains nothing, or time is up."""
         recipes = FIXED if self.kernel.question.keep_order else FREE
         spent = 0.0
+        self.outside = self.archive.above(budget)
         for wave in range(WAVES):
             best = self.archive.within(budget)
             if (best is not None and best.cost <= enough) or monotonic() + 2 * spent > self.deadline:
@@ -83,9 +85,8 @@ class Annealer:
         self._offer(orders)
 
     def _start(self, recipe: Recipe, budget: int) -> Sequence[int]:
-        inside, outside = self.archive.within(budget), self.archive.above(budget)
-        first, second = (inside, outside) if recipe.warm else (outside, inside)
-        start = first or second
+        inside = self.archive.within(budget)
+        start = (inside or self.outside) if recipe.warm else (self.outside or inside)
         assert start is not None
         return start.order
 

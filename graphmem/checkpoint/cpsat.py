@@ -36,7 +36,7 @@ def relaxed(
     program = _Program(question, budget, tuple(sorted(moments)), below, model)
     program.build()
     solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 8
+    solver.parameters.num_workers = __import__("os").environ.get("W") and int(__import__("os").environ["W"]) or 8
     solver.parameters.interleave_search = True  # so that the answer does not depend on the threads' timing
     solver.parameters.random_seed = 1
     solver.parameters.max_deterministic_time = effort

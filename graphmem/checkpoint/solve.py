@@ -26,7 +26,13 @@ from graphmem.ir.recompute import Frontier, Impossible, Judged, Point, Recompute
 Progress = Callable[[str], None]
 
 LADDER = 60  # budgets of a frontier between keep-all and the floor
-LADDER_WORK = 3_000_000  # moves of all the runs of a frontier, fewer for greater questions
+LADDER_WORK = 6_000_000  # moves of a run on the ladder times operations
+POINTS = 60  # of a frontier at most
+RUNG = (  # one after another until one fits
+    Recipe(warm=True, hot=1e-4, cold=1e-6, weight=0.05),
+    Recipe(warm=True, hot=1e-3, cold=1e-5, weight=0.05),
+    Recipe(warm=True, hot=4e-3, cold=1e-5, weight=0.05),
+)
 
 
 @dataclass
@@ -85,24 +91,37 @@ class Search:
         bound = bounds.lines(self.question, self._live())
         points = [
             self._point(p.peak, self._judged(p), bound(p.peak))
-            for p in reversed(list(self.archive))
+            for p in self._thinned()
         ]
-        return Frontier(
-            self.question, self.baseline, tuple(points), self.floor, self.floor_operation, tuple(self.notes)
-        )
+        return self.as_frontier(points)
+
+    def as_frontier(self, points: list[Point]) -> Frontier:
+        """The points, with what else is known of the question."""
+        notes = tuple(dict.fromkeys(self.notes))
+        return Frontier(self.question, self.baseline, tuple(points), self.floor, self.floor_operation, notes)
+
+    def _thinned(self) -> list[Proposal]:
+        """At most POINTS proposals from keep-all down, evenly by peak, the ends included."""
+        every = list(reversed(list(self.archive)))
+        wanted = [every[0].peak - (every[0].peak - every[-1].peak) * i // (POINTS - 1) for i in range(POINTS)]
+        chosen = [self.archive.within(peak) for peak in wanted]
+        return list({p.peak: p for p in [every[0], *chosen, every[-1]] if p is not None}.values())
 
     def _walk_down(self) -> None:
         annealer = Annealer(self.kernel, self.archive, self.deadline)
-        rounds = max(2000, LADDER_WORK // LADDER // max(1, len(self.question) // 300))
-        recipe = Recipe(warm=True, hot=1e-4, cold=1e-6, weight=0.05)
+        rounds = max(2000, LADDER_WORK // max(300, len(self.question)))
         misses = 0
         for rung in range(1, LADDER):
             budget = self.baseline.peak - (self.baseline.peak - self.floor) * rung // LADDER
-            start = self.archive.within(budget) or self.archive.above(budget)
-            if monotonic() > self.deadline or misses > 3:
-                return
-            assert start is not None
-            misses = 0 if annealer.run(start.order, recipe, rounds, budget, rung) else misses + 1
+            for attempt, recipe in enumerate(RUNG):
+                start = self.archive.within(budget) or self.archive.above(budget)
+                if monotonic() > self.deadline or misses > 2:
+                    return
+                assert start is not None
+                annealer.run(start.order, recipe, rounds << attempt, budget, rung)
+                if self.archive.within(budget) is not None:
+                    break
+            misses = 0 if self.archive.within(budget) is not None else misses + 1
 
     def _descend(self, budget: int) -> None:
         """Budgets from the least peak found down to the one asked for, each starting where the last one ended."""
@@ -152,7 +171,7 @@ def solve(
     progress: Progress = lambda _: None,
 ) -> Point | Impossible | Unreached:
     """The cheapest course found whose peak is at most `budget` bytes. With a timeout, the best so far."""
-    return Search(question, _deadline(timeout), compiled, progress).point(budget)
+    return Search(question, deadline_after(timeout), compiled, progress).point(budget)
 
 
 def frontier(
@@ -162,7 +181,7 @@ def frontier(
     progress: Progress = lambda _: None,
 ) -> Frontier:
     """The trade of peak against cost."""
-    return Search(question, _deadline(timeout), compiled, progress).frontier()
+    return Search(question, deadline_after(timeout), compiled, progress).frontier()
 
 
 def budget_of(question: Recompute, ratio: float) -> int:
@@ -170,8 +189,9 @@ def budget_of(question: Recompute, ratio: float) -> int:
     return int(ratio * keep_all(question).peak + 1e-9)
 
 
-def _deadline(timeout: float | None) -> float:
+def deadline_after(timeout: float | None) -> float:
+    """The moment, on the monotonic clock, at which a timeout runs out."""
     return float("inf") if timeout is None else monotonic() + timeout
 
 
-__all__ = ["Search", "budget_of", "frontier", "solve"]
+__all__ = ["Search", "budget_of", "deadline_after", "frontier", "solve"]

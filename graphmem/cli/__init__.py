@@ -13,6 +13,7 @@ from graphmem.ir.errors import InputError
 # Subcommand -> (module that holds a click command of the same name, its line in --help).
 COMMANDS = {
     "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
+    "checkpoint": ("graphmem.cli.checkpoint", "What to keep and what to recompute in training, at a memory budget."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
 }
 DEFAULT_COMMAND = "analyze"
