@@ -1,5 +1,5 @@
-/* The inner loops of the checkpoint search, compiled: the same algorithms and results as pure_sequence.py and
- * pure_states.py, which carry the explanations.
+/* The inner loops of the checkpoint search, compiled: the same algorithms and results as pure_sequence.py,
+ * pure_moves.py and pure_states.py, which carry the explanations.
  *
  * Every function takes the addresses of contiguous arrays (kernel.py makes them), because the buffer protocol is not in
  * the limited API of Python 3.10 and with it one abi3 build serves every later Python. Random numbers are splitmix64,
@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__clang__)
+#if defined(__clang__) /* no fused multiply-add, which would accept other moves than Python does */
 #pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
 #endif
 
 typedef int64_t i64;

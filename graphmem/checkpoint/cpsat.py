@@ -23,6 +23,9 @@ from typing import Any
 from graphmem.ir.errors import OptionError
 from graphmem.ir.recompute import Recompute
 
+WORKERS = 4
+SECONDS = 40.0  # of one proof at most, whatever its effort; only the bound depends on it, never the course
+
 
 def relaxed(
     question: Recompute, budget: int, moments: Sequence[int], below: int, effort: float, deadline: float
@@ -36,11 +39,11 @@ def relaxed(
     program = _Program(question, budget, tuple(sorted(moments)), below, model)
     program.build()
     solver = cp_model.CpSolver()
-    solver.parameters.num_workers = __import__("os").environ.get("W") and int(__import__("os").environ["W"]) or 8
+    solver.parameters.num_workers = WORKERS
     solver.parameters.interleave_search = True  # so that the answer does not depend on the threads' timing
     solver.parameters.random_seed = 1
     solver.parameters.max_deterministic_time = effort
-    solver.parameters.max_time_in_seconds = max(0.1, min(deadline - monotonic(), 1e6))
+    solver.parameters.max_time_in_seconds = max(0.1, min(deadline - monotonic(), SECONDS))
     status = solver.solve(model)
     if status == cp_model.INFEASIBLE:
         return below

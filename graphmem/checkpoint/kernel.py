@@ -16,28 +16,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.checkpoint import pure_states
+from graphmem.checkpoint import pure_moves, pure_states
+from graphmem.checkpoint.pure_sequence import CAP, Heat
 from graphmem.ir.errors import OptionError
 from graphmem.ir.recompute import Recompute
 
 Column: TypeAlias = NDArray[np.int64]
 
-INSTANCES = 6  # at most this often is one value computed by the sequence search (CAP of the C file)
+INSTANCES = CAP  # at most this often is one value computed by the sequence search
 TABLE = 1024
 # -log of the middle of each of TABLE parts of (0, 1): a table, so that no libm decides what the search accepts.
 LOGS = tuple(round(-math.log((i + 0.5) / TABLE) * 65536) / 65536 for i in range(TABLE))
-
-
-@dataclass(frozen=True, slots=True)
-class Heat:
-    """How an annealing run cools, all in units of cost: from `hot` to `cold`, paying `weight` per byte over the budget."""
-
-    hot: float
-    cold: float
-    weight: float
-    rounds: int
-    adds: int = 45  # percent of the moves that add a computation
-    removes: int = 25
 
 
 def extension() -> ModuleType | None:
@@ -113,7 +102,7 @@ class Kernel:
         """(the best order annealed from `order`, whether it keeps within the budget)."""
         room = budget - self.question.resident
         if self._extension is None:
-            return pure_sequence.anneal(self.question, order, room, heat, seed, LOGS)
+            return pure_moves.anneal(self.question, order, room, heat, seed, LOGS)
         out = np.zeros(INSTANCES * len(self.question) + 2, dtype=np.int64)
         out[: len(order)] = order
         logs = np.array(LOGS)
