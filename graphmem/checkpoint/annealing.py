@@ -1,9 +1,9 @@
 """Budget -> proposals: annealing of whole sequences of computations, in waves that grow longer while they still gain.
 
-A move adds a computation before a read (and perhaps of its sources before it), removes one (and sources nobody reads any
-more), or shifts one; in free order also a first one. The energy is cost + weight * bytes over the budget, summed over the
-steps; the weight follows the share of time spent within the budget. Every run has its own seed and its own count of
-moves, so that the result does not depend on how many run at once.
+A move adds a computation before a read (and perhaps of its sources before it), removes one (and sources that nobody
+reads any more), or shifts one; in free order also a first one. The energy is cost + weight * bytes over the budget,
+summed over the steps; the weight follows the share of time spent within the budget. Every run has its own seed and its
+own count of moves, so that the result does not depend on how many run at once.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from time import monotonic
 
 from graphmem.checkpoint.archive import Archive, Proposal
-from graphmem.checkpoint.kernel import INSTANCES, Heat, Kernel
+from graphmem.checkpoint.kernel import INSTANCES, Kernel
+from graphmem.checkpoint.pure_sequence import Heat
 from graphmem.ir.recompute import Recompute
 
-WAVES = 5
+WAVES = 4
 FIRST_ROUNDS = 300  # moves per operation in a run of the first wave; each wave doubles them
 WORK = 4_000_000_000  # moves of one run times operations at most: a move in a greater question costs more
+CLOSE = 2e-5  # of the total cost: nearer to the bound than this there is nothing worth searching for
 GAIN = 1e-4  # of the total cost: a later wave that gains less is the last
 THREADS = 2
 
@@ -66,19 +68,26 @@ class Annealer:
         self.outside = self.archive.above(budget)
         for wave in range(WAVES):
             best = self.archive.within(budget)
-            if (best is not None and best.cost <= enough) or monotonic() + 2 * spent > self.deadline:
+            if (
+                best is not None and best.cost - enough <= CLOSE * self.kernel.question.total_cost
+            ) or monotonic() + 2 * spent > self.deadline:
                 return
             started = monotonic()
             self._wave(wave, recipes, budget)
             spent = monotonic() - started
             now = self.archive.within(budget)
             progress(f"wave {wave + 1}: " + ("nothing within the budget" if now is None else f"cost {now.cost}"))
-            if wave >= 2 and best is not None and now is not None and best.cost - now.cost < GAIN * self.kernel.question.total_cost:
+            if (
+                wave >= 2
+                and best is not None
+                and now is not None
+                and best.cost - now.cost < GAIN * self.kernel.question.total_cost
+            ):
                 return
 
     def _wave(self, wave: int, recipes: Sequence[Recipe], budget: int) -> None:
         size = len(self.kernel.question)
-        rounds = min(WORK // (500 + size), FIRST_ROUNDS * (1 << wave) * size)
+        rounds = min(WORK // (500 + size), FIRST_ROUNDS * (1 << wave) * size * max(350, size) // 350)
         runs = [(self._start(recipe, budget), recipe, wave * len(recipes) + i + 1) for i, recipe in enumerate(recipes)]
         with ThreadPoolExecutor(THREADS) as pool:
             orders = pool.map(lambda run: self._run(run[0], run[1], rounds, budget, run[2])[0], runs)
@@ -96,9 +105,7 @@ class Annealer:
         self._offer([order])
         return fits
 
-    def _run(
-        self, start: Sequence[int], recipe: Recipe, rounds: int, budget: int, seed: int
-    ) -> tuple[list[int], bool]:
+    def _run(self, start: Sequence[int], recipe: Recipe, rounds: int, budget: int, seed: int) -> tuple[list[int], bool]:
         total = max(1, self.kernel.question.total_cost)
         heat = Heat(
             hot=recipe.hot * total,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An order of computations, with the peak and cost that its strategy claims (the evaluator checks them at the end)."""
+    """An order of computations, with the peak and cost that its strategy claims; the evaluator checks them later."""
 
     peak: int
     cost: int
@@ -49,9 +49,9 @@ class Archive:
         return self._proposals[at - 1] if at else None
 
     def above(self, budget: int) -> Proposal | None:
-        """The proposal of the least peak over `budget`."""
+        """Of the proposals over the budget the one nearest to it by peak * cost."""
         at = bisect_left(self._peaks, budget + 1)
-        return self._proposals[at] if at < len(self._proposals) else None
+        return min(self._proposals[at:], key=lambda p: (p.peak * p.cost, p.peak), default=None)
 
     @property
     def least(self) -> Proposal:

@@ -1,8 +1,9 @@
 """Recompute, budget -> a proved lower bound on the cost of any course within the budget, one moment at a time.
 
 With the base order kept, look at the moment in which operation t is first computed. What t reads is alive, and every
-other value that is still needed is either alive as well or is computed again later, from values that are alive or computed
-again. The cheapest such choice whose saved bytes fit beside t is a minimum cut with a budget; its Lagrangian relaxation,
+other value that is still needed is either alive as well or is computed again later, from values that are alive or
+computed again. The cheapest such choice whose saved bytes fit beside t is a minimum cut with a budget; its Lagrangian
+relaxation,
 
     max over price >= 0 of   minimum cut(price) - price * room
 
@@ -71,9 +72,7 @@ def lines(question: Recompute, live: Sequence[int]) -> Callable[[int], int]:
     return bound
 
 
-def proved(
-    question: Recompute, budget: int, live: Sequence[int], bound: Bound, best: int, deadline: float
-) -> Bound:
+def proved(question: Recompute, budget: int, live: Sequence[int], bound: Bound, best: int, deadline: float) -> Bound:
     """The bound raised by whole numbers: at its own moment, and for small questions at all moments that matter."""
     if bound.moment is None or bound.cost >= best:
         return bound

@@ -1,6 +1,6 @@
-"""Recompute, budget -> a better bound: many moments at once, in whole numbers, by OR-Tools' CP-SAT (extra `checkpoint`).
+"""Recompute, budget -> a better bound: many moments at once, in whole numbers, by OR-Tools' CP-SAT.
 
-Moments t_0 < t_1 < ... cut a course into segments; segment k runs from the first computation of t_k up to that of t_k+1.
+Moments t_0 < t_1 < ... cut a course into segments; segment k runs from the first computation of t_k to that of t_k+1.
 Per value and moment: is it alive at the moment (alive), is it computed again within the segment (again)?
 
     alive at a moment            fits beside t_k, and what t_k reads is alive
@@ -23,14 +23,14 @@ from typing import Any
 from graphmem.ir.errors import OptionError
 from graphmem.ir.recompute import Recompute
 
-WORKERS = 4
+WORKERS = 8
 SECONDS = 40.0  # of one proof at most, whatever its effort; only the bound depends on it, never the course
 
 
 def relaxed(
     question: Recompute, budget: int, moments: Sequence[int], below: int, effort: float, deadline: float
 ) -> int:
-    """A lower bound on the cost of recomputation: `below` itself when nothing costs less, after `effort` units of work."""
+    """A lower bound on the cost of recomputation (`below` when nothing costs less), after `effort` units of work."""
     try:
         from ortools.sat.python import cp_model
     except ImportError as error:
@@ -100,14 +100,11 @@ class _Program:
         for v in range(start):
             if self._matters(v) and self._may_repeat(v):
                 self._variable(self.again, v, k)
-        for v in range(start):
-            if (v, k) in self.again:
-                for u in self.question.reads[v]:
-                    self._there(u, k, [self.again[v, k].negated()])
-        for w in range(start + 1, stop):
-            for u in self.question.reads[w]:
-                if u < start:
-                    self._there(u, k, [])
+        for v in (v for v in range(start) if (v, k) in self.again):
+            for u in self.question.reads[v]:
+                self._there(u, k, [self.again[v, k].negated()])
+        for u in sorted({u for w in range(start + 1, stop) for u in self.question.reads[w]}):
+            self._there(u, k, [])
         if k + 1 < len(self.moments):
             for v in range(start):
                 if self._matters(v):

@@ -31,7 +31,9 @@ def judge(question: Recompute, course: Course, strategy: str = "") -> Judged:
     for step, operation in enumerate(course.order):
         for source in question.reads[operation]:
             if source not in alive:
-                raise BrokenInvariantError(f"step {step} computes {operation}, but {source} which it reads is not alive")
+                raise BrokenInvariantError(
+                    f"step {step} computes {operation}, but {source} which it reads is not alive"
+                )
         if operation in alive:
             raise BrokenInvariantError(f"step {step} computes {operation} although its value is alive")
         alive.add(operation)

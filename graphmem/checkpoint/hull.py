@@ -1,7 +1,8 @@
 """Moment -> proposals: every choice on the hull of the minimum cuts, and mixtures of two of them.
 
-A mixture takes one choice for the values before some operation and another for those after it: early values live longest,
-so dropping more of them than of late ones is often what a budget asks for. A hull of ten choices gives hundreds of courses.
+A mixture takes one choice for the values before some operation and another for those after it: early values live
+longest, so dropping more of them than of late ones is often what a budget asks for. Ten choices give hundreds of
+courses.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def _bisect(kernel: Kernel, stage: int, pair: tuple[Mask, Mask], archive: Archiv
 
 
 def _mixed(pair: tuple[Mask, Mask], place: int) -> Mask:
-    mixed = pair[1].copy()
+    mixed: Mask = pair[1].copy()
     mixed[:place] = pair[0][:place]
     return mixed
 

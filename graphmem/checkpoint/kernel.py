@@ -48,7 +48,9 @@ class Kernel:
     def _extension(self) -> ModuleType | None:
         found = extension() if self.compiled is not False else None
         if self.compiled and found is None:
-            raise OptionError("the compiled search was asked for but is not built; reinstall where a C compiler is found")
+            raise OptionError(
+                "the compiled search was asked for but is not built; reinstall where a C compiler is found"
+            )
         return found
 
     @property

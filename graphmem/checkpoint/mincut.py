@@ -1,7 +1,7 @@
 """Recompute -> the hull of saved bytes against cost of recomputation at one moment, by parametric minimum cuts.
 
-At the moment before operation `stage`, every value computed so far that is still needed is either saved or computed again
-from values that are saved or computed again. For a price per byte, the cheapest choice is a minimum cut:
+At the moment before operation `stage`, every value computed so far that is still needed is either saved or computed
+again from values that are saved or computed again. For a price per byte, the cheapest choice is a minimum cut:
 
     source --cost--> (v in) --price * bytes--> (v out) --infinite--> sink        v out -> sink when v is needed
                      (u out) --infinite--> (v in)                                v reads u
@@ -124,9 +124,7 @@ def _source_side(
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import breadth_first_order, maximum_flow
     except ImportError as error:
-        raise OptionError(
-            "the minimum cuts need SciPy; install it with: pip install 'graphmem[checkpoint]'"
-        ) from error
+        raise OptionError("the minimum cuts need SciPy; install it with: pip install 'graphmem[checkpoint]'") from error
     sink = int(heads.max())
     size = sink + 1
     network = csr_array((capacity, (tails, heads)), shape=(size, size), dtype=np.int32)

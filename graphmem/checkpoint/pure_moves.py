@@ -147,4 +147,3 @@ def _limits(tape: Tape, value: int, i: int) -> tuple[int, int, int]:
     high = at[i + 1] if i + 1 < len(at) else tape.slots
     first = min([high, *(s for w in tape.readers[value] for s in tape.at[w] if s > at[i])])
     return low, (high if i else min(high, first)), first
-

@@ -2,9 +2,9 @@
 
 A tape has three slots per computation, two of them empty, so that a computation can be put in nearly anywhere without
 moving others; now and then it is laid out afresh. `live[slot]` is the number of bytes alive in a slot, or that would be
-if something were computed there. A value's instance spans its slot through the last read before the next instance. A move
-changes some instances; the spans of those values and of their sources are compared before and after, and only where they
-differ is `live` updated, with `area`, the bytes over the budget summed over the computations.
+if something were computed there. A value's instance spans its slot through the last read before the next instance. A
+move changes some instances; the spans of those values and of their sources are compared before and after, and only
+where they differ is `live` updated, with `area`, the bytes over the budget summed over the computations.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Spans = list[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """How a run cools, all in units of cost: from `hot` to `cold`, paying `weight` per byte over the budget and step."""
+    """How a run cools, all in units of cost: from `hot` to `cold`, paying `weight` per byte over the budget."""
 
     hot: float
     cold: float

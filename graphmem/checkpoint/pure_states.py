@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def expand(
-    reads: Sequence[Sequence[int]], cut: Sequence[int], transient: Sequence[int], most: int
-) -> list[int] | None:
+def expand(reads: Sequence[Sequence[int]], cut: Sequence[int], transient: Sequence[int], most: int) -> list[int] | None:
     """The order of computations; None when it is longer than `most`."""
     order: list[int] = []
     newest = [-1] * len(reads)  # per value, the stage of its newest instance
@@ -41,7 +39,7 @@ def _is_there(u: int, stage: int, newest: list[int], cut: Sequence[int], transie
 
 
 def profile(reads: Sequence[Sequence[int]], size: Sequence[int], order: Sequence[int]) -> list[int]:
-    """Bytes alive in every step, counted backwards: a value is alive where a later step before its next instance reads it."""
+    """Bytes alive in every step, counted backwards: alive is what a later step reads before its next instance."""
     alive: set[int] = set()
     total = 0
     live = [0] * len(order)

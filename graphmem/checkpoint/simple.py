@@ -1,4 +1,4 @@
-"""The rules of practice: recompute every segment between kept values (Chen et al. 2016), or every module (what HF does).
+"""The rules of practice: recompute all between some kept values (Chen et al. 2016), or every module (as HF does).
 
 Segments end where few bytes cross in the forward pass: those values are kept and all others of the forward pass are
 computed again. With sqrt(n) segments a homogeneous chain needs memory for O(sqrt(n)) values at one more forward pass.

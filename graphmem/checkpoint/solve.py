@@ -1,4 +1,4 @@
-"""Recompute, budget -> Point; Recompute -> Frontier: the walk through all strategies, each better informed than the last.
+"""Recompute, budget -> Point; Recompute -> Frontier: the walk through all strategies.
 
     keep-all, node floor -> every k-th, modules -> minimum cuts and mixtures -> annealing -> bounds, CP-SAT
 
@@ -89,10 +89,7 @@ class Search:
         self.pool()
         self._walk_down()
         bound = bounds.lines(self.question, self._live())
-        points = [
-            self._point(p.peak, self._judged(p), bound(p.peak))
-            for p in self._thinned()
-        ]
+        points = [self._point(p.peak, self._judged(p), bound(p.peak)) for p in self._thinned()]
         return self.as_frontier(points)
 
     def as_frontier(self, points: list[Point]) -> Frontier:
@@ -136,7 +133,9 @@ class Search:
 
     def _point(self, budget: int, best: Judged, bound: int) -> Point:
         if best.peak > budget or best.cost < bound:
-            raise BrokenInvariantError(f"{best.strategy}: peak {best.peak} for {budget}, cost {best.cost} under {bound}")
+            raise BrokenInvariantError(
+                f"{best.strategy}: peak {best.peak} for {budget}, cost {best.cost} under {bound}"
+            )
         return Point(budget, best, bound)
 
     def _live(self) -> list[int]:

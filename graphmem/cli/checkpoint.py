@@ -19,30 +19,26 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 
 
-class Size(click.ParamType):
-    """`4GiB`, `512MiB`, `12GB` or plain bytes."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes."""
-        text = str(value).strip()
-        number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-        unit = text[len(number) :].strip().upper()
-        try:
-            nbytes = float(number) * UNITS[unit]
-        except (ValueError, KeyError):
-            self.fail(f"'{value}' is not a size such as 4GiB, 512MiB or 12GB", param, ctx)
-        if not 0 <= nbytes < 1 << 62:
-            self.fail(f"'{value}' is not a size from 0 on", param, ctx)
-        return int(nbytes)
+def parsed_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """`4GiB`, `512MiB`, `12GB` or plain bytes -> bytes."""
+    if value is None:
+        return None
+    number = value.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+    unit = value.strip()[len(number) :].strip().upper()
+    try:
+        nbytes = float(number) * UNITS[unit]
+    except (ValueError, KeyError):
+        nbytes = -1.0
+    if not 0 <= nbytes < 1 << 62:
+        raise click.BadParameter(f"'{value}' is not a size such as 4GiB, 512MiB or 12GB", ctx, param)
+    return int(nbytes)
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option("--problem", type=click.Path(path_type=Path), help="A JSON problem instead of a model.")
 @click.option("--keep-order", is_flag=True, help="First computations follow the problem's order (a model's always do).")
-@click.option("--budget", type=Size(), metavar="SIZE", help="Peak allowed, such as 4GiB.")
+@click.option("--budget", callback=parsed_size, metavar="SIZE", help="Peak allowed, such as 4GiB.")
 @click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="The same, as a part of the keep-all peak.")
 @click.option("--frontier", is_flag=True, help="All trade-offs from keep-all down to the least peak found.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds; then the best so far.")

@@ -61,7 +61,7 @@ def checkpoint_text(found: Frontier, width: int = 80) -> str:
     question, base = found.question, max(1, found.baseline.peak)
     lines = [
         f"{question.name or 'question'}: {len(question)} operations, order {'kept' if question.keep_order else 'free'}",
-        f"keep-all peak {size(found.baseline.peak)} ({found.baseline.peak:,} bytes); "
+        f"keep-all peak {size(found.baseline.peak)} ({found.baseline.peak:,} bytes)",
         f"no course needs less than {size(found.floor)}, for {question.operations[found.floor_operation].name}",
         "",
         f"{'peak':>12} {'of keep-all':>11} {'overhead':>10} {'at least':>10}  strategy",
