@@ -336,7 +336,8 @@ static int tape_make(Tape *t) {
  * was found the one with the least bytes over it (-1 in `cost`). */
 static i64 sequence(Tape *t, i64 *order, i64 length, i64 rounds, i64 *cost, double hot, double cold, double weight,
                     i64 adds, i64 removes, const double *log_table) {
-    i64 least = INT64_MAX, best = -1, best_length = length, block = 1000, inside = 0, *work;
+    i64 least = INT64_MAX, best = -1, best_length = length, block = rounds / 400, inside = 0, *work;
+    block = block < 20 ? 20 : block > 1000 ? 1000 : block;
     if (!tape_make(t) || !(work = malloc((size_t)(t->slot_capacity + 1) * sizeof(i64)))) return -1;
     if (!lay_out(t, order, length)) { free(work); return -1; }
     double heat = hot;

@@ -20,6 +20,8 @@ from graphmem.ir.recompute import Recompute
 
 WAVES = 4
 FIRST_ROUNDS = 300  # moves per operation in a run of the first wave; each wave doubles them
+LEAST_ROUNDS = 10_000
+FEW = 150
 WORK = 4_000_000_000  # moves of one run times operations at most: a move in a greater question costs more
 CLOSE = 2e-5  # of the total cost: nearer to the bound than this there is nothing worth searching for
 GAIN = 1e-4  # of the total cost: a later wave that gains less is the last
@@ -42,8 +44,9 @@ FIXED = (
     Recipe(True, 1e-4, 1e-6, 0.05),
     Recipe(False, 1e-4, 1e-6, 0.05),
     Recipe(True, 3e-5, 1e-6, 0.5),
-    Recipe(False, 4e-3, 1e-5, 0.05),
+    Recipe(False, 1e-3, 1e-5, 0.05),
 )
+HOTTER = (*FIXED[:3], Recipe(False, 4e-3, 1e-5, 0.05))  # in every other wave
 FREE = (
     Recipe(False, 1e-1, 1e-4, 0.05, 0, 0),  # order alone
     Recipe(True, 1e-3, 1e-5, 0.05, 30, 15),
@@ -63,7 +66,6 @@ class Annealer:
 
     def search(self, budget: int, enough: int, progress: Callable[[str], None] = lambda _: None) -> None:
         """Waves of runs until a cost of `enough` is reached, a wave gains nothing, or time is up."""
-        recipes = FIXED if self.kernel.question.keep_order else FREE
         spent = 0.0
         self.outside = self.archive.above(budget)
         for wave in range(WAVES):
@@ -73,6 +75,7 @@ class Annealer:
             ) or monotonic() + 2 * spent > self.deadline:
                 return
             started = monotonic()
+            recipes = (FIXED, HOTTER)[wave % 2] if self.kernel.question.keep_order else FREE
             self._wave(wave, recipes, budget)
             spent = monotonic() - started
             now = self.archive.within(budget)
@@ -87,7 +90,8 @@ class Annealer:
 
     def _wave(self, wave: int, recipes: Sequence[Recipe], budget: int) -> None:
         size = len(self.kernel.question)
-        rounds = min(WORK // (500 + size), FIRST_ROUNDS * (1 << wave) * size * max(350, size) // 350)
+        rounds = max(LEAST_ROUNDS, FIRST_ROUNDS * size * max(350, size) // 350) << wave
+        rounds = min(WORK // (500 + size), rounds)
         runs = [(self._start(recipe, budget), recipe, wave * len(recipes) + i + 1) for i, recipe in enumerate(recipes)]
         with ThreadPoolExecutor(THREADS) as pool:
             orders = pool.map(lambda run: self._run(run[0], run[1], rounds, budget, run[2])[0], runs)
@@ -107,9 +111,10 @@ class Annealer:
 
     def _run(self, start: Sequence[int], recipe: Recipe, rounds: int, budget: int, seed: int) -> tuple[list[int], bool]:
         total = max(1, self.kernel.question.total_cost)
+        few = max(1.0, FEW / max(1, len(self.kernel.question)))  # each of few operations is a greater part of the total
         heat = Heat(
-            hot=recipe.hot * total,
-            cold=recipe.cold * total,
+            hot=recipe.hot * few * total,
+            cold=recipe.cold * few * total,
             weight=recipe.weight * total / max(1, budget),
             rounds=rounds,
             adds=recipe.adds,

@@ -77,7 +77,7 @@ class Moment:
         unit = max((cost.sum() + room.sum()) / _TOTAL, 1e-300)
         finite = np.floor(np.concatenate([np.where(pinned, _INFINITE * unit, cost), room]) / unit)
         capacity = np.concatenate([finite, np.full(len(tails) - 2 * n, _INFINITE)]).astype(np.int32)
-        flow, reached = _source_side(tails, heads, capacity)
+        flow, reached = _source_side(tails, heads, capacity, 2 * n + 2)
         again = frozenset(v for v in range(n) if not reached[2 * v])
         saved = frozenset(v for v in range(n) if reached[2 * v] and not reached[2 * v + 1]) | self.held
         nbytes = sum(operations[v].nbytes for v in saved)
@@ -117,7 +117,7 @@ class Moment:
 
 
 def _source_side(
-    tails: NDArray[np.int64], heads: NDArray[np.int64], capacity: NDArray[np.int32]
+    tails: NDArray[np.int64], heads: NDArray[np.int64], capacity: NDArray[np.int32], size: int
 ) -> tuple[int, NDArray[np.bool_]]:
     """(maximum flow, nodes that the source still reaches) in a network whose last two nodes are source and sink."""
     try:
@@ -125,8 +125,7 @@ def _source_side(
         from scipy.sparse.csgraph import breadth_first_order, maximum_flow
     except ImportError as error:
         raise OptionError("the minimum cuts need SciPy; install it with: pip install 'graphmem[checkpoint]'") from error
-    sink = int(heads.max())
-    size = sink + 1
+    sink = size - 1
     network = csr_array((capacity, (tails, heads)), shape=(size, size), dtype=np.int32)
     found = maximum_flow(network, sink - 1, sink)
     residual = network - found.flow

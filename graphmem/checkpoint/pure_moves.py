@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphmem.checkpoint.pure_sequence import BLOCK, Heat, Random, Tape
+from graphmem.checkpoint.pure_sequence import Heat, Random, Tape
 from graphmem.ir.recompute import Recompute
 
 DEPTH = 40  # of a chain of computations added or removed together
@@ -19,11 +19,12 @@ def anneal(
     tape.lay_out(order)
     best, least, found = list(order), None, tape.cost if not tape.area else -1
     warmth, weight, inside = heat.hot, heat.weight, 0
+    block = min(1000, max(20, heat.rounds // 400))  # rounds between changes of heat and weight
     for round_ in range(heat.rounds):
-        if round_ and round_ % BLOCK == 0:
-            warmth, weight = _cooled(heat, round_), weight * (0.92 if inside * 2 > BLOCK else 1.08)
+        if round_ and round_ % block == 0:
+            warmth, weight = _cooled(heat, round_), weight * (0.92 if inside * 2 > block else 1.08)
             inside = 0
-            if round_ % (BLOCK * 8) == 0:
+            if round_ % (block * 8) == 0:
                 tape.lay_out(tape.order())
         inside += not tape.area
         if not _step(tape, heat, warmth, weight, logs):

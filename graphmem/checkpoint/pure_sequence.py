@@ -16,7 +16,6 @@ from graphmem.ir.recompute import Recompute
 
 CAP = 6
 STRIDE = 3
-BLOCK = 1000  # rounds between changes of heat and weight
 _MASK = (1 << 64) - 1
 Spans = list[tuple[int, int]]
 

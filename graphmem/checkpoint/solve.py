@@ -129,7 +129,7 @@ class Search:
             if monotonic() > self.deadline:
                 return
             target = high - (high - budget) * rung // 8
-            annealer.run(self.archive.least.order, recipe, 400 * len(self.question), target, rung)
+            annealer.run(self.archive.least.order, recipe, max(10_000, 400 * len(self.question)), target, rung)
 
     def _point(self, budget: int, best: Judged, bound: int) -> Point:
         if best.peak > budget or best.cost < bound:
