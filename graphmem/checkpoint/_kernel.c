@@ -37,7 +37,7 @@ static i64 below(u64 *state, i64 count) { return (i64)((draw(state) >> 33) % (u6
 /* ---- sequence (pure_sequence.py) ----------------------------------------------------------------------------- */
 
 #define CAP 6        /* instances of one value */
-#define STRIDE 3     /* slots per computation when the tape is laid out */
+#define STRIDE 4     /* slots per computation when the tape is laid out */
 #define TABLE 1024   /* entries of the table of -log */
 
 typedef struct { i64 count, start[CAP], stop[CAP]; } Spans;
@@ -349,7 +349,8 @@ static i64 sequence(Tape *t, i64 *order, i64 length, i64 rounds, i64 *cost, doub
             if (heat < cold) heat = cold;
             weight *= inside * 2 > block ? 0.92 : 1.08;
             inside = 0;
-            if (round % (block * 8) == 0) { i64 m = order_of(t, work); if (!lay_out(t, work, m)) break; }
+            i64 m = order_of(t, work);
+            if (!lay_out(t, work, m)) break;
         }
         i64 area = t->area, before_cost = t->cost, kind = below(&t->random, 100), done;
         t->clock++; t->touched_count = t->change_count = 0;

@@ -24,8 +24,7 @@ def anneal(
         if round_ and round_ % block == 0:
             warmth, weight = _cooled(heat, round_), weight * (0.92 if inside * 2 > block else 1.08)
             inside = 0
-            if round_ % (block * 8) == 0:
-                tape.lay_out(tape.order())
+            tape.lay_out(tape.order())
         inside += not tape.area
         if not _step(tape, heat, warmth, weight, logs):
             continue

@@ -1,6 +1,6 @@
 """Order -> a better order: annealing of computations on a tape of slots; the algorithm of _kernel.c in pure Python.
 
-A tape has three slots per computation, two of them empty, so that a computation can be put in nearly anywhere without
+A tape has four slots per computation, three of them empty, so that a computation can be put in nearly anywhere without
 moving others; now and then it is laid out afresh. `live[slot]` is the number of bytes alive in a slot, or that would be
 if something were computed there. A value's instance spans its slot through the last read before the next instance. A
 move changes some instances; the spans of those values and of their sources are compared before and after, and only
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from graphmem.ir.recompute import Recompute
 
 CAP = 6
-STRIDE = 3
+STRIDE = 4
 _MASK = (1 << 64) - 1
 Spans = list[tuple[int, int]]
 

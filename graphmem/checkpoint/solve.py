@@ -13,7 +13,7 @@ from time import monotonic
 
 import numpy as np
 
-from graphmem.checkpoint import bounds, hull
+from graphmem.checkpoint import bounds, exact, hull
 from graphmem.checkpoint.annealing import Annealer, Recipe
 from graphmem.checkpoint.archive import Archive, Proposal
 from graphmem.checkpoint.evaluate import judged
@@ -73,6 +73,8 @@ class Search:
             return Impossible(budget, self.floor, self.floor_operation)
         if budget >= self.baseline.peak:
             return self._point(budget, self.baseline, self.question.total_cost)
+        if exact.is_tiny(self.question):
+            return self._exact(budget)
         choices = self.pool()
         hull.close_in(self.kernel, self.moment, choices, self.archive, budget)
         bound = self._raised(budget, bounds.cost_bound(self.question, budget, self._live()), small=False)
@@ -83,6 +85,13 @@ class Search:
         if found is None:
             return Unreached(budget, self.floor, self._judged(self.archive.least))
         return self._point(budget, self._judged(found), self._raised(budget, bound, small=True).cost)
+
+    def _exact(self, budget: int) -> Point | Unreached:
+        order = exact.cheapest(self.question, budget)
+        if order is None:
+            return Unreached(budget, self.floor, self.baseline)
+        best = judged(self.question, order, "exact")
+        return self._point(budget, best, best.cost)
 
     def frontier(self) -> Frontier:
         """From keep-all down to the least peak found."""
