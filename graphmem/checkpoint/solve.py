@@ -77,7 +77,7 @@ class Search:
             return self._exact(budget)
         choices = self.pool()
         hull.close_in(self.kernel, self.moment, choices, self.archive, budget)
-        bound = self._raised(budget, bounds.cost_bound(self.question, budget, self._live()), small=False)
+        bound = self._raised(budget, self._bound(budget), small=False)
         Annealer(self.kernel, self.archive, self.deadline).search(budget, bound.cost, self.progress)
         if self.archive.within(budget) is None:
             self._descend(budget)
@@ -97,7 +97,7 @@ class Search:
         """From keep-all down to the least peak found."""
         self.pool()
         self._walk_down()
-        bound = bounds.lines(self.question, self._live())
+        bound = bounds.lines(self.question, self._live()) if self.choices() else self._cost_of_one_pass
         points = [self._point(p.peak, self._judged(p), bound(p.peak)) for p in self._thinned()]
         return self.as_frontier(points)
 
@@ -146,6 +146,18 @@ class Search:
                 f"{best.strategy}: peak {best.peak} for {budget}, cost {best.cost} under {bound}"
             )
         return Point(budget, best, bound)
+
+    def choices(self) -> list[hull.Mask]:
+        """The choices on the hull; none where SciPy is not installed (the notes say so)."""
+        return self._hull or []
+
+    def _cost_of_one_pass(self, _: int) -> int:
+        return self.question.total_cost
+
+    def _bound(self, budget: int) -> bounds.Bound:
+        if not self.choices():
+            return bounds.Bound(self.question.total_cost, None)
+        return bounds.cost_bound(self.question, budget, self._live())
 
     def _live(self) -> list[int]:
         return [self.question.resident + nbytes for nbytes in self.live]

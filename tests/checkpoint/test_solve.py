@@ -10,8 +10,8 @@ import pytest
 
 from graphmem.checkpoint.bounds import cost_bound, moment_bound
 from graphmem.checkpoint.evaluate import judge, judged
-from graphmem.checkpoint.keep_all import keep_all, node_floor
 from graphmem.checkpoint.exact import is_tiny
+from graphmem.checkpoint.keep_all import keep_all, node_floor
 from graphmem.checkpoint.kernel import Kernel, extension
 from graphmem.checkpoint.pure_sequence import Heat
 from graphmem.checkpoint.solve import budget_of, frontier, solve
@@ -158,3 +158,18 @@ def test_the_lagrangian_bound_of_a_public_instance_is_near_its_record() -> None:
     live = Kernel(asked).live(range(len(asked)))
     percent = 100 * (cost_bound(asked, budget, live).cost / asked.total_cost - 1)
     assert 1.48 < percent <= 1.4988  # 1.4988 is optimal
+
+
+def test_without_scipy_the_search_still_answers_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys as system
+
+    from graphmem.checkpoint.solve import Search
+
+    monkeypatch.setitem(system.modules, "scipy.sparse", None)
+    asked = chain(7, 1)
+    search = Search(asked)
+    found = search.point(budget_of(asked, 0.9))
+    assert isinstance(found, Point)
+    assert found.bound == asked.total_cost
+    assert "graphmem[checkpoint]" in search.notes[0]
+    assert len(search.frontier().points) > 1
