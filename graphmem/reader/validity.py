@@ -43,13 +43,29 @@ def check_attributes(node: onnx.NodeProto) -> None:
         seen.add(attribute.name)
 
 
+def check_arity(schema: onnx.defs.OpSchema, node: onnx.NodeProto) -> None:
+    """ModelError for more or fewer inputs or outputs than the operator has, or an attribute that it does not know."""
+    for what, count, least, most in (
+        ("inputs", len(node.input), schema.min_input, schema.max_input),
+        ("outputs", len(node.output), schema.min_output, schema.max_output),
+    ):
+        if not least <= count <= most:
+            raise ModelError(f"it has {count} {what}, not {least} to {most}")
+    for attribute in node.attribute:
+        if attribute.name not in schema.attributes and not attribute.name.startswith("__"):  # onnxruntime's own marks
+            raise ModelError(f"the operator has no attribute '{attribute.name}'")
+
+
 def check_axes(node: onnx.NodeProto, types: Sequence[Type | None]) -> None:
     """ModelError for an axis that the first input has not (nor, of Unsqueeze and OneHot, the output).
 
-    ONNX's own rules cut axes to 32 bits and read past the end of the shape for some (LayerNormalization, 1.23).
+    ONNX's own rules cut axes to 32 bits and read past the ends of the shape for some (LayerNormalization, GatherND, 1.23).
     """
     first = types[0] if types else None
+    ranks = [len(type_.shape) for type_ in types if isinstance(type_, TensorType)]
     for attribute in node.attribute:
+        if attribute.name == "batch_dims" and not 0 <= attribute.i <= min(ranks, default=0):
+            raise ModelError(f"batch_dims is {attribute.i}, which not every input has")
         if attribute.name not in ("axis", "axes"):
             continue
         rank = max(1, len(first.shape)) if isinstance(first, TensorType) else MAX_RANK

@@ -22,6 +22,7 @@ from graphmem.reader.infer import NodeTyper
 from graphmem.reader.order import bodies_of, captured, described, ordered
 from graphmem.reader.origin import origin_of
 from graphmem.reader.typeproto import checked, dtype_of
+from graphmem.reader.validity import check_attributes
 from graphmem.reader.values import Value
 
 # Nodes of bodies walked in one model, every walk of the same body counted: loops in loops could multiply for ever.
@@ -126,8 +127,8 @@ class Walk:
     def _add_initializers(self, proto: onnx.GraphProto, names: Names) -> None:
         for initializer in proto.initializer:
             type_ = initializer_type(initializer)
-            if initializer.name in names.tensors:
-                raise ModelError(f"initializer '{initializer.name}' is given twice; names must be unique")
+            if not initializer.name or initializer.name in names.tensors:
+                raise ModelError(f"initializer '{initializer.name}' is given twice or has no name")
             names.tensors[initializer.name] = Tensor(initializer.name, "weight", type_)
             value = initializer_value(initializer, type_, self.folder)
             if value is not None:
@@ -280,6 +281,7 @@ def _check_inputs(proto: onnx.GraphProto) -> None:
 
 def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
     """Type and, where small, value of a Constant node."""
+    check_attributes(proto)
     attribute = next((a for a in proto.attribute if a.name.startswith(("value", "sparse_value"))), None)
     if attribute is None or len(proto.output) != 1:
         raise ModelError(f"{described(proto)} has no value, or not one output")
