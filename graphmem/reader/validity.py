@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx
 
@@ -29,6 +29,24 @@ _FIELDS = {
 }
 _VALUES = frozenset(_FIELDS.values())
 _SPELLED = {"float32": "float", "float64": "double"}
+
+
+def check_text(names: Iterable[str]) -> None:
+    """ModelError when a name is not text: protobuf hands out bytes for a string that is not UTF-8."""
+    try:
+        "".join(names)
+    except TypeError:
+        raise ModelError("the file holds a name that is not UTF-8 text; it is damaged") from None
+
+
+def check_graph_text(graph: onnx.GraphProto) -> None:
+    """ModelError when a name of the graph, apart from those of its nodes, is not text."""
+    names = [graph.name]
+    for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
+        names += [tensor.name, *(text for entry in tensor.external_data for text in (entry.key, entry.value))]
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        names += [info.name, *(dim.dim_param for dim in info.type.tensor_type.shape.dim)]
+    check_text(names)
 
 
 def check_attributes(node: onnx.NodeProto) -> None:
@@ -59,7 +77,7 @@ def check_arity(schema: onnx.defs.OpSchema, node: onnx.NodeProto) -> None:
 def check_axes(node: onnx.NodeProto, types: Sequence[Type | None]) -> None:
     """ModelError for an axis that the first input has not (nor, of Unsqueeze and OneHot, the output).
 
-    ONNX's own rules cut axes to 32 bits and read past the ends of the shape for some (LayerNormalization, GatherND, 1.23).
+    ONNX's own rules cut axes to 32 bits and read past the ends of some shapes (LayerNormalization, GatherND).
     """
     first = types[0] if types else None
     ranks = [len(type_.shape) for type_ in types if isinstance(type_, TensorType)]
