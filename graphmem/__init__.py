@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphmem.analysis import analyze, plan
+    from graphmem.analysis import analyze, execute, plan
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
 
 __version__ = "0.1.0"
 
-__all__ = ["Analysis", "GraphmemError", "__version__", "analyze", "plan"]
+__all__ = ["Analysis", "GraphmemError", "__version__", "analyze", "execute", "plan"]
 
 _HOME = {
     "analyze": "graphmem.analysis",
+    "execute": "graphmem.analysis",
     "plan": "graphmem.analysis",
     "Analysis": "graphmem.ir.analysis",
     "GraphmemError": "graphmem.ir.errors",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
 from graphmem.ir.analysis import Analysis, Inference, LiveTensor, ModelFacts
 from graphmem.ir.errors import ModelError, OptionError
+from graphmem.ir.execution import Execution
 from graphmem.ir.graph import Graph, Node, Origin
 from graphmem.ir.memory import IntColumn, Lifetimes, Plan, Timeline
 from graphmem.ir.schedule import Schedule
@@ -75,11 +77,62 @@ def plan(
 
     Raises ModelError and OptionError as `analyze` does, and ModelError when a tensor's size is not known.
     """
-    analysis = analyze(path, dims, batch=batch, memory_model=memory_model, order=order, strict=strict)
+    graph = _sized_graph(path, dims, batch, memory_model, order, strict)
+    options = Options(alignment=alignment, capacity=capacity, timeout=timeout)
+    return _best_plan(graph, memory_model, order, options)[0]
+
+
+def execute(
+    path: str | Path,
+    dims: Mapping[str, int] | None = None,
+    *,
+    batch: int | None = None,
+    memory_model: str = "views",
+    order: str = "file",
+    strict: bool = False,
+    alignment: int = 64,
+    capacity: int | None = None,
+    timeout: float | None = 60.0,
+    seed: int = 0,
+) -> tuple[Plan, Execution]:
+    """A plan as of `plan`, and what came of running the model inside it with onnxruntime, on inputs made from `seed`.
+
+    Weights that the file does not hold are made up. Raises ModelError when onnxruntime refuses the model.
+    """
+    from graphmem.measure.execute import execute as executed
+    from graphmem.reader.load import load
+
+    graph = _sized_graph(path, dims, batch, memory_model, order, strict)
+    options = Options(alignment=alignment, capacity=capacity, timeout=timeout)
+    made, run = _best_plan(graph, memory_model, order, options)
+    return made, executed(load(Path(path)), Path(path).parent, graph, run.nodes, run.schedule, made, seed)
+
+
+def _sized_graph(
+    path: str | Path, dims: Mapping[str, int] | None, batch: int | None, memory_model: str, order: str, strict: bool
+) -> Graph:
+    """The graph; ModelError when a tensor's size is not known."""
+    if order not in ORDERS:
+        raise OptionError(f"order '{order}' is not one of {', '.join(ORDERS)}")
+    analysis = analyze(path, dims, batch=batch, memory_model=memory_model, strict=strict)
     if analysis.exactness == "at least":
         missing = next(issue for issue in analysis.issues if issue.effect == "at least")
         raise ModelError(f"a plan needs the size of every tensor; {missing.where}: {missing.what}")
-    return planned(analysis.inference.lifetimes, Options(alignment=alignment, capacity=capacity, timeout=timeout))
+    return analysis.graph
+
+
+def _best_plan(graph: Graph, memory_model: str, order: str, options: Options) -> tuple[Plan, _Run]:
+    """The plan of the file's order; with "memory", of the order of a lower peak where that lowers the arena."""
+    began = monotonic()
+    run = _Run.of(graph, memory_model, None)
+    best = planned(run.lifetimes, options), run
+    if order == "memory":
+        other = _Run.of(graph, memory_model, least_peak_order(run.schedule, preceding_steps(graph)).steps)
+        if options.timeout is not None:
+            options = replace(options, timeout=max(0.0, options.timeout - (monotonic() - began)))
+        candidate = planned(other.lifetimes, options), other
+        best = min((best, candidate), key=lambda each: each[0].arena)
+    return best
 
 
 def model_facts(graph: Graph, name: str) -> ModelFacts:

@@ -1,0 +1,1 @@
+"""Run the real thing and return what it did: the only room that imports onnxruntime, and only inside functions."""
