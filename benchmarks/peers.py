@@ -25,13 +25,13 @@ from graphmem.planner.problem import Problem, compressed
 Rows = list[tuple[list[str], list[str]]]
 
 
-def largest_first(lifetimes: Lifetimes, alignment: int = 1) -> int:
-    """The arena of first fit in order of size: what most runtimes do."""
+def largest_first(lifetimes: Lifetimes, alignment: int = 1, ties: int = 1) -> int:
+    """The arena of first fit in order of size: what most runtimes do. Of equals the earliest, or with -1 the latest."""
     start, stop, sections = compressed(lifetimes.start, lifetimes.stop)
     ones = np.ones(len(lifetimes), dtype=np.int64)
     size = _rounded(lifetimes, alignment)
     problem = Problem(start, stop, size, ones, -ones, sections)
-    order = np.lexsort((np.arange(len(lifetimes)), -size))
+    order = np.lexsort((ties * np.arange(len(lifetimes)), -size))
     return int((Kernel().first_fit(problem, order) + size).max(initial=0))
 
 
@@ -50,10 +50,11 @@ def onnxsim_arena(lifetimes: Lifetimes, alignment: int) -> int | None:
     return int(plan.arena_bytes)
 
 
-def onnxsim_own(path: Path, graph: Graph) -> int | None:
+def onnxsim_own(path: Path, graph: Graph) -> tuple[int, bool] | None:
     """The plan that onnxsim makes of the model itself, by its own liveness and in-place rules, told our exact types.
 
-    None where it is not installed or leaves tensors out, whose shape only the data decide.
+    (arena, whether that is a plan at all: it leaves out what it cannot size, and does not see what branches read);
+    None where it is not installed.
     """
     try:
         from onnxsim import plan_activation_memory
@@ -70,7 +71,7 @@ def onnxsim_own(path: Path, graph: Graph) -> int | None:
         helper.make_value_info(name, type_proto(kind)) for name, kind in tensors.items() if name not in there
     )
     plan = plan_activation_memory(model, run_shape_inference=False)
-    return None if plan.unplanned else int(plan.arena_bytes)
+    return int(plan.arena_bytes), not plan.unplanned and not any(node.bodies for node in graph.nodes)
 
 
 def onnx_tool_arena(lifetimes: Lifetimes, alignment: int) -> int | None:
