@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphmem.analysis import analyze, execute, plan
+    from graphmem.analysis import analyze, execute, plan, plan_lifetimes
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
 
 __version__ = "0.1.0"
 
-__all__ = ["Analysis", "GraphmemError", "__version__", "analyze", "execute", "plan"]
+__all__ = ["Analysis", "GraphmemError", "__version__", "analyze", "execute", "plan", "plan_lifetimes"]
 
 _HOME = {
     "analyze": "graphmem.analysis",
     "execute": "graphmem.analysis",
     "plan": "graphmem.analysis",
+    "plan_lifetimes": "graphmem.analysis",
     "Analysis": "graphmem.ir.analysis",
     "GraphmemError": "graphmem.ir.errors",
 }

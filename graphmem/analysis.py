@@ -73,13 +73,21 @@ def plan(
     """Offsets in one arena for every activation of the model, verified, with a proved lower bound.
 
     Args are those of `analyze`, and: `alignment` of every offset, 1..4096 bytes; `capacity`, bytes that the arena
-    should fit in; `timeout`, seconds after which the best plan so far is taken.
+    should fit in; `timeout`, seconds after which the best plan so far is taken. With the order "memory" the file's
+    order is planned too, and the smaller arena taken; the bound is that of the order taken.
 
     Raises ModelError and OptionError as `analyze` does, and ModelError when a tensor's size is not known.
     """
     graph = _sized_graph(path, dims, batch, memory_model, order, strict)
     options = Options(alignment=alignment, capacity=capacity, timeout=timeout)
     return _best_plan(graph, memory_model, order, options)[0]
+
+
+def plan_lifetimes(
+    alive: Lifetimes, *, alignment: int = 64, capacity: int | None = None, timeout: float | None = 60.0
+) -> Plan:
+    """A plan of any lifetimes, such as those of a training step; `graphmem.planner.plan` takes every other option."""
+    return planned(alive, Options(alignment=alignment, capacity=capacity, timeout=timeout))
 
 
 def execute(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-KINDS = ("analysis",)
+KINDS = ("analysis", "plan")
 
 
 @click.command()

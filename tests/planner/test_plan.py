@@ -157,6 +157,15 @@ def test_some_buffers_can_have_a_coarser_alignment() -> None:
         assert offsets(result)[3] % 256 == offsets(result)[4] % 32 == 0
 
 
+def test_a_coarser_alignment_costs_no_more_than_padding_every_buffer_to_it() -> None:
+    for seed in range(6):
+        lifetimes = replace(guillotine(seed, 40), nbytes=64 * guillotine(seed, 40).nbytes)
+        some = dict.fromkeys(lifetimes.buffers[::7], 256)
+        mixed = plan(lifetimes, replace(REPEATABLE, alignment=64, alignments=some))
+        assert not overlaps(mixed)
+        assert mixed.arena <= plan(lifetimes, replace(REPEATABLE, alignment=256)).arena
+
+
 def test_fixed_offsets_are_kept() -> None:
     for seed in range(60):
         lifetimes = random_lifetimes(seed, 15)
