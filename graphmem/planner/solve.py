@@ -23,19 +23,24 @@ PROBE_SHARE = 15  # each probe of the later bisections gets one in so many
 PROBES = 6  # of a bisection between goal and best
 
 
-def solve(task: Task) -> tuple[Packing, int]:
-    """(packing, bound in units): the bound is the goal, or more where the search proves that it cannot be met."""
+def quick(task: Task) -> Packing:
+    """The best of one greedy run of each order, or the first that meets the goal."""
     *_, best = packings(task)
+    return best
+
+
+def solve(task: Task, best: Packing) -> tuple[Packing, int]:
+    """(packing, bound in units): the bound is the goal, or more where the search proves that it cannot be met."""
     if best.top <= task.goal:
         return best, task.goal
     if not _is_searchable(task.problem):
         *_, best = best, *packings(task, best)
         return min((best, *_padded(task, best)), key=lambda packing: packing.top), task.goal
     nodes = SEARCH_WORK // max(task.problem.sections, 50)
-    quick = fit(task, task.goal, nodes // QUICK_SHARE)
-    if quick.offsets is not None:
-        return _searched(task, quick.offsets), task.goal
-    if not quick.is_impossible:
+    first = fit(task, task.goal, nodes // QUICK_SHARE)
+    if first.offsets is not None:
+        return _searched(task, first.offsets), task.goal
+    if not first.is_impossible:
         *_, best = best, *packings(task, best)
     if best.top <= task.goal:
         return best, task.goal
@@ -52,7 +57,7 @@ def _padded(task: Task, best: Packing) -> Iterator[Packing]:
     part = replace(
         task, problem=problem, keys=keys(problem, task.keys.length), goal=task.goal // unit, capacity=capacity
     )
-    offsets = unit * solve(part)[0].offsets
+    offsets = unit * solve(part, quick(part))[0].offsets
     yield Packing(offsets, int((offsets + task.problem.size).max()), "padded to the alignments")
 
 

@@ -192,6 +192,18 @@ def test_independent_stretches_of_time_share_the_arena() -> None:
     assert plan(two, REPEATABLE).arena == 7 + 1
 
 
+def test_the_bound_is_not_raised_by_what_another_stretch_of_time_came_to() -> None:
+    rows = []
+    for turn in range(12):
+        each = guillotine(60 + turn, 150)
+        rows += [
+            Lifetime(f"{turn}.{life.buffer}", life.nbytes, life.start + turn * 1024, life.stop + turn * 1024)
+            for life in each
+        ]
+    result = plan(Lifetimes.of(rows), Options(timeout=0.0))
+    assert result.lower_bound == 1024 < result.arena
+
+
 def test_buffers_of_no_byte_or_no_step_share_all_room() -> None:
     empty = Lifetimes.of([Lifetime("a", 0, 0, 9), Lifetime("b", 5, 3, 3), Lifetime("c", 2, 0, 9)])
     assert plan(empty, REPEATABLE).arena == plan(empty, REPEATABLE).lower_bound == 5
