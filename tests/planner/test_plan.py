@@ -175,6 +175,15 @@ def test_fixed_offsets_are_kept() -> None:
         assert result.lower_bound >= 200 + lifetimes[5].nbytes
 
 
+def test_buffers_fixed_to_the_floor_cost_little() -> None:
+    for seed in range(6):
+        lifetimes = guillotine(seed, 60)
+        floor = {p.lifetime.buffer: 0 for p in plan(lifetimes, REPEATABLE).placements if p.offset == 0}
+        result = plan(lifetimes, replace(REPEATABLE, fixed=floor))
+        assert not overlaps(result)
+        assert result.gap < 0.25
+
+
 def test_an_in_place_pair_shares_one_offset_and_one_buffer() -> None:
     chain = Lifetimes.of([Lifetime("x", 8, 0, 2), Lifetime("y", 8, 1, 3), Lifetime("z", 8, 2, 4)])
     assert plan(chain, REPEATABLE).arena == 8 + 8
