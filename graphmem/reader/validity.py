@@ -61,6 +61,9 @@ def check_attributes(node: onnx.NodeProto) -> None:
         seen.add(attribute.name)
 
 
+_REQUIRED = onnx.defs.OpSchema.FormalParameterOption.Single
+
+
 def check_arity(schema: onnx.defs.OpSchema, node: onnx.NodeProto) -> None:
     """ModelError for more or fewer inputs or outputs than the operator has, or an attribute that it does not know."""
     for what, count, least, most in (
@@ -69,6 +72,9 @@ def check_arity(schema: onnx.defs.OpSchema, node: onnx.NodeProto) -> None:
     ):
         if not least <= count <= most:
             raise ModelError(f"it has {count} {what}, not {least} to {most}")
+    for name, formal in zip(node.input, schema.inputs, strict=False):
+        if not name and formal.option == _REQUIRED:
+            raise ModelError(f"its input '{formal.name}' is left out, which the operator needs")
     for attribute in node.attribute:
         if attribute.name not in schema.attributes and not attribute.name.startswith("__"):  # onnxruntime's own marks
             raise ModelError(f"the operator has no attribute '{attribute.name}'")
