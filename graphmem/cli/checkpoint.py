@@ -9,35 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graphmem.cli.options import deliver, output_option
+from graphmem.cli.options import deliver, output_option, parsed_size
 from graphmem.ir.errors import OptionError
 
 if TYPE_CHECKING:
     from graphmem.ir.recompute import Frontier, Point, Recompute
 
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
-
-
-def parsed_size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """`4GiB`, `512MiB`, `12GB` or plain bytes -> bytes."""
-    if value is None:
-        return None
-    number = value.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-    unit = value.strip()[len(number) :].strip().upper()
-    try:
-        nbytes = float(number) * UNITS[unit]
-    except (ValueError, KeyError):
-        nbytes = -1.0
-    if not 0 <= nbytes < 1 << 62:
-        raise click.BadParameter(f"'{value}' is not a size such as 4GiB, 512MiB or 12GB", ctx, param)
-    return int(nbytes)
-
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), required=False)
-@click.option("--problem", type=click.Path(path_type=Path), help="A JSON problem instead of a model.")
-@click.option("--keep-order", is_flag=True, help="First computations follow the problem's order (a model's always do).")
+@click.option(
+    "--problem", type=click.Path(path_type=Path), required=True, help="A JSON problem (docs/checkpointing.md)."
+)
+@click.option("--keep-order", is_flag=True, help="First computations follow the problem's order.")
 @click.option("--budget", callback=parsed_size, metavar="SIZE", help="Peak allowed, such as 4GiB.")
 @click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="The same, as a part of the keep-all peak.")
 @click.option("--frontier", is_flag=True, help="All trade-offs from keep-all down to the least peak found.")
@@ -45,8 +28,7 @@ def parsed_size(ctx: click.Context, param: click.Parameter, value: str | None) -
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
 def checkpoint(
-    model: Path | None,
-    problem: Path | None,
+    problem: Path,
     keep_order: bool,
     budget: int | None,
     ratio: float | None,
@@ -56,14 +38,11 @@ def checkpoint(
     output: Path | None,
 ) -> None:
     """Which values to keep and which to compute again, so that a training step fits at the least extra compute."""
-    if (model is None) == (problem is None):
-        raise click.UsageError("give either MODEL or --problem FILE.json")
     if [budget is not None, ratio is not None, frontier].count(True) != 1:
         raise click.UsageError("give one of --budget SIZE, --ratio R and --frontier")
     from graphmem.report.frontier import checkpoint_json, checkpoint_text
 
-    question = _read(problem, keep_order) if problem is not None else _from_model(model)
-    found = _answer(question, budget, ratio, timeout)
+    found = _answer(_read(problem, keep_order), budget, ratio, timeout)
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json":
         deliver(checkpoint_json(found, all_names=True), output)
@@ -79,15 +58,6 @@ def _read(problem: Path, keep_order: bool) -> Recompute:
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"'{problem}' cannot be read: {error}") from error
     return parsed(text, str(problem), keep_order)
-
-
-def _from_model(model: Path | None) -> Recompute:
-    """The training step of a model as a question, by graphmem.checkpoint.training_step.question.
-
-    Raises:
-        OptionError: until the training schedule (`graphmem train`) is there to be asked.
-    """
-    raise OptionError(f"'{model}': models wait for `graphmem train`; give a problem with --problem FILE.json")
 
 
 def _answer(question: Recompute, budget: int | None, ratio: float | None, timeout: float | None) -> Frontier:

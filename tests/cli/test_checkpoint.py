@@ -47,7 +47,7 @@ def test_an_impossible_budget_says_what_stands_in_the_way(problem: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--ratio", "0.5"], "MODEL or --problem"),
+        (["--ratio", "0.5"], "Missing option '--problem'"),
         (["--problem", "{}"], "one of --budget"),
         (["--problem", "{}", "--budget", "4 elephants"], "is not a size"),
     ],
