@@ -47,7 +47,8 @@ def relaxed(
     status = solver.solve(model)
     if status == cp_model.INFEASIBLE:
         return below
-    return min(below, ceil(solver.best_objective_bound - 1e-6) * program.unit)
+    least: int = ceil(solver.best_objective_bound - 1e-6) * program.unit
+    return min(below, least)
 
 
 @dataclass
