@@ -6,7 +6,7 @@ the same results. `optional` lets an installation without a compiler succeed, wi
 
 from setuptools import Extension, setup
 
-KERNELS = ["graphmem.planner._kernel"]
+KERNELS = ["graphmem.planner._kernel", "graphmem.checkpoint._kernel"]
 
 setup(
     ext_modules=[

@@ -1,6 +1,7 @@
 """The planner against MiniMalloc and a largest-first greedy, on the public instances and on fresh packings, in one run.
 
     python benchmarks/planner.py [--minimalloc PATH] [--data ../shared/data/planner] [--fresh 20] [--pure] [--scale]
+    python benchmarks/planner.py --networks         every network beside onnxsim's and onnx-tool's planners
 
 MiniMalloc (github.com/google/minimalloc) is built from its source in a scratch folder; without its path its columns
 stay empty. The planners take turns on each row, so that ratios hold on a machine shared with others.
@@ -16,16 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.networks import report as report_networks
+from benchmarks.peers import largest_first
 from graphmem.ir.memory import Lifetimes
 from graphmem.planner import Options, plan
-from graphmem.planner.greedy import bound
-from graphmem.planner.kernel import Kernel
-from graphmem.planner.problem import Problem, compressed
 from graphmem.planner.table import table_of
 from tests.planner.instances import decoder_training, guillotine
 
@@ -41,14 +39,6 @@ def instances(data: Path, fresh: int, scale: bool) -> Iterator[tuple[str, Lifeti
         yield f"guillotine {count}", guillotine(900 + seed, count)
     for layers in (100, 1000) if scale else ():
         yield f"decoder {layers} layers", decoder_training(layers, 50)
-
-
-def largest_first(lifetimes: Lifetimes) -> int:
-    start, stop, sections = compressed(lifetimes.start, lifetimes.stop)
-    ones = np.ones(len(lifetimes), dtype=np.int64)
-    problem = Problem(start, stop, lifetimes.nbytes, ones, -ones, sections)
-    order = np.lexsort((np.arange(len(lifetimes)), -lifetimes.nbytes))
-    return int((Kernel().first_fit(problem, order) + lifetimes.nbytes).max()) if bound(problem) else 0
 
 
 def minimalloc_seconds(binary: Path, lifetimes: Lifetimes, capacity: int) -> float | None:
@@ -70,7 +60,11 @@ def main() -> None:
     parser.add_argument("--fresh", type=int, default=20, help="guillotine packings that were never seen")
     parser.add_argument("--scale", action="store_true", help="training schedules of 10,000 and 100,000 buffers too")
     parser.add_argument("--pure", action="store_true", help="without the compiled kernel")
+    parser.add_argument("--networks", action="store_true", help="the arenas of real networks instead")
     options = parser.parse_args()
+    if options.networks:
+        report_networks(ROOT / "models")
+        return
     ours_total = theirs_total = 0.0
     head = f"{'instance':24}{'buffers':>8}{'arena/bound':>12}{'largest first':>14}"
     print(f"{head}{'s':>8}{'MiniMalloc s':>14}{'ratio':>8}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphmem.analysis import analyze, plan
+    from graphmem.analysis import analyze
+    from graphmem.arena import execute, plan, plan_lifetimes
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
     from graphmem.ir.training import Training
@@ -13,11 +14,23 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Analysis", "GraphmemError", "Training", "__version__", "analyze", "plan", "train"]
+__all__ = [
+    "Analysis",
+    "GraphmemError",
+    "Training",
+    "__version__",
+    "analyze",
+    "execute",
+    "plan",
+    "plan_lifetimes",
+    "train",
+]
 
 _HOME = {
     "analyze": "graphmem.analysis",
-    "plan": "graphmem.analysis",
+    "execute": "graphmem.arena",
+    "plan": "graphmem.arena",
+    "plan_lifetimes": "graphmem.arena",
     "Analysis": "graphmem.ir.analysis",
     "GraphmemError": "graphmem.ir.errors",
     "Training": "graphmem.ir.training",

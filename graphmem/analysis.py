@@ -10,16 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from graphmem.ir.analysis import Analysis, Inference, ModelFacts
-from graphmem.ir.errors import ModelError, OptionError
+from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph, Node, Origin
-from graphmem.ir.memory import Lifetimes, Plan, Timeline
+from graphmem.ir.memory import Lifetimes, Timeline
 from graphmem.ir.runtime import Advice, SessionOptions
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
 from graphmem.memory.live import live_tensors
 from graphmem.memory.liveness import lifetimes, timeline
-from graphmem.planner import Options
-from graphmem.planner import plan as planned
 from graphmem.reader import read
 from graphmem.schedule.bodies import branch_notes
 from graphmem.schedule.inference import MEMORY_MODELS, inference_schedule, nbytes_of, preceding_steps
@@ -122,42 +120,12 @@ def _onnxruntime(path: Path, graph: Graph, session: SessionOptions) -> Analysis:
     runtime = runtime_graph(Source.of(path, graph), session)
     found = predicted(runtime, session)
     schedule = found.plan.schedule
-    run = _Run(found.plan.nodes, schedule, found.lifetimes, found.timeline)
+    run = Run(found.plan.nodes, schedule, found.lifetimes, found.timeline)
     floor = max((buffer.nbytes for buffer in schedule.buffers), default=0)  # in any order each must be there once
     made = _inference(runtime.graph, run, ONNXRUNTIME, ONNXRUNTIME, floor)
     memory = replace(found.memory, advice=advice(runtime, found.memory))
     executed = replace(runtime.graph, issues=runtime.issues)
     return ShownAnalysis(model_facts(graph, path.stem), executed, replace(made, onnxruntime=memory))
-
-
-def plan(
-    path: str | Path,
-    dims: Mapping[str, int] | None = None,
-    *,
-    batch: int | None = None,
-    memory_model: str = "views",
-    order: str = "file",
-    strict: bool = False,
-    trips: Mapping[str, int] | None = None,
-    shapes: Mapping[str, TensorType] | None = None,
-    alignment: int = 64,
-    capacity: int | None = None,
-    timeout: float | None = 60.0,
-) -> Plan:
-    """Offsets in one arena for every activation of the model, verified, with a proved lower bound.
-
-    Args are those of `analyze`, and: `alignment` of every offset, 1..4096 bytes; `capacity`, bytes that the arena
-    should fit in; `timeout`, seconds after which the best plan so far is taken.
-
-    Raises ModelError and OptionError as `analyze` does, and ModelError when a tensor's size is not known.
-    """
-    analysis = analyze(
-        path, dims, batch=batch, memory_model=memory_model, order=order, strict=strict, trips=trips, shapes=shapes
-    )
-    if analysis.exactness == "at least":
-        missing = next(issue for issue in analysis.issues if issue.effect == "at least")
-        raise ModelError(f"a plan needs the size of every tensor; {missing.where}: {missing.what}")
-    return planned(analysis.inference.lifetimes, Options(alignment=alignment, capacity=capacity, timeout=timeout))
 
 
 def model_facts(graph: Graph, name: str) -> ModelFacts:
@@ -202,18 +170,18 @@ def _may_be_parameter(type_: TensorType) -> bool:
 
 def inference(graph: Graph, memory_model: str, order: str) -> Inference:
     """Schedule, lifetimes, timeline and peak of one forward run."""
-    run = _Run.of(graph, memory_model, None)
+    run = Run.of(graph, memory_model, None)
     bound = _step_floor(run.schedule if memory_model != "inplace" else inference_schedule(graph), memory_model)
     if order == "memory":
         found = least_peak_order(run.schedule, preceding_steps(graph))
         if memory_model != "inplace":  # there the order decides which buffers are shared, so the search proves nothing
             bound = max(bound, found.bound)
-        run = min(run, _Run.of(graph, memory_model, found.steps), key=lambda candidate: candidate.timeline.peak)
+        run = min(run, Run.of(graph, memory_model, found.steps), key=lambda candidate: candidate.timeline.peak)
     return _inference(graph, run, memory_model, order, bound)
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
     """One execution order of the graph and what follows from it."""
 
     nodes: tuple[Node, ...]
@@ -222,7 +190,8 @@ class _Run:
     timeline: Timeline
 
     @classmethod
-    def of(cls, graph: Graph, memory_model: str, order: Sequence[int] | None) -> _Run:
+    def of(cls, graph: Graph, memory_model: str, order: Sequence[int] | None) -> Run:
+        """The run of the graph's steps in file order, or in `order`, a permutation of step numbers."""
         nodes = graph.steps
         schedule = inference_schedule(graph, memory_model, order)
         alive = lifetimes(schedule)
@@ -239,7 +208,7 @@ def _step_floor(schedule: Schedule, memory_model: str) -> int:
     )
 
 
-def _inference(graph: Graph, run: _Run, memory_model: str, order: str, bound: int) -> Inference:
+def _inference(graph: Graph, run: Run, memory_model: str, order: str, bound: int) -> Inference:
     alive, live = run.lifetimes, run.timeline
     peak = run.nodes[live.peak_step] if run.nodes else None
     at_peak = np.flatnonzero((alive.start <= live.peak_step) & (alive.stop > live.peak_step))

@@ -23,6 +23,7 @@ FLOORS: dict[str, int] = {
     "schedule": 3,
     "runtime": 4,
     "analysis": 5,  # not "analyze": a submodule of that name would hide the function graphmem.analyze
+    "arena": 6,
     "training": 6,
     "fit": 7,
     "sweep": 8,

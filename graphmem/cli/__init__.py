@@ -15,6 +15,7 @@ COMMANDS = {
     "analyze": ("graphmem.cli.analyze", "Peak activation memory of inference, and what is alive there."),
     "train": ("graphmem.cli.train", "Peak memory of one PyTorch training step, from the forward file alone."),
     "plan": ("graphmem.cli.plan", "Pack every buffer into one arena, with a proved bound."),
+    "checkpoint": ("graphmem.cli.checkpoint", "What to keep and what to recompute in training, at a memory budget."),
     "report": ("graphmem.cli.report", "One offline HTML page in which the peak explains itself."),
     "draw": ("graphmem.cli.draw", "The graph around the peak, or a level of the whole, as .svg, .png or .gv."),
     "export": ("graphmem.cli.export", "Files for memory_viz, Netron, Model Explorer, speedscope, Perfetto; CSV; ONNX."),

@@ -11,9 +11,10 @@ import click
 from graphmem.cli.options import deliver, inference_options, model_options, output_option, parsed_size
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
+from graphmem.ir.execution import Execution
 from graphmem.ir.memory import Plan
 
-FITS_NOT = 1
+FAILED = 1
 MODEL_ALIGNMENT = 64  # what runtimes and vector units want; files of lifetimes say their own
 
 
@@ -24,6 +25,9 @@ MODEL_ALIGNMENT = 64  # what runtimes and vector units want; files of lifetimes 
 @click.option("--capacity", callback=parsed_size, metavar="SIZE", help="Exit code 1 if the arena does not fit in this.")
 @click.option("--alignment", type=click.IntRange(1, 4096), help="Of every offset; default 64, with --lifetimes 1.")
 @click.option("--timeout", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds.")
+@click.option(
+    "--execute", is_flag=True, help="Run MODEL in the arena, compare with an ordinary run; exit 1 if it differs."
+)
 @click.option("--format", "format_", type=click.Choice(["table", "json", "csv", "c"]), default="table")
 @output_option
 def plan(
@@ -34,6 +38,7 @@ def plan(
     capacity: int | None,
     alignment: int | None,
     timeout: float,
+    execute: bool,
     format_: str,
     output: Path | None,
     **reading: Any,
@@ -43,23 +48,38 @@ def plan(
 
     if (model is None) == (lifetimes is None):
         raise click.UsageError("give either a MODEL or --lifetimes FILE.csv")
+    if execute and model is None:
+        raise click.UsageError("--execute needs a MODEL; lifetimes alone cannot be run")
+    execution = None
     if model is not None:
-        made = graphmem.plan(
-            model,
-            memory_model=memory_model,
-            order=order,
-            alignment=alignment or MODEL_ALIGNMENT,
-            capacity=capacity,
-            timeout=timeout,
+        options: dict[str, Any] = {
+            "memory_model": memory_model,
+            "order": order,
+            "alignment": alignment or MODEL_ALIGNMENT,
+            "capacity": capacity,
+            "timeout": timeout,
             **reading,
-        )
+        }
+        if execute:
+            made, execution = graphmem.execute(model, **options)
+        else:
+            made = graphmem.plan(model, **options)
     else:
         assert lifetimes is not None
         made = _plan_of_rows(lifetimes, alignment or 1, capacity, timeout)
-    deliver(_text(made, format_, capacity), output)
+    deliver(_text(made, execution, format_, capacity), output)
+    _judge(made, execution, capacity)
+
+
+def _judge(made: Plan, execution: Execution | None, capacity: int | None) -> None:
+    """Exit with 1 where the arena does not fit or its execution went wrong."""
     if capacity is not None and made.arena > capacity:
         click.echo(f"graphmem: the arena of {made.arena} bytes does not fit in {capacity}", err=True)
-        raise click.exceptions.Exit(FITS_NOT)
+    elif execution is not None and not execution.is_faithful:
+        click.echo("graphmem: the execution inside the arena is not that of an ordinary run", err=True)
+    else:
+        return
+    raise click.exceptions.Exit(FAILED)
 
 
 def arena_plan(analysis: Analysis, timeout: float = 5.0) -> Plan | None:
@@ -85,12 +105,16 @@ def _plan_of_rows(path: Path, alignment: int, capacity: int | None, timeout: flo
     return planned(table.lifetimes, Options(alignment, table.alignments, capacity, table.fixed, timeout=timeout))
 
 
-def _text(plan: Plan, format_: str, capacity: int | None) -> str:
+def _text(plan: Plan, execution: Execution | None, format_: str, capacity: int | None) -> str:
     from graphmem.planner.table import table_text
+    from graphmem.report.execution_text import execution_text
     from graphmem.report.plan_c import plan_header
     from graphmem.report.plan_json import plan_json
     from graphmem.report.plan_table import plan_table
 
-    if format_ == "table":
-        return plan_table(plan, capacity)
-    return {"json": plan_json, "csv": table_text, "c": plan_header}[format_](plan).rstrip("\n")
+    if format_ == "json":
+        return plan_json(plan, execution).rstrip("\n")
+    if format_ != "table":
+        return {"csv": table_text, "c": plan_header}[format_](plan).rstrip("\n")
+    table = plan_table(plan, capacity)
+    return table if execution is None else f"{execution_text(execution)}\n{table}"

@@ -24,7 +24,7 @@ ISSUE_KINDS: dict[str, Effect] = {
     "data-dependent": "at most",  # a shape that the data decides, with a proved upper bound
     "unknown-operator": "at least",
     "unknown-shape": "at least",
-    "unknown-workspace": "at least",  # memory that a library keeps, counted with the least that it needs
+    "unknown-workspace": "at least",  # of a runtime's or library's kernel; its tensors are counted
     "unknown-payload": "at least",  # strings, whose bytes no type tells
 }
 

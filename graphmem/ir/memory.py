@@ -46,7 +46,7 @@ class Lifetimes:
         return Lifetime(self.buffers[row], int(self.nbytes[row]), int(self.start[row]), int(self.stop[row]))
 
     def __iter__(self) -> Iterator[Lifetime]:
-        return (self[row] for row in range(len(self)))
+        return map(Lifetime, self.buffers, self.nbytes.tolist(), self.start.tolist(), self.stop.tolist())
 
     @classmethod
     def of(cls, rows: list[Lifetime]) -> Lifetimes:

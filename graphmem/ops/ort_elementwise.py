@@ -54,6 +54,22 @@ def layer_norm(kernel: Kernel) -> int:
     return sum(floats(kernel.input(i).elements) for i in given)
 
 
+def skip_layer_norm(kernel: Kernel) -> int:
+    """In half precision everything that is no weight is widened: inputs, output, and the sum if it is asked for."""
+    if kernel.input(0).dtype != "float16":
+        return 0
+    given = [i for i in range(5) if kernel.has_input(i) and i not in kernel.constant]
+    widened = sum(floats(kernel.input(i).elements) for i in given)
+    return widened + floats(kernel.output(0).elements) * (1 + kernel.has_output(3))
+
+
+def batch_norm(kernel: Kernel) -> int:
+    """Training keeps the mean and the variance of the batch."""
+    x = kernel.input(0)
+    width = x.nbytes // max(1, x.elements)
+    return 2 * aligned(width * x.shape[1]) if kernel.has_output(1) else 0
+
+
 def resize(kernel: Kernel) -> int:
     """Tables of neighbours and their weights, one row per output coordinate (upsample.cc)."""
     source, target = kernel.input(0).shape, kernel.output(0).shape
@@ -94,7 +110,9 @@ RULES: Rules = {
     **{("", op_type): variadic for op_type in ("Sum", "Min", "Max", "Mean")},
     **{("", op_type): softmax for op_type in ("Softmax", "LogSoftmax", "Hardmax")},
     ("", "LRN"): lrn,
-    ("", "LayerNormalization"): layer_norm,
+    **{("", f"{kind}Normalization"): layer_norm for kind in ("Layer", "SimplifiedLayer", "RMS")},
+    **{(_MICROSOFT, f"Skip{kind}Normalization"): skip_layer_norm for kind in ("Layer", "SimplifiedLayer")},
+    ("", "BatchNormalization"): batch_norm,
     ("", "Resize"): resize,
     ("", "Upsample"): resize,
     ("", "DFT"): dft,

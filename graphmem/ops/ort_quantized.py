@@ -62,6 +62,12 @@ def max_pool(kernel: Kernel) -> int:
     return aligned(POINTER * taps * prod(kernel.output(0).shape[1:-1]))
 
 
+def softmax(kernel: Kernel) -> tuple[int, ...]:
+    """QLinearSoftmax: transposed there and back where the axis is not the last, from (its attribute) opset 13 on."""
+    is_last = kernel.integer("axis", -1) in (-1, len(kernel.input(0).shape) - 1)
+    return () if is_last or kernel.integer("opset", 0) < 13 else 2 * (aligned(kernel.output(0).nbytes),)
+
+
 # MLAS packs 8-bit matrices in a buffer of the thread's, by the types of both; x86-64 with AVX-512 VNNI.
 _PACKING = {("uint8", "int8"): 38_016, ("uint8", "uint8"): 41_088, ("int8", "int8"): 19_520, ("int8", "uint8"): 19_520}
 # Operator -> the inputs that are the two matrices; None for one that is quantized on the way.
@@ -102,4 +108,5 @@ RULES: Rules = {
     (_MICROSOFT, "QLinearConv"): qlinear_conv,
     (_MICROSOFT, "QLinearAveragePool"): average_pool,
     (_MICROSOFT, "NhwcMaxPool"): max_pool,
+    (_MICROSOFT, "QLinearSoftmax"): softmax,
 }

@@ -19,7 +19,7 @@ from graphmem.planner.task import Task
 FIRST_LIMIT = 4  # nodes a buffer in the first round of runs
 GROWTH = (11, 10)  # of the limit from round to round
 NOISE = (10, 3)  # tenths of n added to ranks, in turn
-NODES_A_CALL = 1 << 20  # compiled search reads no clock, so one call stays about a second
+WORK_A_CALL = 20_000_000  # nodes times sections: compiled search reads no clock, so one call stays below half a second
 
 
 class Outcome(NamedTuple):
@@ -30,18 +30,21 @@ class Outcome(NamedTuple):
     nodes: int
 
 
-def fit(task: Task, capacity: int, budget: int) -> Outcome:
-    """Searches for offsets with no end above `capacity` units, visiting at most `budget` nodes."""
+def fit(task: Task, capacity: int, budget: int, seed: int = 1) -> Outcome:
+    """Searches for offsets with no end above `capacity` units, visiting at most `budget` nodes.
+
+    Another seed tries other orders from the second round on.
+    """
     n = len(task.problem)
     orders = search_orders(task.keys, task.sections)
     weight = np.ones(task.problem.sections + 1, dtype=np.int64)
-    dice = Dice()
+    dice = Dice(seed)
     limit, nodes, run = FIRST_LIMIT * n, 0, 0
     while nodes < budget and not task.is_late:
         order, turn = orders[run % len(orders)], run // len(orders)
         if turn:
             order = noisy(order, dice.below(n * NOISE[turn % len(NOISE)] // 10, n))
-        share = min(limit, budget - nodes, NODES_A_CALL)
+        share = min(limit, budget - nodes, max(FIRST_LIMIT * n, WORK_A_CALL // max(task.problem.sections, 50)))
         status, used, offsets = task.kernel.search(task.problem, rank_of(order), weight, capacity, share, task.deadline)
         nodes += used
         if status in (FOUND, IMPOSSIBLE):

@@ -7,6 +7,7 @@ greedy method runs again. The skyline takes milliseconds at 10,000 buffers, so h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from graphmem.planner.task import Task
 SKYLINE_WORK = 1_500_000  # buffers placed by mixed orders of the skyline, and as many by repairs
 FIRST_FIT_WORK = 200_000_000  # pairs of buffers looked at by first fit
 REPAIRABLE_ROWS = 5_000  # on larger problems repairs have never beaten mixed orders
+NO_PACKING = 1 << 62  # the top of what breaks a fixed offset
 MIX = 9  # weights of mixed keys are below this
 
 
@@ -35,13 +37,22 @@ Place = Callable[[IntColumn], Packing]
 
 
 def placers(problem: Problem, kernel: Kernel) -> dict[str, Place]:
-    """Greedy methods that take an order, rows first to last: skyline where it can, first and best fit."""
+    """Greedy methods that take an order, rows first to last: skyline where it can, first and best fit.
+
+    With fixed offsets the skyline comes last: it puts those buffers first, which is where they belong only if they lie
+    on the floor; else what it made is no packing.
+    """
 
     def packing(offsets: IntColumn, method: str) -> Packing:
         return Packing(offsets, int((offsets + problem.size).max(initial=0)), method)
 
+    plain = replace(problem, fixed=np.full_like(problem.fixed, -1))
+    is_fixed = problem.fixed >= 0
+
     def skyline(order: IntColumn) -> Packing:
-        return packing(kernel.skyline(problem, len(problem) - 1 - rank_of(order)), "skyline")
+        offsets = kernel.skyline(plain, len(problem) - 1 - rank_of(_fixed_first(problem, order)))
+        found = packing(offsets, "skyline")
+        return found if (offsets == problem.fixed)[is_fixed].all() else found._replace(top=NO_PACKING)
 
     def first_fit(order: IntColumn) -> Packing:
         return packing(kernel.first_fit(problem, _fixed_first(problem, order), False), "first-fit")
@@ -50,7 +61,9 @@ def placers(problem: Problem, kernel: Kernel) -> dict[str, Place]:
         return packing(kernel.first_fit(problem, _fixed_first(problem, order), True), "best-fit")
 
     gaps: dict[str, Place] = {"best-fit": best_fit, "first-fit": first_fit}
-    return {"skyline": skyline, **gaps} if problem.is_plain else gaps
+    if problem.is_plain:
+        return {"skyline": skyline, **gaps}
+    return {**gaps, "skyline": skyline} if plain.is_plain else gaps
 
 
 def packings(task: Task, best: Packing | None = None) -> Iterator[Packing]:
@@ -78,6 +91,8 @@ def _rest(task: Task) -> Iterator[Packing]:
         passes = _passes(task.problem, name)
         if name == "skyline":
             yield from _mixes(task, place, passes)
+        if name == "skyline" and len(task.problem) > REPAIRABLE_ROWS:
+            continue  # each order had its turn in `_family`
         tops = []
         for index, order in enumerate(orders[:passes]):
             packing = place(order)

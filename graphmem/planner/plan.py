@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import gcd
 from time import monotonic
 
@@ -16,7 +16,7 @@ from graphmem.planner.greedy import bound
 from graphmem.planner.kernel import Kernel
 from graphmem.planner.orders import keys
 from graphmem.planner.problem import Problem, components, compressed
-from graphmem.planner.solve import solve
+from graphmem.planner.solve import quick, solve
 from graphmem.planner.task import Task
 from graphmem.planner.verify import verify
 
@@ -78,18 +78,24 @@ def _solved(
     """(offsets in units, method of the component that reaches highest, proved bound in units)."""
     offsets = np.zeros(len(whole), dtype=np.int64)
     capacity = None if options.capacity is None else options.capacity // unit
-    parts = [(rows, whole.rows(rows)) for rows in components(whole.start, whole.stop)]
-    parts.sort(key=lambda each: -bound(each[1]))  # the tallest first: the others need only stay below it
-    goal = least = bound(parts[0][1]) if parts else 0
+    goal = least = bound(whole)
+    parts = []
+    for rows in components(whole.start, whole.stop):
+        part = whole.rows(rows)
+        task = Task(part, keys(part, length[rows]), goal, capacity, kernel, deadline)
+        parts.append((rows, task, quick(task)))
+    parts.sort(key=lambda each: -each[2].top)  # the highest first: the others need only stay below what it comes to
     highest, method = -1, "empty"
-    for rows, part in parts:
-        packing, proved = solve(Task(part, keys(part, length[rows]), goal, capacity, kernel, deadline))
+    for rows, task, first in parts:
+        packing, proved = solve(replace(task, goal=goal), first)
         if options.second_opinion and packing.top > proved:
-            packing, proved = cpsat.second_opinion(part, packing, proved, deadline)
+            packing, proved = cpsat.second_opinion(task.problem, packing, proved, deadline)
         offsets[rows] = packing.offsets
         if packing.top > highest:
             highest, method = packing.top, packing.method
-        goal, least = max(goal, packing.top), max(least, min(proved, packing.top))
+        if proved > goal:  # a proof; else it is the goal, which the packings of higher components may have raised
+            least = max(least, min(proved, packing.top))
+        goal = max(goal, packing.top)
     return offsets, method, least
 
 

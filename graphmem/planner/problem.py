@@ -18,6 +18,8 @@ import numpy as np
 
 from graphmem.ir.memory import IntColumn
 
+COARSEST = 4096  # units to which sizes may be padded
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
@@ -37,6 +39,19 @@ class Problem:
     def is_plain(self) -> bool:
         """True when no row has a fixed offset or an alignment beyond the unit: what skyline and search can do."""
         return bool((self.fixed < 0).all() and (self.step == 1).all())
+
+    @property
+    def padded(self) -> tuple[Problem, int] | None:
+        """(the plain problem of sizes padded to all alignments, its unit in units of this one), or None.
+
+        Any packing of it is one of this. None where offsets are fixed or the alignments have no small common multiple.
+        """
+        unit = int(np.lcm.reduce(np.unique(self.step)))
+        if (self.fixed >= 0).any() or not 1 < unit <= COARSEST:
+            return None
+        return Problem(
+            self.start, self.stop, -(-self.size // unit), np.ones_like(self.step), self.fixed, self.sections
+        ), unit
 
     def rows(self, rows: IntColumn) -> Problem:
         """The problem of some of the rows, on its own time axis."""

@@ -5,44 +5,70 @@ The goal is what the whole plan needs anyway, so a component stops as soon as it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from graphmem.ir.memory import IntColumn
 from graphmem.planner.exact import fit
 from graphmem.planner.greedy import Packing, packings
+from graphmem.planner.orders import keys
 from graphmem.planner.problem import Problem
 from graphmem.planner.task import Task
 
 SEARCHABLE_ROWS, SEARCHABLE_CELLS = 1_500, 400_000  # rows, and rows times sections that they live in
 SEARCH_WORK = 500_000_000  # nodes times sections
 QUICK_SHARE = 50  # the first try of the search, before repairs, gets one in so many of its nodes
-PROBE_SHARE = 10  # each probe of the last bisection gets one in so many
+FIRST_SHARE = 4  # the first long try of the goal gets one in so many
+PROBE_SHARE = 15  # each probe of the later bisections gets one in so many
 PROBES = 6  # of a bisection between goal and best
 
 
-def solve(task: Task) -> tuple[Packing, int]:
-    """(packing, bound in units): the bound is the goal, or more where the search proves that it cannot be met."""
+def quick(task: Task) -> Packing:
+    """The best of one greedy run of each order, or the first that meets the goal."""
     *_, best = packings(task)
+    return best
+
+
+def solve(task: Task, best: Packing) -> tuple[Packing, int]:
+    """(packing, bound in units): the bound is the goal, or more where the search proves that it cannot be met."""
     if best.top <= task.goal:
         return best, task.goal
     if not _is_searchable(task.problem):
         *_, best = best, *packings(task, best)
-        return best, task.goal
+        return min((best, *_padded(task, best)), key=lambda packing: packing.top), task.goal
     nodes = SEARCH_WORK // max(task.problem.sections, 50)
-    quick = fit(task, task.goal, nodes // QUICK_SHARE)
-    if quick.offsets is not None:
-        return _searched(task, quick.offsets), task.goal
-    if not quick.is_impossible:
+    first = fit(task, task.goal, nodes // QUICK_SHARE)
+    if first.offsets is not None:
+        return _searched(task, first.offsets), task.goal
+    if not first.is_impossible:
         *_, best = best, *packings(task, best)
     if best.top <= task.goal:
         return best, task.goal
     return _search_between(task, best, nodes)
 
 
+def _padded(task: Task, best: Packing) -> Iterator[Packing]:
+    """Where `best` is not ideal: the packing of sizes padded to all alignments, which skyline and search can do."""
+    padded = task.problem.padded
+    if best.top <= task.goal or padded is None or task.is_late:
+        return
+    problem, unit = padded
+    capacity = None if task.capacity is None else task.capacity // unit
+    part = replace(
+        task, problem=problem, keys=keys(problem, task.keys.length), goal=task.goal // unit, capacity=capacity
+    )
+    offsets = unit * solve(part, quick(part))[0].offsets
+    yield Packing(offsets, int((offsets + task.problem.size).max()), "padded to the alignments")
+
+
 def _search_between(task: Task, best: Packing, nodes: int) -> tuple[Packing, int]:
-    """Bisects with few nodes, tries the goal and the capacity with all, and bisects again with more."""
-    best, bound = _bisected(task, best, task.goal, nodes // QUICK_SHARE)
-    for target in (task.goal, task.capacity):
-        if target is not None and bound <= target < best.top and not task.is_late:
-            best, bound = _tried(task, best, bound, target, nodes)
+    """Bisects with few nodes, tries goal and capacity with many, then all with more: a timeout may strike."""
+    bound = task.goal
+    for probe, whole in ((nodes // QUICK_SHARE, nodes // FIRST_SHARE), (nodes // PROBE_SHARE, nodes)):
+        best, bound = _bisected(task, best, bound, probe)
+        for target in (task.goal, task.capacity):
+            if target is not None and bound <= target < best.top and not task.is_late:
+                best, bound = _tried(task, best, bound, target, whole)
     return _bisected(task, best, bound, nodes // PROBE_SHARE)
 
 
@@ -60,7 +86,7 @@ def _bisected(task: Task, best: Packing, bound: int, nodes: int) -> tuple[Packin
 
 def _tried(task: Task, best: Packing, bound: int, target: int, nodes: int) -> tuple[Packing, int]:
     """(best, bound) after a search for a packing below `target`."""
-    outcome = fit(task, target, nodes)
+    outcome = fit(task, target, nodes, seed=nodes)
     if outcome.offsets is not None:
         return _searched(task, outcome.offsets), bound
     return best, target + 1 if outcome.is_impossible else bound

@@ -12,6 +12,7 @@ from graphmem.ir.types import TensorType
 from graphmem.reader.dims import Bindings, bindings, bound_inputs
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.load import load
+from graphmem.reader.validity import check_graph_text
 from graphmem.reader.walk import Walk
 
 __all__ = ["Bindings", "graph_of", "read"]
@@ -44,6 +45,7 @@ def graph_of(
     shapes: Mapping[str, TensorType] | None = None,
 ) -> Graph:
     """The same of a model without local functions, whose external data lie in `folder`."""
+    check_graph_text(model.graph)
     held = {initializer.name for initializer in model.graph.initializer}
     held |= {sparse.values.name for sparse in model.graph.sparse_initializer}
     infos = [info for info in model.graph.input if info.name not in held]

@@ -26,7 +26,7 @@ from graphmem.reader.constants import is_small
 from graphmem.reader.evaluate import evaluated_outputs, is_deterministic
 from graphmem.reader.rules.call import Call
 from graphmem.reader.typeproto import proto_of, type_of
-from graphmem.reader.validity import check_attributes, check_axes, check_element_types
+from graphmem.reader.validity import check_arity, check_attributes, check_axes, check_element_types
 from graphmem.reader.values import Array, Value
 
 # Values longer than this never say a shape; passing them would only cost time.
@@ -78,6 +78,7 @@ class NodeTyper:
         schema = self.schema(node)
         check_attributes(node)
         if schema is not None:
+            check_arity(schema, node)
             check_element_types(schema, types)
         anonymous = _anonymous(node)
         found = self._types(schema, anonymous, types, values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -52,45 +51,11 @@ def parsed(path: Path) -> onnx.ModelProto:
     model = _parse_text(path, data) if path.name.endswith(TEXT_SUFFIXES) else _parse_binary(path, data)
     if not model.HasField("graph"):
         raise ModelError(f"'{path}' holds no ONNX graph; is it an ONNX model?")
-    _check_text(path, model)
-    if any(not 0 < opset.version < 2**31 for opset in model.opset_import):
+    if any(not isinstance(opset.domain, str) or not 0 < opset.version < 2**31 for opset in model.opset_import):
         raise ModelError(f"'{path}' names an opset that cannot be; export the model again")
     if not model.opset_import:
         raise ModelError(f"'{path}' names no opset, so its operators have no meaning; export the model again")
     return model
-
-
-def _check_text(path: Path, model: onnx.ModelProto) -> None:
-    """ModelError when a name is not text: protobuf hands out bytes for a string that is not UTF-8."""
-    pending: list[Any] = [model.graph, *model.functions]
-    bad = any(not isinstance(opset.domain, str) for opset in model.opset_import)
-    while pending and not bad:
-        graph = pending.pop()
-        for node in graph.node:
-            try:
-                "".join((node.op_type, node.domain, node.name, *node.input, *node.output))
-            except TypeError:  # one of them is bytes
-                bad = True
-            for attribute in node.attribute:
-                bad = bad or not isinstance(attribute.name, str)
-                if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-                    pending += [attribute.g, *attribute.graphs]
-        bad = bad or bytes in map(type, _other_names(graph))
-    if bad:
-        raise ModelError(f"'{path}' holds a name that is not UTF-8 text; the file is damaged")
-
-
-def _other_names(graph: Any) -> Iterable[object]:
-    yield graph.name
-    if isinstance(graph, onnx.FunctionProto):
-        yield from (graph.domain, *graph.input, *graph.output, *graph.attribute)
-        return
-    for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
-        yield tensor.name
-        yield from (text for entry in tensor.external_data for text in (entry.key, entry.value))
-    for info in (*graph.input, *graph.output, *graph.value_info):
-        yield info.name
-        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
 
 
 def _parse_binary(path: Path, data: bytes) -> onnx.ModelProto:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx
 
@@ -31,6 +31,24 @@ _VALUES = frozenset(_FIELDS.values())
 _SPELLED = {"float32": "float", "float64": "double"}
 
 
+def check_text(names: Iterable[str]) -> None:
+    """ModelError when a name is not text: protobuf hands out bytes for a string that is not UTF-8."""
+    try:
+        "".join(names)
+    except TypeError:
+        raise ModelError("the file holds a name that is not UTF-8 text; it is damaged") from None
+
+
+def check_graph_text(graph: onnx.GraphProto) -> None:
+    """ModelError when a name of the graph, apart from those of its nodes, is not text."""
+    names = [graph.name]
+    for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
+        names += [tensor.name, *(text for entry in tensor.external_data for text in (entry.key, entry.value))]
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        names += [info.name, *(dim.dim_param for dim in info.type.tensor_type.shape.dim)]
+    check_text(names)
+
+
 def check_attributes(node: onnx.NodeProto) -> None:
     """ModelError for an attribute that holds another kind of value than it declares, or is given twice."""
     seen: set[str] = set()
@@ -43,13 +61,35 @@ def check_attributes(node: onnx.NodeProto) -> None:
         seen.add(attribute.name)
 
 
+_REQUIRED = onnx.defs.OpSchema.FormalParameterOption.Single
+
+
+def check_arity(schema: onnx.defs.OpSchema, node: onnx.NodeProto) -> None:
+    """ModelError for more or fewer inputs or outputs than the operator has, or an attribute that it does not know."""
+    for what, count, least, most in (
+        ("inputs", len(node.input), schema.min_input, schema.max_input),
+        ("outputs", len(node.output), schema.min_output, schema.max_output),
+    ):
+        if not least <= count <= most:
+            raise ModelError(f"it has {count} {what}, not {least} to {most}")
+    for name, formal in zip(node.input, schema.inputs, strict=False):
+        if not name and formal.option == _REQUIRED:
+            raise ModelError(f"its input '{formal.name}' is left out, which the operator needs")
+    for attribute in node.attribute:
+        if attribute.name not in schema.attributes and not attribute.name.startswith("__"):  # onnxruntime's own marks
+            raise ModelError(f"the operator has no attribute '{attribute.name}'")
+
+
 def check_axes(node: onnx.NodeProto, types: Sequence[Type | None]) -> None:
     """ModelError for an axis that the first input has not (nor, of Unsqueeze and OneHot, the output).
 
-    ONNX's own rules cut axes to 32 bits and read past the end of the shape for some (LayerNormalization, 1.23).
+    ONNX's own rules cut axes to 32 bits and read past the ends of some shapes (LayerNormalization, GatherND).
     """
     first = types[0] if types else None
+    ranks = [len(type_.shape) for type_ in types if isinstance(type_, TensorType)]
     for attribute in node.attribute:
+        if attribute.name == "batch_dims" and not 0 <= attribute.i <= min(ranks, default=0):
+            raise ModelError(f"batch_dims is {attribute.i}, which not every input has")
         if attribute.name not in ("axis", "axes"):
             continue
         rank = max(1, len(first.shape)) if isinstance(first, TensorType) else MAX_RANK

@@ -22,6 +22,7 @@ from graphmem.reader.infer import NodeTyper
 from graphmem.reader.order import bodies_of, captured, described, ordered
 from graphmem.reader.origin import origin_of
 from graphmem.reader.typeproto import checked, dtype_of
+from graphmem.reader.validity import check_attributes, check_graph_text, check_text
 from graphmem.reader.values import Value
 
 # Nodes of bodies walked in one model, every walk of the same body counted: loops in loops could multiply for ever.
@@ -76,6 +77,7 @@ class Walk:
         """The graph of `proto`, its inputs having these types and, as far as given, values; and its names."""
         if outer is not None:
             self.budget -= len(proto.node) + 1
+        check_graph_text(proto)
         names = Names(outer)
         self._add_initializers(proto, names)
         _check_inputs(proto)
@@ -126,8 +128,8 @@ class Walk:
     def _add_initializers(self, proto: onnx.GraphProto, names: Names) -> None:
         for initializer in proto.initializer:
             type_ = initializer_type(initializer)
-            if initializer.name in names.tensors:
-                raise ModelError(f"initializer '{initializer.name}' is given twice; names must be unique")
+            if not initializer.name or initializer.name in names.tensors:
+                raise ModelError(f"initializer '{initializer.name}' is given twice or has no name")
             names.tensors[initializer.name] = Tensor(initializer.name, "weight", type_)
             value = initializer_value(initializer, type_, self.folder)
             if value is not None:
@@ -145,15 +147,20 @@ class Walk:
         return {info.name: info for info in (*proto.value_info, *proto.output)}
 
     def _node(self, proto: onnx.NodeProto, names: Names, stated: Mapping[str, onnx.ValueInfoProto]) -> Node:
-        bodies_protos = bodies_of(proto) if proto.attribute else []
+        reads, writes = tuple(proto.input), tuple(proto.output)
+        name, op_type, domain = proto.name, proto.op_type, proto.domain
+        check_text((name, op_type, domain, *reads, *writes))
+        bodies_protos, attributes = [], {}
+        if proto.attribute:
+            check_text(attribute.name for attribute in proto.attribute)
+            bodies_protos, attributes = bodies_of(proto), plain_attributes(proto)
         captures = captured(proto) if bodies_protos else ()
-        reads = tuple(proto.input)
         inputs = [names.tensor(name) if name else None for name in reads]
         bodies: tuple[tuple[str, Graph], ...] = ()
         trips: int | None = 1
         types: Sequence[Type]
         values: Sequence[Value | None]
-        if proto.op_type == "Constant" and proto.domain in ("", "ai.onnx"):
+        if op_type == "Constant" and domain in ("", "ai.onnx"):
             types, values = _constant(proto)
         elif bodies_protos:
             done = self._control(proto, inputs, names)
@@ -161,15 +168,15 @@ class Walk:
         else:
             types, values = self._infer(proto, reads, inputs, names)
         read = [tensor for tensor in (*inputs, *map(names.tensor, captures)) if tensor is not None]
-        is_weight = _is_fixed(proto, bodies) and all(tensor.role == "weight" for tensor in read)
+        is_weight = all(tensor.role == "weight" for tensor in read) and _is_fixed(proto, bodies)
         self._add_outputs(proto, types, values, is_weight, names, stated)
         return Node(
-            name=proto.name,
-            op_type=proto.op_type,
-            domain="" if proto.domain == "ai.onnx" else proto.domain,
+            name=name,
+            op_type=op_type,
+            domain="" if domain == "ai.onnx" else domain,
             inputs=reads,
-            outputs=tuple(proto.output),
-            attributes=plain_attributes(proto) if proto.attribute else {},
+            outputs=writes,
+            attributes=attributes,
             origin=origin_of(proto),
             bodies=bodies,
             trips=trips,
@@ -213,7 +220,8 @@ class Walk:
         for name, found, value in zip(proto.output, types, values, strict=True):
             if not name:
                 continue
-            type_ = self._settled(name, found, stated)
+            is_open = type(found) is not TensorType or name in stated or name in self.supplied
+            type_ = self._settled(name, found, stated) if is_open else found
             if not _is_exact(type_) or isinstance(found, UnknownType):
                 self._note(proto, name, type_, names)
             names.tensors[name] = Tensor(name, "weight" if is_weight else "activation", type_)
@@ -280,6 +288,7 @@ def _check_inputs(proto: onnx.GraphProto) -> None:
 
 def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
     """Type and, where small, value of a Constant node."""
+    check_attributes(proto)
     attribute = next((a for a in proto.attribute if a.name.startswith(("value", "sparse_value"))), None)
     if attribute is None or len(proto.output) != 1:
         raise ModelError(f"{described(proto)} has no value, or not one output")

@@ -10,16 +10,16 @@ from graphmem.ir.runtime import OnnxRuntimeMemory
 from graphmem.report.units import size
 
 
-def runtime_figures(memory: OnnxRuntimeMemory) -> Table:
-    """First run, later runs, arena, side by side."""
+def runtime_figures(memory: OnnxRuntimeMemory, sign: str = "") -> Table:
+    """First run, later runs, arena, side by side, each with the sign of how to read it."""
     table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
     for heading in ("first run", "later runs (pattern)", "arena holds", "onnxruntime"):
         table.add_column(heading, header_style="dim", no_wrap=True)
     off = Text("off", style="dim")
     table.add_row(
-        size(memory.first_run_peak),
-        off if memory.pattern_peak is None else size(memory.pattern_peak),
-        off if memory.arena is None else size(memory.arena),
+        sign + size(memory.first_run_peak),
+        off if memory.pattern_peak is None else sign + size(memory.pattern_peak),
+        off if memory.arena is None else sign + size(memory.arena),
         memory.version,
     )
     return table

@@ -28,7 +28,7 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     console.print(_where(run))
     if run.onnxruntime is not None:
         console.print()
-        console.print(runtime_figures(run.onnxruntime))
+        console.print(runtime_figures(run.onnxruntime, SIGNS[analysis.exactness]))
     if run.timeline.live.size:
         console.print()
         console.print(_plot(run, console.width))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.runtime import RuntimeGraph, SessionOptions
 from graphmem.ir.types import Shape, TensorType, Type, UnknownType
 from graphmem.measure.optimized import optimized
+from graphmem.ops.ort_workspace import has_known_workspace
 from graphmem.reader import read
 from graphmem.reader.load import parsed
 from graphmem.runtime.versions import is_known, supported
@@ -49,8 +51,13 @@ def runtime_graph(source: Source, options: SessionOptions) -> RuntimeGraph:
     if made.is_as_written and options.optimization != "off":
         graph, priority = _folded(graph, priority)
     issues = (
-        *_inherited(source.graph), *graph.issues, *made.issues, *_control_flow(graph), *_version_note(made.version)
-    )  # fmt: skip
+        *_inherited(source.graph),
+        *graph.issues,
+        *made.issues,
+        *_control_flow(graph),
+        *_unknown_workspaces(graph),
+        *_version_note(made.version),
+    )
     types = _all_types(graph, {})
     return RuntimeGraph(graph, made.known, made.numbers, made.version, priority, issues, types)
 
@@ -91,6 +98,15 @@ def _control_flow(graph: Graph) -> Iterator[Issue]:
             yield Issue("data-dependent", where, "the data decides which branch runs; the larger one is counted")
         elif node.bodies:
             yield Issue("unknown-shape", where, "one turn of the body is counted; what turns carry over is not")
+
+
+def _unknown_workspaces(graph: Graph) -> Iterator[Issue]:
+    """The operators whose kernels may need more than is counted, once each."""
+    nodes = (node for inner in graph.with_bodies for node in inner.nodes if not has_known_workspace(node))
+    for (domain, op_type), count in sorted(Counter((node.domain, node.op_type) for node in nodes).items()):
+        name = f"{domain}.{op_type}" if domain else op_type
+        what = f"what the kernel allocates for itself is not known and counts 0 ({count} node{'s' * (count > 1)})"
+        yield Issue("unknown-workspace", f"operator {name}", what)
 
 
 def _version_note(version: str) -> tuple[Issue, ...]:

@@ -25,6 +25,10 @@ def s8(*shape: int) -> TensorType:
     return TensorType("int8", shape)
 
 
+def h(*shape: int) -> TensorType:
+    return TensorType("float16", shape)
+
+
 def used(
     op: str, inputs: list[TensorType | None], outputs: list[TensorType | None], domain: str = "", **more: Any
 ) -> int:
@@ -33,6 +37,7 @@ def used(
 
 
 BOOL = TensorType("bool", (4, 1))
+SKIP = [h(2, 64, 128)] * 2 + [h(128)] * 3
 LSTM = [f(5, 3, 12), f(1, 80, 12), f(1, 80, 20), f(1, 160)]
 GRU = [f(5, 3, 12), f(2, 60, 12), f(2, 60, 20), f(2, 120)]
 QCONV = [u8(1, 16, 20, 20), f(), u8(), s8(32, 16, 3, 3), f(), s8(), f(), u8()]
@@ -76,6 +81,15 @@ QCONV = [u8(1, 16, 20, 20), f(), u8(), s8(32, 16, 3, 3), f(), s8(), f(), u8()]
         (6400 + 12800 + 28800, ("QLinearConv", QCONV, [u8(1, 32, 20, 20)]), {"pads": (1, 1, 1, 1), "constant": (3,)}),
         (256, ("QLinearMatMul", [u8(4, 32), f(), u8(), s8(32, 16)], [u8(4, 16)]), {}),
         (128, ("DynamicQuantizeMatMul", [f(4, 32), s8(32, 16)], [f(4, 16)], MS), {}),
+        (2 * 256, ("BatchNormalization", [f(2, 64, 20, 20)], [f(2, 64, 20, 20), f(64), f(64)]), {}),
+        (0, ("BatchNormalization", [f(2, 64, 20, 20)], [f(2, 64, 20, 20)]), {}),
+        (7680, ("RMSNormalization", [h(2, 960), h(2, 960)], [h(2, 960)]), {}),
+        (3 * 512 + 3 * 65536, ("SkipLayerNormalization", SKIP, [h(2, 64, 128)], MS), {}),
+        (2 * 65536, ("SkipLayerNormalization", SKIP, [h(2, 64, 128)], MS), {"constant": (1, 2, 3, 4)}),
+        (3 * 512 + 4 * 65536, ("SkipLayerNormalization", SKIP, [h(2, 64, 128), None, None, h(2, 64, 128)], MS), {}),
+        (0, ("SkipLayerNormalization", [f(2, 64, 128)] * 2 + [f(128)] * 3, [f(2, 64, 128)], MS), {}),
+        (2 * 32768, ("QLinearSoftmax", [u8(4, 64, 128)], [u8(4, 64, 128)], MS), {"axis": 1, "opset": 13}),
+        (0, ("QLinearSoftmax", [u8(4, 64, 128)], [u8(4, 64, 128)], MS), {"axis": 2, "opset": 13}),
         (0, ("NoSuchOperator", [f(4)], [f(4)]), {}),
         (0, ("Conv", [f(1, 1, 8, 8), None], [None]), {}),  # nothing known
     ],

@@ -47,6 +47,7 @@ def test_peaks_are_those_of_the_run(network: str) -> None:
     path = networks.path_of(network)
     dims = networks.dims_of(network, onnx.load(path, load_external_data=False))
     runtime = runtime_graph(Source.of(path, read(path, dims)), SessionOptions())
+    assert not [issue for issue in runtime.issues if issue.kind == "unknown-workspace"]
     memory = predicted(runtime, SessionOptions()).memory
     without = predicted(runtime, SessionOptions(reuse=False)).memory
     found = {

@@ -6,8 +6,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+import graphmem
 from graphmem.ir.errors import InputError
 from graphmem.ir.memory import Lifetime
 from graphmem.planner import Options, plan
@@ -120,3 +122,23 @@ def test_a_model_with_a_tensor_of_unknown_size_is_not_planned(run: Command, mode
     result = run(path)
     assert result.code == 2
     assert "a plan needs the size of every tensor" in result.err
+
+
+@pytest.mark.parametrize("more", [(), ("--execute",)])
+def test_json_follows_the_schema_that_is_shipped(graphmem_command: Command, more: tuple[str, ...]) -> None:
+    schema = json.loads(graphmem_command("schema", "plan").out)
+    document = graphmem_command("plan", MODELS / "tiny_cnn.onnx", "--format", "json", *more).out
+    jsonschema.validate(json.loads(document), schema, cls=jsonschema.Draft202012Validator)
+
+
+def test_a_reordering_is_taken_where_it_lowers_the_arena(model: Callable[..., Path]) -> None:
+    path = model("""g (float[64] x) => (float[1] y)
+    { a = Exp (x) b = Neg (x) s = ReduceMax <keepdims=1> (a) t = ReduceMax <keepdims=1> (b) y = Add (s, t) }""")
+    arenas = [graphmem.plan(path, order=order).arena for order in ("file", "memory")]
+    assert arenas == [3 * 256, 2 * 256 + 64]  # x + a + b; a is reduced to s before b is made
+
+
+def test_lifetimes_of_any_origin_are_planned() -> None:
+    lifetimes = table_of(ROWS).lifetimes
+    assert graphmem.plan_lifetimes(lifetimes).arena == 2 * 64
+    assert graphmem.plan_lifetimes(lifetimes, alignment=8).arena == 8 + 8

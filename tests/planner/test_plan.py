@@ -157,6 +157,15 @@ def test_some_buffers_can_have_a_coarser_alignment() -> None:
         assert offsets(result)[3] % 256 == offsets(result)[4] % 32 == 0
 
 
+def test_a_coarser_alignment_costs_no_more_than_padding_every_buffer_to_it() -> None:
+    for seed in range(6):
+        lifetimes = replace(guillotine(seed, 40), nbytes=64 * guillotine(seed, 40).nbytes)
+        some = dict.fromkeys(lifetimes.buffers[::7], 256)
+        mixed = plan(lifetimes, replace(REPEATABLE, alignment=64, alignments=some))
+        assert not overlaps(mixed)
+        assert mixed.arena <= plan(lifetimes, replace(REPEATABLE, alignment=256)).arena
+
+
 def test_fixed_offsets_are_kept() -> None:
     for seed in range(60):
         lifetimes = random_lifetimes(seed, 15)
@@ -164,6 +173,15 @@ def test_fixed_offsets_are_kept() -> None:
         assert (offsets(result)[2], offsets(result)[5]) == (7, 200)
         assert not overlaps(result)
         assert result.lower_bound >= 200 + lifetimes[5].nbytes
+
+
+def test_buffers_fixed_to_the_floor_cost_little() -> None:
+    for seed in range(6):
+        lifetimes = guillotine(seed, 60)
+        floor = {p.lifetime.buffer: 0 for p in plan(lifetimes, REPEATABLE).placements if p.offset == 0}
+        result = plan(lifetimes, replace(REPEATABLE, fixed=floor))
+        assert not overlaps(result)
+        assert result.gap < 0.25
 
 
 def test_an_in_place_pair_shares_one_offset_and_one_buffer() -> None:
@@ -181,6 +199,18 @@ def test_an_in_place_pair_of_other_sizes_is_placed_apart() -> None:
 def test_independent_stretches_of_time_share_the_arena() -> None:
     two = Lifetimes.of([Lifetime("a", 5, 0, 2), Lifetime("b", 7, 2, 4), Lifetime("c", 1, 3, 4)])
     assert plan(two, REPEATABLE).arena == 7 + 1
+
+
+def test_the_bound_is_not_raised_by_what_another_stretch_of_time_came_to() -> None:
+    rows = []
+    for turn in range(12):
+        each = guillotine(60 + turn, 150)
+        rows += [
+            Lifetime(f"{turn}.{life.buffer}", life.nbytes, life.start + turn * 1024, life.stop + turn * 1024)
+            for life in each
+        ]
+    result = plan(Lifetimes.of(rows), Options(timeout=0.0))
+    assert result.lower_bound == 1024 < result.arena
 
 
 def test_buffers_of_no_byte_or_no_step_share_all_room() -> None:

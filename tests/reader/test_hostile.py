@@ -66,6 +66,8 @@ def test_text_that_nests_without_end_is_refused(tmp_path: Path, suffix: str) -> 
         ("y = Relu (x)  y = Exp (x)", "already has a value"),
         ("y = Concat <axis = -1099511627776> (x, x)", "out of range"),
         ("y = LayerNormalization <axis = 9223372036854775807> (x, x)", "out of range"),
+        ("i = Constant <value = int64[1] {0}> ()  y = GatherND <batch_dims = -2> (x, i)", "batch_dims"),
+        ("y = Range (x)", "inputs"),
         ('y = Concat <axis = "a"> (x, x)', "attribute"),
         ("s = Constant <value = int64[1] {5}> ()  y = Reshape (x, s)", "reshape"),
         ("s = Constant <value = int64[2] {4294967296, 4294967296}> ()  y = Expand (x, s)", "ncompatible"),

@@ -203,6 +203,7 @@ def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
         ("a = Relu(x)", "output 'y' of graph 'g' is produced by no node"),
         ("y = Relu()", "Relu"),
         ("y = MatMul(x, x)", "Incompatible dimensions"),
+        ('y = Add(x, "")', "its input 'B' is left out"),
         ("s = Constant <value = int64[1] {7}> () y = Reshape(x, s)", "number of elements differs"),
     ],
 )

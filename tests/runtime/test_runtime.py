@@ -124,3 +124,34 @@ def test_a_branch_that_the_data_chooses_makes_the_figure_a_bound(model: Callable
     analysis = analyzed(model(text))
     assert analysis.exactness == "at most"
     assert analysis.inference.peak == 3 * 1024  # a, t, and w of the larger branch
+
+
+STFT = (
+    "g (float[1,480,1] x, float[60] w) => (float[1,8,31,2] y, float[1,8,31,2] z) <int64 s = {60}> "
+    "{ y = STFT(x, s, w) z = STFT(x, s, w) }"
+)
+
+
+def test_a_kernel_of_unknown_workspace_makes_the_figure_a_lower_bound(model: Callable[..., Path]) -> None:
+    analysis = analyzed(model(STFT))
+    assert analysis.exactness == "at least"
+    found = [issue for issue in analysis.issues if issue.kind == "unknown-workspace"]
+    assert [(issue.where, "2 nodes" in issue.what) for issue in found] == [("operator STFT", True)]
+    assert ">= 1.00 MiB" in analysis_text(analysis)  # what the arena holds
+    assert analysis_text(analysis).count(">= ") >= 6  # and the peak and every run
+
+
+def test_kernels_in_a_branch_are_looked_at_too(model: Callable[..., Path]) -> None:
+    body = "then_branch = p () => (float[1,8,31,2] u) { u = STFT(x, s, w) }"
+    other = "else_branch = q () => (float[1,8,31,2] v) { v = STFT(x, s, w) }"
+    text = (
+        "g (float[1,480,1] x, float[60] w, bool c) => (float[1,8,31,2] y) <int64 s = {60}> "
+        f"{{ y = If(c) <{body}, {other}> }}"
+    )
+    kinds = [issue.kind for issue in analyzed(model(text)).issues]
+    assert kinds.count("unknown-workspace") == 1
+
+
+def test_an_operator_with_a_rule_or_known_to_need_none_keeps_figures_exact(model: Callable[..., Path]) -> None:
+    text = "g (float[4,16] x) => (float[4,16] y) { a = Softmax<axis = 0>(x) y = Neg(a) }"
+    assert analyzed(model(text)).exactness == "exact"

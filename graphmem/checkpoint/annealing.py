@@ -1,0 +1,139 @@
+"""Budget -> proposals: annealing of whole sequences of computations, in waves that grow longer while they still gain.
+
+A move adds a computation before a read (and perhaps of its sources before it), removes one (and sources that nobody
+reads any more), or shifts one; in free order also a first one. The energy is cost + weight * bytes over the budget,
+summed over the steps; the weight follows the share of time spent within the budget. Every run has its own seed and its
+own count of moves, so that the result does not depend on how many run at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic
+
+from graphmem.checkpoint.archive import Archive, Proposal
+from graphmem.checkpoint.kernel import INSTANCES, Kernel
+from graphmem.checkpoint.pure_sequence import Heat
+from graphmem.ir.recompute import Recompute
+
+WAVES = 4
+FIRST_ROUNDS = 300  # moves per operation in a run of the first wave; each wave doubles them
+LEAST_ROUNDS = 10_000
+FEW = 150
+WORK = 8_000_000_000  # moves of one run times operations at most: a move in a greater question costs more
+CLOSE = 2e-5  # of the total cost: nearer to the bound than this there is nothing worth searching for
+GAIN = 1e-4  # of the total cost: a later wave that gains less is the last
+THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a run starts and cools; `hot`, `cold` in parts of the total cost, `weight` in those per budget of bytes."""
+
+    warm: bool  # from the best so far, else from the first course over the budget that was known before the search
+    hot: float
+    cold: float
+    weight: float
+    adds: int = 45
+    removes: int = 25
+
+
+FIXED = (
+    Recipe(True, 1e-4, 1e-6, 0.05),
+    Recipe(False, 1e-4, 1e-6, 0.05),
+    Recipe(True, 3e-5, 1e-6, 0.5),
+    Recipe(False, 1e-3, 1e-5, 0.05),
+)
+HOTTER = (*FIXED[:3], Recipe(False, 4e-3, 1e-5, 0.05))  # in every other wave
+FREE = (
+    Recipe(False, 1e-1, 1e-4, 0.05, 0, 0),  # order alone
+    Recipe(True, 1e-3, 1e-5, 0.05, 30, 15),
+    Recipe(False, 1e-2, 1e-5, 0.05, 30, 15),
+    Recipe(True, 3e-2, 1e-5, 0.05, 30, 15),
+)
+
+
+@dataclass
+class Annealer:
+    """Runs of the sequence search for one question; whatever they find is offered to the archive."""
+
+    kernel: Kernel
+    archive: Archive
+    deadline: float = float("inf")
+    outside: Proposal | None = None
+
+    def search(self, budget: int, enough: int, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Waves of runs until a cost of `enough` is reached, a wave gains nothing, or time is up."""
+        spent = 0.0
+        self.outside = self.archive.above(budget)
+        for wave in range(WAVES):
+            best = self.archive.within(budget)
+            if (
+                best is not None and best.cost - enough <= CLOSE * self.kernel.question.total_cost
+            ) or monotonic() + 2 * spent > self.deadline:
+                return
+            started = monotonic()
+            recipes = (FIXED, HOTTER)[wave % 2] if self.kernel.question.keep_order else FREE
+            self._wave(wave, recipes, budget)
+            spent = monotonic() - started
+            now = self.archive.within(budget)
+            progress(f"wave {wave + 1}: " + ("nothing within the budget" if now is None else f"cost {now.cost}"))
+            if (
+                wave >= 2
+                and best is not None
+                and now is not None
+                and best.cost - now.cost < GAIN * self.kernel.question.total_cost
+            ):
+                return
+
+    def _wave(self, wave: int, recipes: Sequence[Recipe], budget: int) -> None:
+        size = len(self.kernel.question)
+        rounds = max(LEAST_ROUNDS, FIRST_ROUNDS * size * max(350, size) // 350) << wave
+        rounds = min(WORK // (500 + size), rounds)
+        runs = [(self._start(recipe, budget), recipe, wave * len(recipes) + i + 1) for i, recipe in enumerate(recipes)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            orders = pool.map(lambda run: self._run(run[0], run[1], rounds, budget, run[2])[0], runs)
+        self._offer(orders)
+
+    def _start(self, recipe: Recipe, budget: int) -> Sequence[int]:
+        inside = self.archive.within(budget)
+        start = (inside or self.outside) if recipe.warm else (self.outside or inside)
+        assert start is not None
+        return start.order
+
+    def run(self, start: Sequence[int], recipe: Recipe, rounds: int, budget: int, seed: int) -> bool:
+        """One run from `start`; whether it ended within the budget."""
+        order, fits = self._run(start, recipe, rounds, budget, seed)
+        self._offer([order])
+        return fits
+
+    def _run(self, start: Sequence[int], recipe: Recipe, rounds: int, budget: int, seed: int) -> tuple[list[int], bool]:
+        total = max(1, self.kernel.question.total_cost)
+        few = max(1.0, FEW / max(1, len(self.kernel.question)))  # each of few operations is a greater part of the total
+        heat = Heat(
+            hot=recipe.hot * few * total,
+            cold=recipe.cold * few * total,
+            weight=recipe.weight * total / max(1, budget),
+            rounds=rounds,
+            adds=recipe.adds,
+            removes=recipe.removes,
+        )
+        return self.kernel.sequence(_trimmed(self.kernel.question, start), budget, heat, seed)
+
+    def _offer(self, orders: Iterable[Sequence[int]]) -> None:
+        for order in orders:
+            peak, cost = self.kernel.measure(order)
+            self.archive.offer(peak, cost, "annealing", lambda order=order: order)  # type: ignore[misc]
+
+
+def _trimmed(question: Recompute, order: Sequence[int]) -> Sequence[int]:
+    """The order without the latest computations of values that it computes more than INSTANCES times."""
+    seen = [0] * len(question)
+    kept = []
+    for value in order:
+        seen[value] += 1
+        if seen[value] <= INSTANCES:
+            kept.append(value)
+    return kept
