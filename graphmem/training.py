@@ -15,7 +15,8 @@ from graphmem.autograd.losses import LOSSES
 from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import OPTIONAL, Options, raised
-from graphmem.ir.errors import OptionError
+from graphmem.autograd.run import MISFITS
+from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph
 from graphmem.ir.memory import IntColumn, Lifetimes
 from graphmem.ir.schedule import Schedule
@@ -140,7 +141,12 @@ def training(
     batch: tuple[int, int] | None = None,
 ) -> Training:
     """Trace, lifetimes, timeline and what they add up to."""
-    trace = training_trace(program, settings, weight_decay, batch)
+    try:
+        trace = training_trace(program, settings, weight_decay, batch)
+    except MISFITS as error:  # a backward function met shapes that its rule was not written for
+        raise ModelError(
+            f"the backward pass of '{name}' cannot be followed ({error}); please report it with the model's graph"
+        ) from error
     alive = lifetimes(trace.schedule)
     bare = timeline(alive, _without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]

@@ -152,6 +152,13 @@ class Machine:
         for tensor in reversed(mine):
             self.release(tensor)
 
+    def unwind(self, depth: int) -> None:
+        """Leave operators and scopes beyond the first `depth` that an exception has broken off."""
+        while len(self.scopes) > depth:
+            for tensor in reversed(self.scopes.pop()):
+                self.release(tensor)
+        self.inner, self.open_ = {}, ""
+
     @contextmanager
     def operator(self, name: str) -> Iterator[None]:
         """An ATen operator; inside another one it is not seen."""

@@ -73,6 +73,7 @@ class Program:
     inferred: tuple[Inference, ...] = ()
     issues: tuple[Issue, ...] = ()
     output_type: TensorType | None = None  # of the first float output
+    loose: Mapping[str, TensorType] = field(default_factory=dict)  # read by calls, made by none: shape arithmetic
 
     def of(self, role: Role) -> tuple[Given, ...]:
         """The given values of that role."""

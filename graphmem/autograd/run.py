@@ -8,7 +8,7 @@ from typing import Any
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.program import Call, Program, Ref
 from graphmem.autograd.rebatch import wanted
-from graphmem.autograd.registry import rule_of
+from graphmem.autograd.registry import Rule, rule_of
 from graphmem.autograd.tensor import Tensor
 
 
@@ -47,22 +47,47 @@ class Forward:
         kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
         function = rule_of(call.target)
         with m.scope():
-            if function is None:
-                self.unknown.setdefault(call.target, call)
+            made = _followed(m, function, args, kwargs) if function is not None else None
+            if made is None and (function is None or call.types):
+                if any("float" in t.dtype for t in call.types) or not call.types:
+                    self.unknown.setdefault(call.target, call)  # integers are saved for nothing: their sizes are all
                 made = _unknown(m, call, args)
-            else:
-                made = function(m, *args, **kwargs)
             outputs = [made] if isinstance(made, Tensor) else list(made or [])
             for name, tensor in zip(call.outputs, outputs, strict=False):
                 tensor.name = tensor.name or name
                 self.values[name] = m.hold(tensor)
 
+    def _loose(self, name: str) -> Tensor | None:
+        """The tensor of a value that no call makes, made when it is first read."""
+        type_ = self.program.loose.get(name)
+        if type_ is None:
+            return None
+        with self.m.scope(), self.m.operator("shape arithmetic"):
+            tensor = self.m.hold(self.m.empty(type_.shape, type_.dtype))
+        tensor.name = name
+        self.values[name] = tensor
+        return tensor
+
     def _value(self, arg: Any) -> Any:
         if isinstance(arg, Ref):
-            return self.values.get(arg.name)
+            return self.values.get(arg.name) or self._loose(arg.name)
         if isinstance(arg, list | tuple):
             return [self._value(item) for item in arg]
         return arg
+
+
+# What a rule trips over when a call has another form than the rule was written for.
+MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def _followed(m: Machine, function: Rule, args: list[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What the rule makes of the call, or None when the call does not fit it."""
+    depth = len(m.scopes)
+    try:
+        return function(m, *args, **kwargs)
+    except MISFITS:
+        m.unwind(depth)
+        return None
 
 
 def _unknown(m: Machine, call: Call, args: list[Any]) -> list[Tensor]:

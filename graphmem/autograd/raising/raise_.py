@@ -11,6 +11,7 @@ from graphmem.autograd.raising.fxtext import parsed
 from graphmem.autograd.raising.gaps import note_gaps
 from graphmem.autograd.raising.structure import raise_nodes
 from graphmem.ir.graph import Graph, Node
+from graphmem.ir.types import TensorType
 
 SHAPE_TARGETS = ("aten.sym_", "_operator", "operator", "math.", "aten._assert")
 
@@ -37,14 +38,24 @@ def raised(graph: Graph, options: Options | None = None) -> Program:
         raise_nodes(draft, loose)
     note_gaps(draft)
     floats = [t for name in graph.outputs if (t := draft.type_of(name)) is not None and "float" in t.dtype]
+    given = _given(draft)
     return Program(
         tuple(draft.calls),
-        _given(draft),
+        given,
         graph.outputs,
         _noted(draft),
         tuple(draft.issues),
         floats[0] if floats else None,
+        _loose(draft, given),
     )
+
+
+def _loose(draft: Draft, given: Sequence[Given]) -> dict[str, TensorType]:
+    """Values that calls read although shape arithmetic made them, such as positions: tensors like any other."""
+    made = {g.name for g in given} | {name for call in draft.calls for name in call.outputs}
+    read = dict.fromkeys(name for call in draft.calls for name in call.reads if name not in made)
+    types = {name: draft.type_of(name) for name in read}
+    return {name: type_ for name, type_ in types.items() if type_ is not None}
 
 
 def _is_rewritten(group: Sequence[Node]) -> bool:

@@ -32,6 +32,22 @@ def _plain(target: str, *extra: Any) -> Converter:
     return lambda d, n: d.emit(target, (operand(d, n.inputs[0]), *extra), n.writes[:1], n.origin)
 
 
+def _folded(target: str) -> Converter:
+    """An operator over any number of inputs -> a chain of calls on two, as a + b + c is in PyTorch."""
+
+    def run(draft: Draft, node: Node) -> None:
+        first, *others = [operand(draft, name) for name in node.inputs if name]
+        type_ = draft.type_of(node.outputs[0])
+        for i, other in enumerate(others):
+            name = node.outputs[0] if i == len(others) - 1 else f"{node.outputs[0]}#{i}"
+            draft.emit(target, (first, other), (name,), node.origin, (type_,) if type_ else ())
+            first = Ref(name)
+        if not others:
+            draft.emit("aten.alias", (first,), node.writes, node.origin)
+
+    return run
+
+
 def _axes(draft: Draft, node: Node) -> list[int] | None:
     if "axes" in node.attributes:
         return list(node.attributes["axes"])
@@ -338,6 +354,7 @@ CONVERTERS: dict[str, Converter] = {
     "Resize": _resize, "ScatterElements": _indexed("aten.scatter"), "ScatterND": _indexed("aten.index_put"),
     "Slice": _slice, "Softmax": _axis("aten.softmax", -1), "SoftmaxCrossEntropyLoss": _loss,
     "SpaceToDepth": _plain("aten.pixel_unshuffle", 2), "Split": _split, "Squeeze": _squeeze("aten.squeeze"),
+    "Sum": _folded("aten.add"), "Max": _folded("aten.maximum"), "Min": _folded("aten.minimum"),
     "Tile": _first_ints("aten.repeat"), "TopK": _topk, "Transpose": _transpose, "Unsqueeze": _squeeze("aten.view"),
     "Upsample": _resize,
 }  # fmt: skip
