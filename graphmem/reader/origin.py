@@ -17,6 +17,7 @@ from graphmem.ir.graph import Origin
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _NOT_USER = re.compile(r"(^|[/\\])torch[/\\]|^<")
+_NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 _NO_ORIGIN = Origin()
 
 
@@ -30,6 +31,8 @@ def origin_of(node: onnx.NodeProto) -> Origin:
         call = entries.get("pkg.torch.onnx.fx_node", "")
         rewrites = entries.get("pkg.onnxscript.rewriter.rule_name", "")
         if scopes or classes or source or call or rewrites:
+            if _NO_MODULE in scopes:  # what the exporter's own passes insert belongs to no module
+                scopes = classes = []
             scope = scopes[-2] if len(scopes) > 1 else ""
             module = classes[-2] if len(classes) > 1 else ""
             return Origin(scope, module, source, call, rewrites, tuple(scopes[1:-1]))

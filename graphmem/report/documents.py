@@ -40,7 +40,7 @@ def analysis_document(analysis: Analysis, tensors: bool = False, timeline: bool 
             "memory_model": run.memory_model,
             "order": run.order,
             "order_lower_bound_bytes": run.order_bound,
-            "order_optimal": run.is_optimal_order,
+            "order_optimal": run.is_optimal_order and analysis.is_complete,
             "steps": len(run.schedule.steps),
             "activation_peak_bytes": run.peak,
             "peak_step": run.peak_step,

@@ -25,7 +25,7 @@ def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> s
     console.print(_headline(analysis))
     console.print()
     console.print(_figures(analysis))
-    console.print(_where(run))
+    console.print(_where(analysis))
     if run.onnxruntime is not None:
         console.print()
         console.print(runtime_figures(run.onnxruntime, SIGNS[analysis.exactness]))
@@ -79,14 +79,15 @@ def _figures(analysis: Analysis) -> Table:
     return table
 
 
-def _where(run: Inference) -> Text:
+def _where(analysis: Analysis) -> Text:
+    run = analysis.inference
     place = " ".join(
         filter(None, (run.peak_origin.scope, f"({run.peak_origin.source})" if run.peak_origin.source else ""))
     )
     line = Text("at step ", style="dim").append(f"{run.peak_step} of {len(run.schedule.steps)}", style="magenta")
     line.append(f", {run.peak_operator}", style="magenta")
     line.append(f" in {place}" if place else "")
-    proof = "; proved: no order is lower" if run.is_optimal_order else ""
+    proof = "; proved: no order is lower" if run.is_optimal_order and analysis.is_complete else ""
     return line.append(f"\n{run.memory_model} memory model, {run.order} order{proof}", style="dim")
 
 
