@@ -155,7 +155,8 @@ class Walk:
             check_text(attribute.name for attribute in proto.attribute)
             bodies_protos, attributes = bodies_of(proto), plain_attributes(proto)
         captures = captured(proto) if bodies_protos else ()
-        inputs = [names.tensor(name) if name else None for name in reads]
+        here = names.tensors
+        inputs = [here.get(name) or names.tensor(name) if name else None for name in reads]
         bodies: tuple[tuple[str, Graph], ...] = ()
         trips: int | None = 1
         types: Sequence[Type]
@@ -167,9 +168,9 @@ class Walk:
             types, values, bodies, trips = done.types, done.values, done.bodies, done.trips
         else:
             types, values = self._infer(proto, reads, inputs, names)
-        read = [tensor for tensor in (*inputs, *map(names.tensor, captures)) if tensor is not None]
-        is_weight = all(tensor.role == "weight" for tensor in read) and _is_fixed(proto, bodies)
-        self._add_outputs(proto, types, values, is_weight, names, stated)
+        read = (*inputs, *map(names.tensor, captures)) if captures else inputs
+        is_weight = all(tensor is None or tensor.role == "weight" for tensor in read) and _is_fixed(proto, bodies)
+        self._add_outputs(proto, writes, types, values, is_weight, names, stated)
         return Node(
             name=name,
             op_type=op_type,
@@ -187,7 +188,8 @@ class Walk:
         self, proto: onnx.NodeProto, reads: Sequence[str], inputs: Sequence[Tensor | None], names: Names
     ) -> tuple[Sequence[Type], Sequence[Value | None]]:
         types = [None if tensor is None else tensor.type for tensor in inputs]
-        values = [names.value(name) if name else None for name in reads]
+        known, here = names.values, names.tensors
+        values = [known.get(name) if name in here else names.value(name) if name else None for name in reads]
         try:
             return self.typer.outputs(proto, types, values)
         except ModelError as error:
@@ -211,19 +213,21 @@ class Walk:
     def _add_outputs(
         self,
         proto: onnx.NodeProto,
+        writes: Sequence[str],
         types: Sequence[Type],
         values: Sequence[Value | None],
         is_weight: bool,
         names: Names,
         stated: Mapping[str, onnx.ValueInfoProto],
     ) -> None:
-        for name, found, value in zip(proto.output, types, values, strict=True):
+        for name, found, value in zip(writes, types, values, strict=True):
             if not name:
                 continue
-            is_open = type(found) is not TensorType or name in stated or name in self.supplied
-            type_ = self._settled(name, found, stated) if is_open else found
-            if not _is_exact(type_) or isinstance(found, UnknownType):
-                self._note(proto, name, type_, names)
+            type_ = found
+            if type(found) is not TensorType or name in stated or name in self.supplied or not found.has_size:
+                type_ = self._settled(name, found, stated)
+                if not _is_exact(type_) or isinstance(found, UnknownType):
+                    self._note(proto, name, type_, names)
             names.tensors[name] = Tensor(name, "weight" if is_weight else "activation", type_)
             if value is not None:
                 names.values[name] = value
