@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from graphmem.ir.graph import Effect, Graph, Issue, Node, Origin
+from graphmem.ir.graph import Effect, Graph, Issue, Node, Origin, exactness_of
 from graphmem.ir.memory import Lifetimes, Timeline
 from graphmem.ir.runtime import OnnxRuntimeMemory
 from graphmem.ir.schedule import Schedule
@@ -101,5 +101,4 @@ class Analysis:
     @property
     def exactness(self) -> Effect:
         """How to read every figure: exact, at most (a proved bound), or at least (something is missing)."""
-        effects = {issue.effect for issue in self.issues}
-        return "at least" if "at least" in effects else "at most" if "at most" in effects else "exact"
+        return exactness_of(self.issues)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -42,6 +42,12 @@ class Issue:
     def effect(self) -> Effect:
         """What the issue does to the figures."""
         return ISSUE_KINDS[self.kind]
+
+
+def exactness_of(issues: Iterable[Issue]) -> Effect:
+    """How to read figures that have these issues: exact, at most (a proved bound), or at least (something missing)."""
+    effects = {issue.effect for issue in issues}
+    return "at least" if "at least" in effects else "at most" if "at most" in effects else "exact"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphmem.ir.analysis import ModelFacts
-from graphmem.ir.graph import Effect, Issue, Origin
+from graphmem.ir.graph import Effect, Issue, Origin, exactness_of
 from graphmem.ir.memory import Lifetimes, Timeline
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
@@ -98,5 +98,4 @@ class Training:
     @property
     def exactness(self) -> Effect:
         """How to read every figure: exact, at most, or at least."""
-        effects = {issue.effect for issue in self.issues}
-        return "at least" if "at least" in effects else "at most" if "at most" in effects else "exact"
+        return exactness_of(self.issues)

@@ -6,7 +6,6 @@ Made-up weights keep values finite: matrices are normal with the variance of one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graphmem.ir.errors import ModelError
+from graphmem.measure.weights import held_tensors, is_on_disk, tensor_nbytes
 
 if TYPE_CHECKING:
     import onnx
@@ -28,13 +28,13 @@ def fill(model: onnx.ModelProto, folder: Path, seed: int) -> int:
 
     total = filled = 0
     dice = np.random.default_rng(seed)
-    for tensor in _tensors(model.graph):
-        size = _nbytes(tensor)
+    for tensor in held_tensors(model.graph):
+        size = tensor_nbytes(tensor)
         total += size
         if total > LARGEST:
             raise ModelError(f"the weights exceed {LARGEST} bytes, too many for one message; execute a smaller model")
         if tensor.data_location == tensor.EXTERNAL:
-            if _is_there(tensor, size, folder):
+            if is_on_disk(tensor, size, folder):
                 external_data_helper.load_external_data_for_tensor(tensor, str(folder))
                 tensor.data_location = tensor.DEFAULT
                 del tensor.external_data[:]
@@ -46,38 +46,9 @@ def fill(model: onnx.ModelProto, folder: Path, seed: int) -> int:
     return filled
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that the graph holds, those of bodies included."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
-            for body in attribute.graphs:
-                yield from _tensors(body)
-
-
-def _nbytes(tensor: onnx.TensorProto) -> int:
-    """Bytes of the values, also of those that are not there; strings count as none, they are never left out."""
-    from onnx.helper import tensor_dtype_to_np_dtype
-
-    if tensor.data_type in (tensor.STRING, tensor.UNDEFINED):
-        return 0
-    bits = 4 if tensor.data_type in (21, 22, 23) else 8 * tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return int(-(-prod(tensor.dims) * bits // 8))
-
-
 def _has_values(tensor: onnx.TensorProto) -> bool:
     typed = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
     return bool(tensor.raw_data) or any(len(values) for values in typed)
-
-
-def _is_there(tensor: onnx.TensorProto, size: int, folder: Path) -> bool:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    path = folder / entries.get("location", "")
-    return bool(path.is_file() and path.stat().st_size >= int(entries.get("offset", "0")) + size)
 
 
 def _make_up(tensor: onnx.TensorProto, size: int, dice: np.random.Generator) -> None:

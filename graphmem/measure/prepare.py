@@ -6,13 +6,14 @@ numbers, so that no optimization takes a scale for 0 or 1; large ones are holes,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from graphmem.ir.types import Shape
+from graphmem.measure.weights import held_tensors, is_on_disk, tensor_nbytes
 
 SEEDED_BYTES = 1 << 16
 FILLED = "weights.bin"
@@ -39,9 +40,9 @@ def runnable(model: bytes, folder: Path, inputs: Mapping[str, Shape], scratch: P
             del info.type.tensor_type.shape.dim[:]
             for dim in shape:
                 info.type.tensor_type.shape.dim.add().dim_value = dim
-    held = [t for t in _tensors(proto.graph) if t.data_location == onnx.TensorProto.EXTERNAL]
-    sizes = [_nbytes(t) for t in held]
-    is_there = all(_is_there(t, size, folder) for t, size in zip(held, sizes, strict=True))
+    held = [t for t in held_tensors(proto.graph) if t.data_location == onnx.TensorProto.EXTERNAL]
+    sizes = [tensor_nbytes(t) for t in held]
+    is_there = all(is_on_disk(t, size, folder) for t, size in zip(held, sizes, strict=True))
     if held and not is_there:
         _fill(held, sizes, scratch / FILLED)
     path = scratch / "model.onnx"
@@ -53,35 +54,7 @@ def weight_bytes(model: bytes) -> int:
     """Bytes of all weights, inside the file and outside."""
     import onnx
 
-    return sum(_nbytes(tensor) for tensor in _tensors(onnx.ModelProto.FromString(model).graph))
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:  # type: ignore[name-defined]  # noqa: F821
-    """Every tensor that may lie outside the file, those of bodies included."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
-            for body in attribute.graphs:
-                yield from _tensors(body)
-
-
-def _nbytes(tensor: onnx.TensorProto) -> int:  # type: ignore[name-defined]  # noqa: F821
-    from onnx.helper import tensor_dtype_to_np_dtype
-
-    if tensor.data_type == 8:  # strings
-        return 0
-    bits = 4 if tensor.data_type in (21, 22, 23) else 8 * tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return -(-int(np.prod(tensor.dims, dtype=object)) * bits // 8)
-
-
-def _is_there(tensor: onnx.TensorProto, size: int, folder: Path) -> bool:  # type: ignore[name-defined]  # noqa: F821
-    entries = {e.key: e.value for e in tensor.external_data}
-    path = folder / entries.get("location", "")
-    return path.is_file() and bool(path.stat().st_size >= int(entries.get("offset", "0")) + size)
+    return sum(tensor_nbytes(tensor) for tensor in held_tensors(onnx.ModelProto.FromString(model).graph))
 
 
 def _fill(held: list[onnx.TensorProto], sizes: list[int], path: Path) -> None:  # type: ignore[name-defined]  # noqa: F821
