@@ -25,8 +25,8 @@ FLOORS: dict[str, int] = {
     "analysis": 5,  # not "analyze": a submodule of that name would hide the function graphmem.analyze
     "arena": 6,
     "training": 6,
-    "fit": 7,
-    "sweep": 8,
+    "fitting": 7,
+    "fleet": 8,  # not "sweep", as above: graphmem.sweep is a function; nor "fit" for "fitting"
     "cli": 9,
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, inference_options, output_option, reading_options, size_option
-from graphmem.fit.gates import Checked
+from graphmem.fitting.gates import Checked
 from graphmem.ir.gate import Gate
 
 
@@ -59,7 +59,7 @@ def check(
 ) -> None:
     """Hold MODELs against limits, or those of pyproject.toml against theirs; exit 1 when one needs more."""
     import graphmem
-    from graphmem.fit.gates import Limits, configured, fraction, gates
+    from graphmem.fitting.gates import Limits, configured, fraction, gates
     from graphmem.report.gates import GATE_FORMATS
 
     limits = Limits(max_peak, max_activations, max_weights, increase=fraction(max_increase))

@@ -11,7 +11,7 @@ import click
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def devices(format_: str) -> None:
     """List the devices known by name: nominal, reported and usable memory, bandwidth, source."""
-    from graphmem.fit.devices import catalogue
+    from graphmem.fitting.devices import catalogue
     from graphmem.report.devices import device_document, devices_text
 
     known = catalogue()

@@ -8,7 +8,7 @@ import re
 from difflib import get_close_matches
 from importlib.resources import files
 
-from graphmem.fit.sizes import nbytes_of_text
+from graphmem.fitting.sizes import nbytes_of_text
 from graphmem.ir.device import GIB, Device
 from graphmem.ir.errors import OptionError
 
@@ -31,7 +31,7 @@ def _share(kind: str, memory_type: str, has_ecc: bool, gib: float) -> float:
 @functools.cache
 def catalogue() -> tuple[Device, ...]:
     """Every device of the catalogue, in the order of the file."""
-    text = files("graphmem.fit").joinpath("devices.csv").read_text(encoding="utf-8")
+    text = files("graphmem.fitting").joinpath("devices.csv").read_text(encoding="utf-8")
     return tuple(map(_device, csv.DictReader(text.splitlines())))
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from graphmem.fit.sizes import nbytes_of_text
+from graphmem.fitting.sizes import nbytes_of_text
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
 from graphmem.ir.gate import Gate
