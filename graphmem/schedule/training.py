@@ -16,10 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from graphmem.autograd.autocast import autocast
 from graphmem.autograd.backward import backward
 from graphmem.autograd.losses import LOSSES, target_type
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
+from graphmem.autograd.precision import PRECISIONS, retyped
 from graphmem.autograd.program import Given, Program
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.registry import RULES
@@ -54,6 +56,7 @@ def training_trace(
     Raises OptionError when nothing is trainable, or the output does not fit the loss.
     """
     m = Machine(device=settings.device)
+    program = retyped(program, PRECISIONS[settings.precision].dtype)
     if batch is not None:
         program = rebatched(program, *batch)
     values = _given(m, program, settings)
@@ -64,11 +67,15 @@ def training_trace(
     m.kind = "optimizer_state"
     optimizer.make_state()
     target = _target(m, program, settings)
+    scale = _scaler(m) if PRECISIONS[settings.precision].is_scaled else None
     first = len(m.steps)
-    loop = _Loop(m, program, values, settings, target, batch)
+    loop = _Loop(m, program, values, settings, target, batch, scale)
     for _ in range(min(settings.accumulate, STEADY)):
         loop.micro_batch()
-    optimizer.run()
+    with m.scope():
+        if scale is not None:
+            _unscaled(m)
+        optimizer.run()
     return TrainingTrace(_schedule(m, first), m, loop.saved, _issues(loop.forward), first)
 
 
@@ -77,10 +84,10 @@ class _Loop:
 
     def __init__(
         self, m: Machine, program: Program, values: dict[str, Tensor], settings: TrainingSettings,
-        target: Tensor | None, batch: tuple[int, int] | None,
+        target: Tensor | None, batch: tuple[int, int] | None, scale: Tensor | None,
     ) -> None:  # fmt: skip
         self.m, self.program, self.values, self.settings = m, program, values, settings
-        self.target, self.batch = target, batch
+        self.target, self.batch, self.scale = target, batch, scale
         self.out: list[Tensor] = []
         self.loss: Tensor | None = None
         self.saved: tuple[int, ...] = ()
@@ -90,6 +97,19 @@ class _Loop:
         m = self.m
         m.phase, m.kind = "forward", "activation"
         self.forward = Forward(m, self.program, self.values, self.batch)
+        with autocast(m, PRECISIONS[self.settings.precision].autocast):
+            self._forward()
+        self.saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
+        m.kind, m.label = "temporary", ""
+        assert self.loss is not None
+        if self.loss.node is None:
+            raise OptionError("the first output of the model does not depend on any trainable parameter")
+        m.phase = "backward"
+        with m.scope():
+            backward(m, RULES["aten.mul"](m, self.loss, self.scale) if self.scale is not None else self.loss)
+
+    def _forward(self) -> None:
+        m = self.m
         out = self.forward.run()
         for tensor in self.out:
             m.release(tensor)
@@ -98,11 +118,23 @@ class _Loop:
         if self.loss is not None:
             m.release(self.loss)
         self.loss = loss
-        self.saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
-        m.kind, m.label = "temporary", ""
-        if loss.node is None:
-            raise OptionError("the first output of the model does not depend on any trainable parameter")
-        backward(m, loss)
+
+
+def _scaler(m: Machine) -> Tensor:
+    """The two tensors of torch.amp.GradScaler, the scale first."""
+    scale = _made(m, "optimizer_state", "scaler.scale", TensorType("float32", ()))
+    _made(m, "optimizer_state", "scaler.growth", TensorType("int32", ()))
+    return scale
+
+
+def _unscaled(m: Machine) -> None:
+    """scaler.step before the optimizer's: gradients are multiplied in place; two numbers stay until scaler.update."""
+    m.phase, m.kind, m.label = "optimizer", "temporary", "scaler"
+    for _ in ("inverse scale", "found infinities"):
+        with m.operator("aten::to"):
+            m.empty((), "float32")
+    with m.operator("aten::_amp_foreach_non_finite_check_and_unscale_"):
+        pass
 
 
 def _given(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
