@@ -8,7 +8,7 @@ float32 in torch (layer_norm.cpp) and in transformers.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,8 @@ from graphmem.ir.types import TensorType
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _SOFTMAX = ("aten.softmax", "aten._softmax", "aten.log_softmax", "aten._log_softmax")
+_MADE = ("aten.zeros", "aten.full", "aten.new_zeros", "aten.expand")
+_RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_")
 _TO = "aten._to_copy.default"
 _WIDE_NORM = re.compile(
     r"torch\.nn\.modules\.normalization\.RMSNorm|transformers\.models\.\w+\.modeling_\w+\.(\w*RMSNorm|\w*T5LayerNorm)"
@@ -51,7 +53,7 @@ def prepared(program: Program, precision: str) -> Program:
     parameters = {g.name for g in program.of("parameter")}
     return replace(
         program,
-        calls=tuple(_wide_norms(calls, parameters, casts)),
+        calls=tuple(_first_states(_wide_norms(calls, parameters, casts))),
         given=tuple(replace(g, type=_type(g.type, dtype)) for g in program.given),
         output_type=_type(program.output_type, dtype) if program.output_type else None,
         loose={name: _type(t, dtype) for name, t in program.loose.items()},
@@ -95,6 +97,25 @@ def _wide_norms(calls: Sequence[Call], parameters: Set[str], casts: list[Inferen
         else:
             yield first
         position = stop
+
+
+def _first_states(calls: Iterable[Call]) -> Iterator[Call]:
+    """torch's recurrent modules make the first state in the type of their input."""
+    made: dict[str, Call] = {}
+    for call in calls:
+        if call.target.startswith(_MADE):
+            made.update(dict.fromkeys(call.outputs, call))
+        if not call.target.startswith(_RECURRENT):
+            yield call
+            continue
+        typed = {name: f"{name}.of.{call.outputs[0]}" for name in call.reads if name in made}
+        for name, first in typed.items():
+            yield _like(name, call.args[0].name, first, call)
+        states = call.args[1]
+        given = (
+            list(_renamed(tuple(states), typed)) if isinstance(states, list | tuple) else _renamed((states,), typed)[0]
+        )
+        yield replace(call, args=(call.args[0], given, *call.args[2:]))
 
 
 def _fused(group: Sequence[Call], parameters: Set[str]) -> Iterator[Call]:
