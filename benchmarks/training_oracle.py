@@ -66,10 +66,24 @@ def exported(case: Case, flavour: str, path: Path) -> None:
             program.save(str(path), external_data=False)
 
 
-def measured(case: Case, optimizer: str) -> StepTrace:
-    """The real step."""
+LOWER = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def measured(case: Case, optimizer: str, precision: str = "fp32", accumulate: int = 1) -> StepTrace:
+    """The real step; a pure half precision converts module, inputs and target."""
     module, inputs, target, loss = case
-    return step_trace(module.train(), inputs, target, loss_of(loss), OPTIMIZERS[optimizer])
+    lower, is_mixed = LOWER.get(precision.removesuffix("-amp")), precision.endswith("-amp")
+    if lower is not None and not is_mixed:
+        module = module.to(lower)
+        inputs, target = tuple(_in(t, lower) for t in inputs), _in(target, lower)
+    autocast = lower if is_mixed else None
+    return step_trace(
+        module.train(), inputs, target, loss_of(loss), OPTIMIZERS[optimizer], accumulate=accumulate, autocast=autocast
+    )
+
+
+def _in(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def main() -> None:
@@ -80,6 +94,8 @@ def main() -> None:
     parser.add_argument("--optimizer", default="sgd")
     parser.add_argument("--assume-bn", action="store_true")
     parser.add_argument("--dropout", type=float, default=None)
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--trace", action="store_true")
     given = parser.parse_args()
     print(f"torch {torch.__version__}, {given.flavour}, {given.optimizer}\n")
@@ -95,11 +111,12 @@ def main() -> None:
             except Exception as error:
                 print(f"| {name} | export failed: {type(error).__name__} {str(error)[:60]!r} | | | | |")
                 continue
-            truth = measured(case, given.optimizer)
+            truth = measured(case, given.optimizer, given.precision, given.accumulate)
             try:
                 found = graphmem.train(
-                    path, loss=case[3], optimizer=given.optimizer, assume_bn=given.assume_bn, dropout=given.dropout
-                )
+                    path, loss=case[3], optimizer=given.optimizer, assume_bn=given.assume_bn, dropout=given.dropout,
+                    precision=given.precision, accumulate=given.accumulate,
+                )  # fmt: skip
             except Exception as error:
                 if given.names:
                     raise

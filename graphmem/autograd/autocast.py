@@ -33,8 +33,8 @@ _LOW = {
     "rnn_relu_cell rnn_tanh_cell",
 }
 _FP32 = {
-    "cpu": "adaptive_avg_pool3d avg_pool3d binary_cross_entropy cross_entropy_loss ctc_loss fft_fft fft_fft2 fft_fftn "
-    "fft_hfft fft_ifft fft_ifft2 fft_ifftn fft_ihfft fft_irfft fft_irfftn fft_rfft grid_sampler grid_sampler_2d "
+    "cpu": "adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d binary_cross_entropy cross_entropy_loss ctc_loss fft_fft "
+    "fft_fft2 fft_fftn fft_hfft fft_ifft fft_ifft2 fft_ifftn fft_ihfft fft_irfft fft_irfftn fft_rfft grid_sampler grid_sampler_2d "
     "grid_sampler_3d inverse linalg_inv linalg_solve max_pool3d max_unpool2d max_unpool3d nanquantile pinverse polar "
     "quantile reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d replication_pad3d stft trace "
     "view_as_complex",
