@@ -2,8 +2,8 @@
 
 OPTIMIZERS: name -> states (each of the parameter's shape), bytes of counters per parameter, and what the single-tensor
 loop makes per parameter: (operator, name). A named result is a Python local: it lives until the same name is bound
-again, for the next parameter, or until ("", name). An unnamed one dies after the next operator. `foreach` is the number of parameter-sized
-lists alive at once in the multi-tensor form; fused forms make nothing.
+again, for the next parameter, or until ("", name). An unnamed one dies after the next operator. `foreach` is the number
+of parameter-sized lists alive at once in the multi-tensor form; fused forms make nothing.
 
 Sources: torch/optim/*.py of torch 2.13; lion-pytorch; bitsandbytes (blocks of 256, small tensors kept in float32).
 """
