@@ -15,6 +15,7 @@ PHASES = ("forward", "backward", "optimizer")
 BREAKDOWN = (
     "parameters", "gradients", "optimizer_state", "buffers", "inputs", "activations", "temporaries", "workspace",
 )  # fmt: skip
+OFFLOADS = ("optimizer", "activations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class TrainingSettings:
     frozen: tuple[str, ...] = ()
     precision: str = "fp32"  # a key of autograd.precision.PRECISIONS
     accumulate: int = 1  # forward and backward passes before the optimizer steps
+    lora: str = ""  # R or R:PATTERN: only adapters of that rank are trained
+    offload: tuple[str, ...] = ()  # of OFFLOADS: what waits in host memory
 
 
 @dataclass(frozen=True, slots=True)

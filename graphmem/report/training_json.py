@@ -28,6 +28,8 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
             "frozen": list(settings.frozen),
             "precision": settings.precision,
             "accumulate": settings.accumulate,
+            "lora": settings.lora,
+            "offload": list(settings.offload),
         },
         "complete": training.is_complete,
         "exactness": training.exactness,

@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 
 from graphmem.autograd.autocast import autocast
 from graphmem.autograd.backward import backward, forget
+from graphmem.autograd.lora import adapted, is_adapter, parsed_lora
 from graphmem.autograd.losses import LOSSES, target_type
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
@@ -57,6 +58,9 @@ def training_trace(
     """
     m = Machine(device=settings.device)
     program = prepared(program, settings.precision)
+    lora = parsed_lora(settings.lora)
+    if lora is not None:
+        program = adapted(program, lora, PRECISIONS[settings.precision].dtype)
     if batch is not None:
         program = rebatched(program, *batch)
     values = _given(m, program, settings)
@@ -157,6 +161,8 @@ def _made(m: Machine, kind: str, name: str, type_: TensorType) -> Tensor:
 
 def _is_trained(given: Given, settings: TrainingSettings) -> bool:
     if given.role != "parameter" or "float" not in given.type.dtype:
+        return False
+    if settings.lora and not is_adapter(given.name):
         return False
     return not any(fnmatchcase(given.name, pattern) for pattern in settings.frozen)
 
