@@ -54,7 +54,7 @@ def adapted(program: Program, lora: Lora, dtype: str) -> Program:
     layers = [(position, call) for position, call in enumerate(program.calls) if _weight(call, parameters)]
     chosen = layers[:-1] if not lora.pattern else [row for row in layers if _matches(row[1], parameters, lora.pattern)]
     if not chosen:
-        known = ", ".join(dict.fromkeys(_module(_weight(call, parameters)) for _, call in layers[:6]))
+        known = ", ".join(dict.fromkeys(_module(call, _weight(call, parameters)) for _, call in layers[:6]))
         what = f"matches '{lora.pattern}'" if lora.pattern else "but the last is there"
         raise OptionError(f"no linear layer {what}; linear layers: {known or 'none'}")
     places = {position for position, _ in chosen}
@@ -66,7 +66,7 @@ def adapted(program: Program, lora: Lora, dtype: str) -> Program:
             continue
         weight = _weight(call, parameters)
         ends = parameters[weight] if call.target.startswith("aten.linear") else parameters[weight][::-1]
-        module = _module(weight)
+        module = _module(call, weight)
         for end, shape in zip(_ENDS, ((lora.rank, ends[1]), (ends[0], lora.rank)), strict=True):
             adapters[module + end] = Given(module + end, "parameter", TensorType("float32", shape))
         calls += _with_adapter(call, module, dtype)
@@ -77,16 +77,19 @@ def _weight(call: Call, parameters: dict[str, tuple[int, ...]]) -> str:
     """Name of the weight of a linear layer: nn.Linear, or the addmm of transformers' Conv1D; "" of anything else."""
     place = {"aten.linear": 1, "aten.addmm": 2}.get(".".join(call.target.split(".")[:2]))
     weight = call.args[place] if place is not None and len(call.args) > place else None
-    is_one = isinstance(weight, Ref) and weight.name.endswith(".weight") and len(parameters.get(weight.name, ())) == 2
-    return weight.name if is_one and isinstance(weight, Ref) else ""
+    if not isinstance(weight, Ref) or len(parameters.get(weight.name, ())) != 2:
+        return ""
+    is_module = call.origin.module.endswith(("Linear", "Conv1D")) if call.origin.module else True
+    return weight.name if is_module and weight.name.endswith("weight") and "in_proj" not in weight.name else ""
 
 
-def _module(weight: str) -> str:
-    return weight.removesuffix(".weight")
+def _module(call: Call, weight: str) -> str:
+    """Path of the module, as far as the file tells it; else the name of the weight without its end."""
+    return call.origin.scope or weight.removesuffix("weight").rstrip("._")
 
 
 def _matches(call: Call, parameters: dict[str, tuple[int, ...]], pattern: str) -> bool:
-    module = _module(_weight(call, parameters))
+    module = _module(call, _weight(call, parameters))
     return fnmatchcase(module, pattern) or fnmatchcase(module.rpartition(".")[2], pattern)
 
 
