@@ -23,6 +23,7 @@ from graphmem.ir.memory import IntColumn, Lifetimes
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import (
     BREAKDOWN,
+    OFFLOADS,
     PHASES,
     AllocatorFigures,
     Inferred,
@@ -67,6 +68,7 @@ def train(
     precision: str = "fp32",
     accumulate: int = 1,
     lora: str = "",
+    offload: Sequence[str] = (),
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -90,6 +92,8 @@ def train(
         accumulate: forward and backward passes of `batch` samples before the optimizer steps.
         lora: "R" or "R:PATTERN": freeze the model and train adapters of rank R beside its linear layers; all but the
             last, or those whose module (its path or last name) matches the pattern.
+        offload: of OFFLOADS: "optimizer" keeps the optimizer's state and step on the host, "activations" what the
+            forward pass saves (`with torch.autograd.graph.save_on_cpu(pin_memory=True)` around the model's call).
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -102,13 +106,17 @@ def train(
     _check("optimizer", optimizer, OPTIMIZERS)
     _check("device", device, DEVICES)
     _check("precision", precision, PRECISIONS)
+    for what in offload:
+        _check("offload", what, OFFLOADS)
     form = form or ("foreach" if device == "cuda" else "single")
     _check("optimizer form", form, FORMS)
     if accumulate < 1:
         raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
     graph, fixed = _read(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
-    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze), precision, accumulate, lora)
+    settings = TrainingSettings(
+        loss, optimizer, form, device, tuple(freeze), precision, accumulate, lora, tuple(offload)
+    )
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
     kinds = {i.what for i in program.inferred}
     effects = {}
@@ -181,6 +189,7 @@ def training(
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,
+        traffic=trace.traffic,
     )
 
 

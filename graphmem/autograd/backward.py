@@ -11,17 +11,17 @@ import heapq
 from collections.abc import Sequence
 
 from graphmem.autograd import ops
-from graphmem.autograd.machine import Machine
+from graphmem.autograd.machine import Host, Machine
 from graphmem.autograd.tensor import Node, Tensor
 
 
-def backward(m: Machine, loss: Tensor) -> None:
-    """Run the backward pass of `loss`, leaving gradients in the `grad` of its leaves."""
+def backward(m: Machine, loss: Tensor, host: Host | None = None) -> None:
+    """Run the backward pass of `loss`, leaving gradients in the `grad` of its leaves; `host` has saved tensors."""
     assert loss.node is not None, "the loss needs a gradient"
     m.phase = "backward"
     with m.no_grad(), m.scope():
         seed = ops.like(m, "aten::ones_like", loss)
-        Engine(m).run(loss.node, loss.output, seed)
+        Engine(m, host).run(loss.node, loss.output, seed)
 
 
 def forget(m: Machine, root: Node | None) -> None:
@@ -40,8 +40,9 @@ def forget(m: Machine, root: Node | None) -> None:
 class Engine:
     """One backward pass."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, host: Host | None = None) -> None:
         self.m = machine
+        self.host = host
         self.waiting: dict[int, int] = {}
         self.buffers: dict[int, list[Tensor | None]] = {}
         self.ready: list[tuple[int, int, Node]] = []
@@ -102,6 +103,7 @@ class Engine:
         held: list[Tensor | None] = [None] * len(node.edges)
         with m.scope():
             if any(g is not None for g in grads):
+                self._unpack(node)
                 assert node.backward is not None
                 made = node.backward(m, node, *grads)
                 results: Sequence[Tensor | None] = (made,) if isinstance(made, Tensor) or made is None else made
@@ -114,6 +116,15 @@ class Engine:
             if tensor_ is not None:
                 m.release(tensor_)
         return held
+
+    def _unpack(self, node: Node) -> None:
+        """Copies of what the node has saved in host memory, alive until it has run."""
+        if not node.packed or self.host is None:
+            return
+        for shape, dtype in node.packed:
+            copy = ops.full(self.m, "aten::to", shape, dtype)
+            self.host.to_device += copy.nbytes
+            self.host.held -= copy.nbytes
 
     def _validate(self, node: Node, grads: list[Tensor | None]) -> None:
         """Sum broadcast gradients to the shape of the input they belong to, and cast them to its type."""

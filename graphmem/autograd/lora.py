@@ -80,12 +80,12 @@ def _weight(call: Call, parameters: dict[str, tuple[int, ...]]) -> str:
     if not isinstance(weight, Ref) or len(parameters.get(weight.name, ())) != 2:
         return ""
     is_module = call.origin.module.endswith(("Linear", "Conv1D")) if call.origin.module else True
-    return weight.name if is_module and weight.name.endswith("weight") and "in_proj" not in weight.name else ""
+    return weight.name if is_module and "in_proj" not in weight.name else ""
 
 
 def _module(call: Call, weight: str) -> str:
     """Path of the module, as far as the file tells it; else the name of the weight without its end."""
-    return call.origin.scope or weight.removesuffix("weight").rstrip("._")
+    return call.origin.scope or weight.removesuffix("weight").rstrip("._") or weight
 
 
 def _matches(call: Call, parameters: dict[str, tuple[int, ...]], pattern: str) -> bool:

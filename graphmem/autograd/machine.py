@@ -56,6 +56,16 @@ class Autocast:
 
 
 @dataclass(slots=True)
+class Host:
+    """Host memory that holds saved tensors (torch.autograd.graph.save_on_cpu), and the bytes that went to and fro."""
+
+    held: int = 0
+    peak: int = 0
+    to_host: int = 0
+    to_device: int = 0
+
+
+@dataclass(slots=True)
 class Machine:
     """The state of one simulated process. `device` chooses between the rules of "cpu" and "cuda"."""
 
@@ -80,6 +90,7 @@ class Machine:
     wanted: tuple[Shape, ...] = ()  # output shapes and types that the file states, for the running call
     wanted_dtypes: tuple[str, ...] = ()
     autocast: Autocast | None = None
+    host: Host | None = None  # where saved tensors go, instead of being held, while a forward pass is inside of it
 
     # -- memory
 
@@ -200,8 +211,15 @@ class Machine:
             return
         edges = tuple(self.edge(t) for t in inputs)
         metas = tuple((t.shape, t.dtype) if t is not None else ((), "") for t in inputs)
-        held = [self.hold(t) for t in saves if t is not None]
+        tensors = [t for t in saves if t is not None]
+        held = [self.hold(t) for t in tensors] if self.host is None else []
         node = Node(name, self.sequence, edges, metas, backward, held, len(outputs), origin=self.origin)
+        if self.host is not None:
+            node.packed = [(t.shape, t.dtype) for t in tensors]
+            moved = sum(t.nbytes for t in tensors)
+            self.host.held += moved
+            self.host.to_host += moved
+            self.host.peak = max(self.host.peak, self.host.held)
         self.sequence += 1
         for i, tensor in enumerate(outputs):
             if tensor.is_float:

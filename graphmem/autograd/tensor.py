@@ -102,6 +102,7 @@ class Node:
     variable: Tensor | None = None
     origin: Any = None
     released: bool = False
+    packed: list[tuple[Shape, str]] = field(default_factory=list)  # what it saved in host memory instead
 
     def needs(self, i: int) -> bool:
         """True when the gradient of the i-th forward input is wanted."""

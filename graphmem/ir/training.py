@@ -34,6 +34,19 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HostTraffic:
+    """Bytes of host memory that an offload needs, and bytes that one step moves to the host and back."""
+
+    host: int
+    to_host: int
+    to_device: int
+
+    def seconds(self, bandwidth: float) -> float:
+        """Time of the copies at `bandwidth` bytes per second, when nothing hides them behind computation."""
+        return (self.to_host + self.to_device) / bandwidth
+
+
+@dataclass(frozen=True, slots=True)
 class Inferred:
     """Something that the file does not say and that was concluded; `nbytes` is its effect on the peak, if known."""
 
@@ -94,6 +107,7 @@ class Training:
     schedule: Schedule
     lifetimes: Lifetimes
     timeline: Timeline
+    traffic: HostTraffic | None = None  # of an offload
 
     @property
     def is_complete(self) -> bool:

@@ -20,7 +20,7 @@ from graphmem.autograd.autocast import autocast
 from graphmem.autograd.backward import backward, forget
 from graphmem.autograd.lora import adapted, is_adapter, parsed_lora
 from graphmem.autograd.losses import LOSSES, target_type
-from graphmem.autograd.machine import Machine
+from graphmem.autograd.machine import Host, Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.precision import PRECISIONS, prepared
 from graphmem.autograd.program import Given, Program
@@ -31,7 +31,7 @@ from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
 from graphmem.ir.schedule import Buffer, Schedule, Step
-from graphmem.ir.training import TrainingSettings
+from graphmem.ir.training import HostTraffic, TrainingSettings
 from graphmem.ir.types import TensorType
 
 GIVEN = ("parameter", "buffer", "constant", "input", "optimizer_state")
@@ -47,6 +47,7 @@ class TrainingTrace:
     saved: tuple[int, ...]
     issues: tuple[Issue, ...]
     first_step: int
+    traffic: HostTraffic | None = None
 
 
 def training_trace(
@@ -69,7 +70,8 @@ def training_trace(
         raise OptionError("no parameter needs a gradient: the file holds no float weights, or --freeze leaves none")
     optimizer = OptimizerStep(m, settings.optimizer, parameters, settings.form, weight_decay)
     m.kind = "optimizer_state"
-    optimizer.make_state()
+    if "optimizer" not in settings.offload:
+        optimizer.make_state()
     target = _target(m, program, settings)
     scale = _scaler(m) if PRECISIONS[settings.precision].is_scaled else None
     first = len(m.steps)
@@ -79,8 +81,32 @@ def training_trace(
     with m.scope():
         if scale is not None:
             _unscaled(m)
-        optimizer.run()
-    return TrainingTrace(_schedule(m, first), m, loop.saved, _issues(loop.forward), first)
+        if "optimizer" in settings.offload:
+            _step_on_host(m, parameters)
+        else:
+            optimizer.run()
+    traffic = _traffic(settings, loop.host, optimizer, parameters) if settings.offload else None
+    return TrainingTrace(_schedule(m, first), m, loop.saved, _issues(loop.forward), first, traffic)
+
+
+def _step_on_host(m: Machine, parameters: list[Tensor]) -> None:
+    """Gradients are copied to the host, where the optimizer steps; the parameters are copied back, in place."""
+    m.phase, m.node = "optimizer", ""
+    for _ in parameters:
+        with m.operator("aten::copy_"):
+            pass
+
+
+def _traffic(
+    settings: TrainingSettings, saved: Host, optimizer: OptimizerStep, parameters: list[Tensor]
+) -> HostTraffic:
+    """What waits in host memory: saved tensors; and the optimizer's state with a copy of parameters and gradients."""
+    passes, run = settings.accumulate, min(settings.accumulate, STEADY)
+    host, out, back = saved.peak, saved.to_host * passes // run, saved.to_device * passes // run
+    if "optimizer" in settings.offload:
+        size = sum(p.nbytes for p in parameters)
+        host, out, back = host + optimizer.state_nbytes() + 2 * size, out + size, back + size
+    return HostTraffic(host, out, back)
 
 
 class _Loop:
@@ -95,6 +121,7 @@ class _Loop:
         self.out: list[Tensor] = []
         self.loss: Tensor | None = None
         self.saved: tuple[int, ...] = ()
+        self.host = Host()
 
     def micro_batch(self) -> None:
         """One forward and backward pass; gradients stay."""
@@ -110,11 +137,14 @@ class _Loop:
             raise OptionError("the first output of the model does not depend on any trainable parameter")
         m.phase = "backward"
         with m.scope():
-            backward(m, RULES["aten.mul"](m, self.loss, self.scale) if self.scale is not None else self.loss)
+            root = RULES["aten.mul"](m, self.loss, self.scale) if self.scale is not None else self.loss
+            backward(m, root, self.host)
 
     def _forward(self) -> None:
         m = self.m
+        m.host = self.host if "activations" in self.settings.offload else None
         out = self.forward.run()
+        m.host = None
         for tensor in self.out:
             forget(m, tensor.node)
             m.release(tensor)
