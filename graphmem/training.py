@@ -35,6 +35,7 @@ from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
+from graphmem.schedule.pruning import pruned
 from graphmem.schedule.training import TrainingTrace, training_trace
 
 DEVICES = ("cpu", "cuda")
@@ -69,6 +70,7 @@ def train(
     accumulate: int = 1,
     lora: str = "",
     offload: Sequence[str] = (),
+    prune: float = 0.0,
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -94,6 +96,7 @@ def train(
             last, or those whose module (its path or last name) matches the pattern.
         offload: of OFFLOADS: "optimizer" keeps the optimizer's state and step on the host, "activations" what the
             forward pass saves (`with torch.autograd.graph.save_on_cpu(pin_memory=True)` around the model's call).
+        prune: share of the channels of every layer to take out where the graph allows.
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -113,6 +116,7 @@ def train(
     if accumulate < 1:
         raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
     graph, fixed = _read(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    graph = pruned(graph, prune)
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
     settings = TrainingSettings(
         loss, optimizer, form, device, tuple(freeze), precision, accumulate, lora, tuple(offload)

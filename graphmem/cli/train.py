@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, model_options, output_option
+from graphmem.cli.options import deliver, model_options, output_option, prune_option
 
 LOSSES = ("cross_entropy", "mse", "l1", "bce", "sum", "mean", "none")
 OPTIMIZERS = (
@@ -42,6 +42,7 @@ PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
 @click.option(
     "--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="What waits in host memory."
 )
+@prune_option
 @click.option("--timeline", is_flag=True, help="Add the bytes alive in every operator (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
@@ -59,6 +60,7 @@ def train(
     precision: str,
     accumulate: int,
     lora: str,
+    prune: float,
     offload: tuple[str, ...],
     timeline: bool,
     format_: str | None,
@@ -74,7 +76,7 @@ def train(
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
         freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
-        precision=precision, accumulate=accumulate, lora=lora, offload=offload, **reading,
+        precision=precision, accumulate=accumulate, lora=lora, prune=prune, offload=offload, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or timeline:
