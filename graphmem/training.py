@@ -63,6 +63,7 @@ def train(
     assume_bn: bool = False,
     dropout: float | None = None,
     attention_dropout: float | None = None,
+    checkpoint: Sequence[str] = (),
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -82,6 +83,8 @@ def train(
         assume_bn: put a batch norm after convolutions where structure suggests that one was folded in.
         dropout: put dropout of this probability back where an export in evaluation mode has removed it.
         attention_dropout: the same for dropout of attention weights alone; as `dropout` when None.
+        checkpoint: what torch.utils.checkpoint (use_reentrant=False) is wrapped around: patterns of module scopes (as
+            in the shell), "blocks", "every:K" or "sqrt".
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -97,7 +100,7 @@ def train(
     _check("optimizer form", form, FORMS)
     graph, fixed = _read(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
-    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
+    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze), tuple(checkpoint))
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
     kinds = {i.what for i in program.inferred}
     effects = {}

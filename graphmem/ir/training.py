@@ -26,6 +26,7 @@ class TrainingSettings:
     form: str  # of the optimizer: single, foreach or fused
     device: str
     frozen: tuple[str, ...] = ()
+    checkpoint: tuple[str, ...] = ()  # what torch.utils.checkpoint is wrapped around: see docs/checkpointing.md
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
             "form": settings.form,
             "device": settings.device,
             "frozen": list(settings.frozen),
+            "checkpoint": list(settings.checkpoint),
         },
         "complete": training.is_complete,
         "exactness": training.exactness,

@@ -35,8 +35,10 @@ def training_text(training: Training, width: int = 80, color: bool = False) -> s
 def _headline(training: Training) -> Text:
     settings = training.settings
     line = Text("graphmem ", style="dim").append(training.model.name, style="bold not dim")
+    again = f" · checkpoint {', '.join(settings.checkpoint)}" if settings.checkpoint else ""
     return line.append(
-        f"   training step · {settings.loss} · {settings.optimizer} ({settings.form}) · {settings.device}", style="dim"
+        f"   training step · {settings.loss} · {settings.optimizer} ({settings.form}) · {settings.device}{again}",
+        style="dim",
     )
 
 

@@ -16,6 +16,7 @@ from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.program import Given, Program
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.run import Forward
+from graphmem.autograd.segments import segments_of
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
@@ -57,7 +58,7 @@ def training_trace(
     target = _target(m, program, settings)
     first = len(m.steps)
     m.phase, m.kind = "forward", "activation"
-    forward = Forward(m, program, values, batch)
+    forward = Forward(m, program, values, batch, segments_of(program, settings.checkpoint))
     outputs = forward.run()
     loss = _loss(m, settings, outputs, target)
     saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
