@@ -1,4 +1,4 @@
-"""Exports networks of our own in every form and measures a real step of each: `python benchmarks/training_oracle.py DIR`.
+"""Exports networks of our own in every form, and measures a real step of each: `python training_oracle.py DIR`.
 
 Needs torch (and transformers for some). Writes NAME_FORM.onnx, truth.json and traces.json into DIR, in the shape of the
 training data that graphmem is held to; `training_table.py DIR FORM` then compares. NAME... restricts it; networks that
@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 
 import torch
 from blind_networks import BLIND
-from profile_step import StepTrace, step_trace
+from profile_step import Allocation, StepTrace, step_trace
 from torch.nn import functional
 from training_networks import NETWORKS, Case
 from transformers_networks import TRANSFORMERS
@@ -87,9 +88,9 @@ def facts(trace: StepTrace, loss: str) -> dict[str, Any]:
     }
 
 
-def rows(trace: StepTrace) -> list[tuple[str, str, str, int]]:
+def rows(allocations: Sequence[Allocation]) -> list[tuple[str, str, str, int]]:
     """The tensor-level allocations in order."""
-    return [(a.phase[:3], a.node, a.operator, a.nbytes) for a in trace.allocations if not a.is_workspace]
+    return [(a.phase[:3], a.node, a.operator, a.nbytes) for a in allocations if not a.is_workspace]
 
 
 def main() -> None:
@@ -114,7 +115,7 @@ def main() -> None:
             if optimizer not in found:
                 trace = measured(case, optimizer)
                 found[optimizer] = facts(trace, case[3])
-                traces[f"{name} {optimizer}"] = rows(trace)
+                traces[f"{name} {optimizer}"] = {"made": rows(trace.allocations), "live": rows(trace.live)}
         for form in given.forms:
             if not (given.folder / f"{name}_{form}.onnx").exists():
                 try:

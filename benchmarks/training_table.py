@@ -12,7 +12,9 @@ import difflib
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -87,25 +89,41 @@ def _row(
 
 
 def _compare(data: Path, key: str, found: graphmem.Training) -> None:
-    """Tensor-level allocations of both, in order, where they differ."""
-    real = [f"{phase} {nbytes}" for phase, _, _, nbytes in json.loads((data / "traces.json").read_text())[key]]
-    labels = [f"{node} {operator}" for _, node, operator, _ in json.loads((data / "traces.json").read_text())[key]]
+    """Tensor-level allocations of both where they differ: in order, but by size within an operator."""
+    traces = json.loads((data / "traces.json").read_text())[key]
+    rows = traces["made"]
+    real = _by_operator([(phase, nbytes, f"{node} {operator}") for phase, node, operator, nbytes in rows])
     steps, buffers = found.schedule.steps, found.schedule.buffers
-    ours = [
-        (f"{s.phase[:3]} {buffers[b].nbytes}", f"{s.name} {s.operator} {buffers[b].name}")
-        for s in steps
-        for b in s.writes
-    ]
-    matcher = difflib.SequenceMatcher(None, real, [o[0] for o in ours], autojunk=False)
+    ours = _by_operator(
+        [(s.phase[:3], buffers[b].nbytes, f"{s.name} {s.operator} {buffers[b].name}") for s in steps for b in s.writes],
+        [f"{s.name if s.phase == 'backward' else s.phase} {s.operator}" for s in steps for _ in s.writes],
+    )
+    matcher = difflib.SequenceMatcher(None, [r[:2] for r in real], [o[:2] for o in ours], autojunk=False)
     for kind, a, b, c, d in matcher.get_opcodes():
         if kind == "equal":
-            print(f"    {b - a} equal, the last {labels[b - 1][:100]}")
+            print(f"    {b - a} equal, the last {real[b - 1][2][:100]}")
             continue
-        for i in range(a, b):
-            print(f"  - {real[i]:<18} {labels[i][:100]}")
-        for j in range(c, d):
-            print(f"  + {ours[j][0]:<18} {ours[j][1][:120]}")
-    print(f"baseline {found.baseline:,}")
+        for phase, nbytes, label in real[a:b]:
+            print(f"  - {phase} {nbytes:>12,} {label[:100]}")
+        for phase, nbytes, label in ours[c:d]:
+            print(f"  + {phase} {nbytes:>12,} {label[:120]}")
+    peak, entering = found.timeline.peak_step, set(found.schedule.entering)
+    begin, end = found.lifetimes.start, found.lifetimes.stop
+    alive = [b for b in range(len(buffers)) if begin[b] <= peak < end[b] and b not in entering]
+    measured = Counter(nbytes for *_, nbytes in traces["live"])
+    predicted = Counter(buffers[b].nbytes for b in alive)
+    for nbytes, count in (measured - predicted).items():
+        labels = [f"{node} {operator}" for _, node, operator, n in traces["live"] if n == nbytes]
+        print(f"  alive at the measured peak only: {count} of {nbytes:,} among {labels[:8]}")
+    for nbytes, count in (predicted - measured).items():
+        labels = [buffers[b].name for b in alive if buffers[b].nbytes == nbytes]
+        print(f"  alive at the predicted peak only: {count} of {nbytes:,} among {labels[:8]}")
+
+
+def _by_operator(rows: list[tuple[str, int, str]], runs: list[str] | None = None) -> list[tuple[str, int, str]]:
+    keys = runs or [row[2] for row in rows]
+    pairs = groupby(zip(keys, rows, strict=True), key=lambda pair: pair[0])
+    return [row for _, group in pairs for row in sorted((row for _, row in group), key=lambda row: row[1])]
 
 
 if __name__ == "__main__":
