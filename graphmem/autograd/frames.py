@@ -16,7 +16,8 @@ from graphmem.ir.graph import Frame
 
 _TARGET = r"[A-Za-z_]\w*"
 _ASSIGNED = re.compile(rf"^({_TARGET}(?:\s*,\s*{_TARGET})*)\s*(?::[^=()\[\]]+)?(?:[-+*/@]|//)?=(?!=)")
-_COLLECTED = re.compile(rf"^({_TARGET})(?:\.(?:append|extend|insert|add|update)\(|\[.*\]\s*=(?!=))")
+_COLLECTED = re.compile(rf"^({_TARGET})(?:\.(?:append|extend|insert|add|update)\(|\[.*?\]\s*=(?!=))")
+_REPLACED = re.compile(rf"^({_TARGET}\[.*?\])\s*=(.*)")
 
 
 @dataclass(slots=True)
@@ -39,6 +40,12 @@ class Statement:
         """The local name of a list or mapping that the line adds to, or ""."""
         found = _COLLECTED.match(self.text)
         return found[1] if found else ""
+
+    @property
+    def replaces(self) -> bool:
+        """True when an item of the collection is written over with what is computed from it."""
+        found = _REPLACED.match(self.text)
+        return found is not None and found[1] in found[2]
 
 
 @dataclass(slots=True)

@@ -50,11 +50,22 @@ def _bound(program: Program, runs: Iterable[Invocation], last: Mapping[str, int]
             bound = _bindings(program, statement, last)
             for name in statement.names:
                 _extend(found, held.pop(name, ()), statement.stop)
+            if statement.replaces:
+                gone = _replaced(program, statement, bound)
+                held[statement.collection] = [v for v in held.get(statement.collection, ()) if v not in gone]
+                _extend(found, gone, statement.stop)
             for name, values in bound.items():
                 held.setdefault(name, []).extend(values)
         for values in held.values():
             _extend(found, values, run.stop)
     return found
+
+
+def _replaced(program: Program, statement: Statement, bound: Mapping[str, list[str]]) -> set[str]:
+    """The items that the calls which made the new ones read."""
+    made = set(bound.get(statement.collection, ()))
+    calls = program.calls[statement.start : statement.stop + 1]
+    return {name for call in calls if made & set(call.outputs) for name in call.reads}
 
 
 def _extend(found: dict[str, int], values: Iterable[str], position: int) -> None:
@@ -72,9 +83,9 @@ def _bindings(program: Program, statement: Statement, last: Mapping[str, int]) -
     if statement.collection:
         return {statement.collection: left}
     names = statement.names
-    for values in (left, list(results)):
-        if len(names) == len(values):
-            return {name: [value] for name, value in zip(names, values, strict=True)}
+    values = list(results) if set(left) <= set(results) else left
+    if len(names) == len(values):
+        return {name: [value] for name, value in zip(names, values, strict=True)}
     return {name: list(left) for name in names}
 
 

@@ -411,7 +411,8 @@ class NanoGPT(nn.Module):
             self.fc, self.gelu, self.proj = nn.Linear(64, 256), nn.GELU(approximate="tanh"), nn.Linear(256, 64)
             self.attn_dropout, self.resid_dropout, self.dropout = nn.Dropout(0.1), nn.Dropout(0.1), nn.Dropout(0.1)
             self.flash = flash
-            self.register_buffer("bias", torch.tril(torch.ones(64, 64)).view(1, 1, 64, 64))
+            if not flash:
+                self.register_buffer("bias", torch.tril(torch.ones(64, 64)).view(1, 1, 64, 64))
 
         def attend(self, x: Tensor) -> Tensor:
             B, T, C = x.size()
