@@ -17,6 +17,10 @@ from graphmem.ir.graph import Frame
 _TARGET = r"[A-Za-z_]\w*"
 _ASSIGNED = re.compile(rf"^({_TARGET}(?:\s*,\s*{_TARGET})*)\s*(?::[^=()\[\]]+)?(?:[-+*/@]|//)?=(?!=)")
 _COLLECTED = re.compile(rf"^({_TARGET})(?:\.(?:append|extend|insert|add|update)\(|\[.*?\]\s*=(?!=))")
+_WORD = re.compile(r"(?<![\w.\"'])([A-Za-z_]\w*)(?!\w)(?!\s*\()(?!\.pop\()(?!\s*=(?!=))")
+_NO_LOCALS = frozenset(
+    "self torch nn F math np if else for in not and or is None True False return lambda int float str".split()
+)
 _REPLACED = re.compile(rf"^({_TARGET}\[.*?\])\s*=(.*)")
 
 
@@ -47,24 +51,35 @@ class Statement:
         found = _REPLACED.match(self.text)
         return found is not None and found[1] in found[2]
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The local names that the line may read."""
+        right = self.text[found.end() :] if (found := _ASSIGNED.match(self.text)) else self.text
+        return tuple(dict.fromkeys(word for word in _WORD.findall(right) if word not in _NO_LOCALS))
+
 
 @dataclass(slots=True)
 class Invocation:
-    """One run of a function; the positions of its first and last call."""
+    """One run of a function; the positions of its first and last call, and what the first one was."""
 
     file: str
     function: str
     start: int
     stop: int
+    first: Call
     statements: list[Statement] = field(default_factory=list)
 
     def is_at(self, frame: Frame) -> bool:
         """True when this function runs that line now."""
         return self.statements[-1].line == frame.line
 
-    def begins_again(self, frame: Frame) -> bool:
-        """True when the line is the one that it began with, which it has left since."""
-        return frame.line == self.statements[0].line and not self.is_at(frame)
+    def begins_again(self, frame: Frame, call: Call) -> bool:
+        """True when the call is the one that it began with, at a line that it has left since.
+
+        A loop that begins the function runs that line again for another module.
+        """
+        is_first = call.target == self.first.target and call.origin.path == self.first.origin.path
+        return is_first and frame.line == self.statements[0].line and not self.is_at(frame)
 
     def run(self, frame: Frame, position: int) -> None:
         """One more call, under that line."""
@@ -84,26 +99,25 @@ def invocations(calls: Sequence[Call]) -> list[Invocation]:
         frames = call.origin.frames
         if not frames:
             continue
-        del running[_kept(running, frames, path, call.origin.path) :]
+        del running[_kept(running, call, path) :]
         path = call.origin.path
         for frame in frames[len(running) :]:
-            running.append(Invocation(frame.file, frame.function, position, position))
+            running.append(Invocation(frame.file, frame.function, position, position, call))
             found.append(running[-1])
         for invocation, frame in zip(running, frames, strict=True):
             invocation.run(frame, position)
     return found
 
 
-def _kept(
-    running: Sequence[Invocation], frames: Sequence[Frame], before: tuple[str, ...], path: tuple[str, ...]
-) -> int:
+def _kept(running: Sequence[Invocation], call: Call, before: tuple[str, ...]) -> int:
     """How many of the running functions, outermost first, go on with the next call."""
-    limit = min(len(running), len(frames), _entered(frames, before, path))
+    frames = call.origin.frames
+    limit = min(len(running), len(frames), _entered(frames, before, call.origin.path))
     for depth in range(limit):
         invocation, frame = running[depth], frames[depth]
         if (invocation.file, invocation.function) != (frame.file, frame.function):
             return depth
-        if depth and invocation.begins_again(frame):
+        if depth and invocation.begins_again(frame, call):
             return depth
         if not invocation.is_at(frame):
             return depth + 1

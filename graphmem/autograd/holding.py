@@ -43,22 +43,53 @@ def _bound(program: Program, runs: Iterable[Invocation], last: Mapping[str, int]
     """Value -> the call after which the last name that holds it is bound again, or goes with its function."""
     found: dict[str, int] = {}
     for run in runs:
-        if run.function.startswith("<"):  # a comprehension: the statement around it binds what it makes
-            continue
-        held: dict[str, list[str]] = {}
-        for statement in run.statements:
-            bound = _bindings(program, statement, last)
-            for name in statement.names:
-                _extend(found, held.pop(name, ()), statement.stop)
-            if statement.replaces:
-                gone = _replaced(program, statement, bound)
-                held[statement.collection] = [v for v in held.get(statement.collection, ()) if v not in gone]
-                _extend(found, gone, statement.stop)
-            for name, values in bound.items():
-                held.setdefault(name, []).extend(values)
-        for values in held.values():
-            _extend(found, values, run.stop)
+        if not run.function.startswith("<"):  # the values of a comprehension belong to the statement around it
+            _follow(program, run, last, found)
     return found
+
+
+def _follow(program: Program, run: Invocation, last: Mapping[str, int], found: dict[str, int]) -> None:
+    """One run of a function, statement by statement.
+
+    A value that is read although its name was bound again has another one, which no call shows (`residual = x`,
+    `states += (x,)`): a name that the reading line holds and that nothing else explains.
+    """
+    held: dict[str, list[str]] = {}
+    lost: set[str] = set()
+    aliases: dict[tuple[str, ...], list[str]] = {}
+    for statement in run.statements:
+        bound = _bindings(program, statement, last)
+        if lost:
+            _alias(program, statement, held, lost, aliases)
+        for name in statement.names:
+            gone = held.pop(name, [])
+            _extend(found, gone, statement.stop)
+            lost.update(v for v in gone if last[v] > statement.stop)
+        if statement.replaces:
+            replaced = _replaced(program, statement, bound)
+            held[statement.collection] = [v for v in held.get(statement.collection, ()) if v not in replaced]
+            _extend(found, replaced, statement.stop)
+        for name, values in bound.items():
+            held.setdefault(name, []).extend(values)
+    for values in (*held.values(), *aliases.values()):
+        _extend(found, values, run.stop)
+
+
+def _alias(
+    program: Program,
+    statement: Statement,
+    held: Mapping[str, list[str]],
+    lost: set[str],
+    aliases: dict[tuple[str, ...], list[str]],
+) -> None:
+    """Find the name under which a statement reads values that have lost theirs; it holds them from then on."""
+    calls = program.calls[statement.start : statement.stop + 1]
+    values = [name for name in dict.fromkeys(n for call in calls for n in call.reads) if name in lost]
+    names = tuple(name for name in statement.reads if name not in held)
+    if not values or not names:
+        return
+    before = aliases.get(names, [])
+    aliases[names] = list(dict.fromkeys([*before, *values])) if set(before) & set(values) else values
 
 
 def _replaced(program: Program, statement: Statement, bound: Mapping[str, list[str]]) -> set[str]:
