@@ -34,6 +34,7 @@ from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.training import TrainingTrace, training_trace
+from graphmem.schedule.training_details import training_details
 
 DEVICES = ("cpu", "cuda")
 SAVED_SHOWN = 10
@@ -170,6 +171,7 @@ def training(
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,
+        details=training_details(trace, program),
     )
 
 

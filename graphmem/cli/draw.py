@@ -41,6 +41,7 @@ def draw(
     from graphmem.memory.profile import inference_profile
     from graphmem.report.dot import FORMATS, drawn
     from graphmem.report.picture import peak_title, picture
+    from graphmem.report.units import SIGNS
 
     format_ = output.suffix.lower().lstrip(".")
     if format_ not in FORMATS:
@@ -48,6 +49,6 @@ def draw(
     analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
     profile = inference_profile(analysis)
     is_around = around == "peak" or (around is None and level is None)
-    title = f"{analysis.model.name}: {peak_title(analysis, profile)}"
+    title = f"{analysis.model.name}: {peak_title(profile, SIGNS[analysis.exactness])}"
     made = picture(profile, title, level or "op", is_around, is_laid_out=format_ != "gv")
     deliver(drawn(made, format_), output, model)

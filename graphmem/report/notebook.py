@@ -45,7 +45,7 @@ def _timeline(analysis: Analysis, profile: Profile) -> str:
     x = (profile.timeline.peak_step + 0.5) / live.size * WIDTH
     anchor = "start" if x < WIDTH / 2 else "end"
     stem = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT}" stroke="{PEAK}" stroke-width="2"/>'
-    title = escaped(peak_title(analysis, profile))
+    title = escaped(peak_title(profile, SIGNS[analysis.exactness]))
     label = f'<text x="{x:.1f}" y="15" text-anchor="{anchor}" fill="{PEAK}">{title}</text>'
     area = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" style="max-width:{WIDTH}px;font:12px sans-serif"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {area}>{"".join(paths)}{stem}{label}</svg>'

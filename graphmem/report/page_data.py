@@ -11,13 +11,22 @@ from typing import Any
 
 import numpy as np
 
+from graphmem.ir.analysis import LiveTensor
 from graphmem.ir.profile import Profile
 from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
 from graphmem.report.heat import HEAT
 from graphmem.report.units import shape
 
 # Kinds of buffers that no step makes: they are there when the run starts.
-GIVEN = ("input", "parameter", "optimizer_state", "buffer")
+GIVEN = ("input", "parameter", "optimizer_state", "buffer", "constant")
+SAVED = "saved activation"
+INFERENCE_METRICS = (("made", "made in all"), ("peak", "alive at the peak"), ("weights", "weights"))
+TRAINING_METRICS = (
+    ("peak", "alive at the peak"),
+    ("saved", "saved activations"),
+    ("weights", "parameters, gradients, optimizer state"),
+    ("made", "made in all"),
+)
 
 
 class _Table:
@@ -33,12 +42,21 @@ class _Table:
     def values(self) -> list[Any]:
         return list(self.numbers)
 
+    def spread(self, numbers: Iterable[int]) -> list[Any]:
+        """The values with these numbers."""
+        values = self.values
+        return [values[number] for number in numbers]
+
 
 def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, Any]:
     """All that the page's script needs of one run."""
     kinds, operators, phases, sources, types, modules = (_Table() for _ in range(6))
     schedule, alive = profile.schedule, profile.lifetimes
     offsets = profile.offsets
+    saved = sum(row.kind == SAVED for row in profile.tensors)
+    step_names = _Table()
+    named = [step_names(step.name) for step in schedule.steps]
+    is_repeated = 2 * len(step_names.values) < len(named)  # as in a training step, whose names are those of modules
     return {
         "name": profile.name,
         "sign": sign,
@@ -50,24 +68,29 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
         "given": GIVEN,
         "plan": None if profile.plan is None else {"arena": profile.plan.arena},
         "step": {
-            "name": [step.name for step in schedule.steps],
+            "name": named if is_repeated else step_names.spread(named),
             "op": [operators(step.operator) for step in schedule.steps],
             "phase": _runs(phases(step.phase) for step in schedule.steps),
             "scope": _runs(profile.step_scopes),
             "source": _runs(sources(origin.source) for origin in profile.origins),
         },
         "tensor": {
-            "name": [row.tensor for row in profile.tensors],
+            "name": [_own_name(row) for row in profile.tensors],
             "type": [types((typed(row.type), row.nbytes)) for row in profile.tensors],
             "kind": _runs(kinds(row.kind) for row in profile.tensors),
             "start": _differences(alive.start),
             "life": (alive.stop - alive.start).tolist(),
             "at": None if offsets is None else list(offsets),
+            "home": _runs(profile.homes) if profile.homes else None,
         },
+        "names": step_names.values if is_repeated else None,
+        "saved": saved,
+        "metrics": TRAINING_METRICS if profile.homes else INFERENCE_METRICS,
+        "beside": [[band.kind, _differences(band.live)] for band in profile.beside],
         "bands": [[band.kind, _differences(band.live)] for band in profile.bands],
         "blocks": [[block.start, block.stop, block.peak] for block in profile.blocks],
         "scopes": [
-            [s.path.rpartition(".")[2], s.parent, modules(s.module), s.steps, s.weights, s.made, s.at_peak]
+            [s.path.rpartition(".")[2], s.parent, modules(s.module), s.steps, s.weights, s.made, s.at_peak, s.saved]
             for s in profile.scopes
         ],
         "kinds": kinds.values,
@@ -77,6 +100,11 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
         "types": types.values,
         "modules": modules.values,
     }
+
+
+def _own_name(row: LiveTensor) -> str:
+    """The tensor's name; of one that has only a number the page makes it again."""
+    return "" if row.tensor.startswith(f"{row.kind}:") else row.tensor
 
 
 def typed(type_: Type) -> str:

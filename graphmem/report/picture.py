@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
 from graphmem.ir.profile import Profile
 from graphmem.ir.types import Type, UnknownType
 from graphmem.report.levels import LEVELS
-from graphmem.report.units import SIGNS, shape, size
+from graphmem.report.units import shape, size
 
 MOST_AROUND = 14  # boxes around the peak: what one glance takes in
 MOST_BOXES = 1500  # more is a hairball that no layout mends
@@ -55,13 +54,12 @@ class Picture:
     arrows: tuple[Arrow, ...]
 
 
-def peak_title(analysis: Analysis, profile: Profile) -> str:
-    """Where and how high the peak of the profile is."""
+def peak_title(profile: Profile, sign: str = "") -> str:
+    """Where and how high the peak of the profile is; `sign` says how exact that is."""
     live, steps = profile.timeline, profile.schedule.steps
     if not steps:
         return "no step to run"
-    peak = f"{SIGNS[analysis.exactness]}{size(live.peak)}"
-    return f"peak {peak} at step {live.peak_step} of {len(steps)}, {steps[live.peak_step].operator}"
+    return f"peak {sign}{size(live.peak)} at step {live.peak_step} of {len(steps)}, {steps[live.peak_step].operator}"
 
 
 def picture(
