@@ -50,7 +50,7 @@ class _Table:
 
 def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, Any]:
     """All that the page's script needs of one run."""
-    kinds, operators, phases, sources, types, modules = (_Table() for _ in range(6))
+    kinds, operators, phases, sources, types, modules, endings = (_Table() for _ in range(7))
     schedule, alive = profile.schedule, profile.lifetimes
     offsets = profile.offsets
     saved = sum(row.kind == SAVED for row in profile.tensors)
@@ -68,21 +68,22 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
         "given": GIVEN,
         "plan": None if profile.plan is None else {"arena": profile.plan.arena},
         "step": {
-            "name": named if is_repeated else step_names.spread(named),
-            "op": [operators(step.operator) for step in schedule.steps],
+            "name": _column(named) if is_repeated else step_names.spread(named),
+            "op": _column(operators(step.operator) for step in schedule.steps),
             "phase": _runs(phases(step.phase) for step in schedule.steps),
             "scope": _runs(profile.step_scopes),
             "source": _runs(sources(origin.source) for origin in profile.origins),
         },
         "tensor": {
-            "name": [_own_name(row) for row in profile.tensors],
-            "type": [types((typed(row.type), row.nbytes)) for row in profile.tensors],
+            "name": _names(profile, endings),
+            "type": _column(types((typed(row.type), row.nbytes)) for row in profile.tensors),
             "kind": _runs(kinds(row.kind) for row in profile.tensors),
             "start": _differences(alive.start),
-            "life": (alive.stop - alive.start).tolist(),
+            "life": _column((alive.stop - alive.start).tolist()),
             "at": None if offsets is None else list(offsets),
             "home": _runs(profile.homes) if profile.homes else None,
         },
+        "endings": endings.values,
         "names": step_names.values if is_repeated else None,
         "saved": saved,
         "metrics": TRAINING_METRICS if profile.homes else INFERENCE_METRICS,
@@ -102,9 +103,20 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
     }
 
 
-def _own_name(row: LiveTensor) -> str:
-    """The tensor's name; of one that has only a number the page makes it again."""
-    return "" if row.tensor.startswith(f"{row.kind}:") else row.tensor
+def _names(profile: Profile, endings: _Table) -> list[str | list[int]]:
+    """The tensors' names; [row, ending] for one that goes on from another's, "w.grad" from "w", and none for a number."""
+    rows: dict[str, int] = {}
+    names: list[str | list[int]] = []
+    for row, tensor in enumerate(profile.tensors):
+        base, dot, ending = tensor.tensor.rpartition(".")
+        if tensor.tensor == f"{tensor.kind}:{row}":
+            names.append("")
+        elif dot and base in rows:
+            names.append([rows[base], endings(ending)])
+        else:
+            names.append(tensor.tensor)
+            rows.setdefault(tensor.tensor, row)
+    return names
 
 
 def typed(type_: Type) -> str:
@@ -127,7 +139,14 @@ def _runs(values: Iterable[int]) -> list[int]:
     return found
 
 
-def _differences(column: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
+def _column(values: Iterable[int]) -> list[int] | dict[str, list[int]]:
+    """The values, or {"r": runs} where that is shorter."""
+    listed = list(values)
+    runs = _runs(listed)
+    return {"r": runs} if len(runs) < len(listed) else listed
+
+
+def _differences(column: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int] | dict[str, list[int]]:
     """Each entry less the one before it, the first as it is."""
     listed: list[int] = np.diff(column, prepend=0).tolist()
-    return listed
+    return _column(listed)

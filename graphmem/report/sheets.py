@@ -86,13 +86,13 @@ def _training_cards(training: Training, device: int | None) -> Iterable[Card]:
     sign, parts, found = SIGNS[training.exactness], training.breakdown, training.allocator
     where = f"{training.peak_phase}, {training.peak_operator}"
     yield Card("peak", sign + size(training.peak), where, "lead")
-    yield Card("parameters", size(parts["parameters"]), f"{count(training.model.parameters)} elements")
+    phases = [f"{phase} {sign}{size(training.phase_peaks[phase])}" for phase in PHASES]
+    yield Card("most in each phase", sign + size(training.phase_peaks["forward"]), " · ".join(["forward", *phases[1:]]))
     yield Card("saved activations", sign + size(training.saved_bytes), "wait for the backward pass")
-    state = parts["optimizer_state"]
-    yield Card("at the peak", sign + size(parts["activations"]), f"activations; optimizer state {size(state)}")
-    yield Card("gradients at the peak", sign + size(parts["gradients"]), f"temporaries {size(parts['temporaries'])}")
-    figures = " · ".join(size(training.phase_peaks[phase]) for phase in PHASES)
-    yield Card("phases", sign + figures, " · ".join(f"{phase}" for phase in PHASES))
+    held = f"parameters {size(parts['parameters'])}, optimizer state {size(parts['optimizer_state'])}"
+    yield Card("before the step", size(training.baseline), held)
+    if parts["workspace"]:
+        yield Card("workspace", sign + size(parts["workspace"]), "of the operator, beside the peak")
     if found is not None:
         beside = f"allocated {size(found.allocated)}; beside it a context of about {size(found.context)}"
         yield Card("allocator reserves", sign + size(found.reserved), beside)

@@ -80,7 +80,7 @@ function timeline(box, run, view) {
   const device = () => (run.device ? run.device - (hasWeights() ? 0 : run.standing) : 0);
 
   function draw() {
-    at = paper(box, 236, view);
+    at = paper(box, run.scale === 1 ? 236 : 250, view);
     shown = run.bands.filter((band) => band.shown);
     let top = 1;
     for (let s = 0; s < run.steps.length; s++) top = Math.max(top, total(s));
@@ -115,8 +115,11 @@ function timeline(box, run, view) {
     for (let s = Math.max(1, Math.ceil(view.from)); s < Math.min(view.to, run.steps.length); s++) {
       if (run.steps[s].phase === run.steps[s - 1].phase) continue;
       at.svg.append(shape("line", { class: "phase", x1: at.x(s), x2: at.x(s), y1: 16, y2: FLOOR }));
-      const phase = run.steps[s].phase, part = run.narrow < 1 && phase === NARROW ? `, drawn ${Math.round(1 / run.narrow)} times narrower` : "";
-      at.svg.append(shape("text", { class: "soft", x: at.x(s) + 5, y: 220 }, `${phase}${part} →`));
+      const phase = run.steps[s].phase, isLeft = at.x(s) < at.width - 150;
+      at.svg.append(shape("text", { class: "soft", x: at.x(s) + (isLeft ? 5 : -5), y: 234, "text-anchor": isLeft ? "start" : "end" }, `${phase} →`));
+      if (run.scale === 1 || phase !== SCALED) continue;
+      const times = run.scale < 1 ? `${(1 / run.scale).toFixed(1)} times narrower` : `${run.scale.toFixed(1)} times wider`;
+      at.svg.append(shape("text", { class: "soft", x: at.width - RIGHT, y: 248, "text-anchor": "end" }, `optimizer drawn ${times}`));
     }
   }
 
@@ -162,8 +165,8 @@ function strip(box, run, view) {
       if (wide < 0.3) continue;
       const [fill, ink] = run.heat[Math.min(run.heat.length - 1, Math.floor((peak / top) * run.heat.length))];
       at.svg.append(shape("rect", { x: x + gap, y: 1, width: wide - 2 * gap, height: 26, rx: wide > 14 ? 3 : 0, fill }));
-      const label = `${(peak / unit).toFixed(1)}${wide > 64 ? " " + name : ""}`;
-      if (wide > 30) at.svg.append(shape("text", { x: x + wide / 2, y: 18, "text-anchor": "middle", style: `fill:${ink}` }, label));
+      const figure = (peak / unit).toFixed(1), label = [`${figure} ${name}`, figure, figure.slice(0, -2)].find((text) => text.length * 6.6 + 6 < wide);
+      if (label) at.svg.append(shape("text", { x: x + wide / 2, y: 18, "text-anchor": "middle", style: `fill:${ink}` }, label));
     }
     at.svg.append(at.overlay);
     mark();

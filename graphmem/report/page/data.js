@@ -1,7 +1,7 @@
 // The document in <script id=data> -> runs: columns unpacked, what every chart looks up made once.
 "use strict";
 
-const undelta = (list) => { let sum = 0; return list.map((d) => (sum += d)); };
+const undelta = (list) => { let sum = 0; return column(list).map((d) => (sum += d)); };
 
 // [value, count, value, count...] -> one value per place.
 function unrun(list) {
@@ -9,6 +9,9 @@ function unrun(list) {
   for (let i = 0; i < list.length; i += 2) for (let n = list[i + 1]; n > 0; n--) out.push(list[i]);
   return out;
 }
+
+// A list as it is, or its runs.
+const column = (list) => (Array.isArray(list) ? list : unrun(list.r));
 
 function unpacked(raw) {
   const scopes = raw.scopes.map(([leaf, parent, module, steps, weights, made, peak, saved], i) =>
@@ -20,8 +23,9 @@ function unpacked(raw) {
     above.children.push(scope);
   }
   const inScope = unrun(raw.step.scope), sources = unrun(raw.step.source), phases = unrun(raw.step.phase);
-  const steps = raw.step.name.map((name, s) => ({
-    name: raw.names ? raw.names[name] : name, op: raw.ops[raw.step.op[s]], scope: inScope[s], path: scopes[inScope[s]].path,
+  const operators = column(raw.step.op);
+  const steps = column(raw.step.name).map((name, s) => ({
+    name: raw.names ? raw.names[name] : name, op: raw.ops[operators[s]], scope: inScope[s], path: scopes[inScope[s]].path,
     source: raw.sources[sources[s]], phase: raw.phases[phases[s]],
   }));
   const bands = raw.bands.map(([kind, live], i) => ({ kind, live: undelta(live), hue: kind, place: i, shown: true }));
@@ -33,25 +37,28 @@ function unpacked(raw) {
   return { ...raw, scopes, steps, bands, live, rows: rowsOf(raw, steps, scopes), rowsOn: [], step: null, ...widths(steps) };
 }
 
-// Where every step begins: an optimizer works through thousands of parameters while little changes, and gets a fifth.
-const NARROW = "optimizer";
+// Where every step begins: an optimizer, be it two calls or thousands, gets between a twentieth and a quarter of the rest.
+const SCALED = "optimizer";
 function widths(steps) {
-  const many = steps.reduce((sum, step) => sum + (step.phase === NARROW), 0), others = steps.length - many;
-  if (!others || many <= others / 4) return { narrow: 1, places: null };
-  const narrow = others / 4 / many, places = new Float64Array(steps.length + 1);
-  steps.forEach((step, s) => { places[s + 1] = places[s] + (step.phase === NARROW ? narrow : 1); });
-  return { narrow, places };
+  const many = steps.reduce((sum, step) => sum + (step.phase === SCALED), 0), others = steps.length - many;
+  const wanted = Math.min(Math.max(many, others / 20), others / 4);
+  if (!many || !others || wanted === many) return { scale: 1, places: null };
+  const scale = wanted / many, places = new Float64Array(steps.length + 1);
+  steps.forEach((step, s) => { places[s + 1] = places[s] + (step.phase === SCALED ? scale : 1); });
+  return { scale, places };
 }
 
 function rowsOf(raw, steps, scopes) {
-  const { name, life, at } = raw.tensor, start = undelta(raw.tensor.start), kinds = unrun(raw.tensor.kind);
+  const { name, at } = raw.tensor, start = undelta(raw.tensor.start), kinds = unrun(raw.tensor.kind);
+  const life = column(raw.tensor.life), types = column(raw.tensor.type);
+  const full = (name) => (typeof name === "string" ? name : `${full(raw.tensor.name[name[0]])}.${raw.endings[name[1]]}`);
   const homes = raw.tensor.home ? unrun(raw.tensor.home) : null;
   return name.map((name, i) => {
-    const kind = raw.kinds[kinds[i]], [type, nbytes] = raw.types[raw.tensor.type[i]];
+    const kind = raw.kinds[kinds[i]], [type, nbytes] = raw.types[types[i]];
     const step = raw.given.includes(kind) ? undefined : steps[start[i]];
     const scope = homes && homes[i] >= 0 ? homes[i] : step ? step.scope : -1;
     return {
-      i, name: name || `${kind} ${i}`, kind, scope, type, nbytes, start: start[i], stop: start[i] + life[i], at: at ? at[i] : -1, step,
+      i, name: full(name) || `${said(kind)} ${i}`, kind, scope, type, nbytes, start: start[i], stop: start[i] + life[i], at: at ? at[i] : -1, step,
       op: step ? step.op : kind, path: scope < 0 ? "" : scopes[scope].path, source: step ? step.source : "",
       atPeak: start[i] <= raw.peakStep && raw.peakStep < start[i] + life[i],
     };

@@ -33,11 +33,11 @@ function frontierChart(owner) {
       at.svg.append(shape("line", { class: "grid", x1: LEFT, x2: at.width - RIGHT, y1: y(part), y2: y(part) }));
       at.svg.append(shape("text", { class: "soft", x: LEFT - 8, y: y(part) + 4, "text-anchor": "end" }, share(part)));
     }
-    for (const [bytes, label] of ticks(most, 6)) at.svg.append(shape("text", { class: "soft", x: x(bytes), y: high + 18, "text-anchor": bytes ? "middle" : "start" }, label));
+    for (const [bytes, label] of ticks(most, 6)) at.svg.append(shape("text", { class: "soft", x: x(bytes), y: high + 18, "text-anchor": !bytes ? "start" : x(bytes) > at.width - 30 ? "end" : "middle" }, label));
     const stairs = (of) => points.map((point, i) => (i ? `V${y(of(point)).toFixed(1)}` : `M${x(Math.max(most, baseline)).toFixed(1)} ${y(of(point)).toFixed(1)}`) + `H${x(point.peak).toFixed(1)}`).join("");
     at.svg.append(shape("path", { class: "bound", d: stairs((point) => point.bound) }), shape("path", { class: "front", d: stairs((point) => point.overhead) }));
-    if (floor) vertical(at, x(floor), "soft", `no less than ${size(floor)}`, "phase");
-    if (run.device && run.device <= most) vertical(at, x(run.device), "devicetext", `device ${size(run.device)}`, "device");
+    if (floor) vertical(at, x(floor), 26, "soft", `no less than ${size(floor)}`, "phase");
+    if (run.device && run.device <= most) vertical(at, x(run.device), 12, "devicetext", `device ${size(run.device)}`, "device");
     points.forEach((point, i) => {
       const is = i === chosen, spot = shape("circle", { class: is ? "point chosen" : "point", cx: x(point.peak), cy: y(point.overhead), r: is ? 5.5 : 4 });
       spot.addEventListener("pointermove", (event) => showTip(event, (tip) => told(tip, point, is)));
@@ -49,9 +49,9 @@ function frontierChart(owner) {
       at.svg.append(shape("text", { class: "stemtext", x: x(point.peak) + (isRight ? 13 : -13), y: y(point.overhead) - 8, "text-anchor": isRight ? "start" : "end" }, `${size(point.peak)} for ${share(point.overhead)} more computing`));
     });
   }
-  function vertical(at, x, kind, label, line) {
+  function vertical(at, x, y, kind, label, line) {
     at.svg.append(shape("line", { class: line, x1: x, x2: x, y1: 14, y2: high }));
-    at.svg.append(shape("text", { class: kind, x: x + 4, y: 12, "text-anchor": x < at.width * 0.8 ? "start" : "end" }, label));
+    at.svg.append(shape("text", { class: kind, x: x + (x < at.width * 0.8 ? 4 : -4), y, "text-anchor": x < at.width * 0.8 ? "start" : "end" }, label));
   }
   function told(tip, point, isChosen) {
     tip.title(`${size(point.peak)}${isChosen ? ", chosen" : ""}`).line(`${share(point.overhead)} more computing, ${point.optimal ? "proved least" : `at least ${share(point.bound)} is needed`}`);
