@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 # What `train` takes beside the step itself: the model, how to read it, and how to print.
 _OTHERS = ("model", "dims", "batch", "strict", "trips", "shapes", "timeline", "format_", "output", "help")
-_PLAIN = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a command line says about training: the keywords of `graphmem.train`, whether it is wanted, and the device."""
+    """What is said about training: the keywords of `graphmem.train`, whether it is asked for, and the card if named."""
 
     keywords: dict[str, Any]
     is_wanted: bool
@@ -49,15 +48,13 @@ def step_options(command: Callable[..., Any]) -> Callable[..., Any]:
             for name in keywords
             if name != "device" and ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
         ]
-        device = keywords["device"]
         found = None
-        if device not in (*_PLAIN, None):
-            from graphmem.fitting.devices import device as device_of
-            from graphmem.fitting.devices import framework_device
+        if keywords["device"] is None:
+            keywords["device"] = "cpu"
+        else:
+            from graphmem.fitting.limits import training_device
 
-            found = device_of(device)
-            device = framework_device(found)
-        keywords["device"] = device or "cpu"
+            keywords["device"], found = training_device(keywords["device"])
         return command(step=Asked(keywords, is_training or bool(given), found), **others)
 
     option_of = {p.name: p for p in train.params}
@@ -67,7 +64,7 @@ def step_options(command: Callable[..., Any]) -> Callable[..., Any]:
             decorated = click.option(
                 "--device",
                 metavar="NAME",
-                help="cpu, cuda, a size such as 12GB, or a card (`graphmem devices`), whose usable memory is the limit.",
+                help="cpu, cuda, a size such as 12GB, or a card (`graphmem devices`) with its usable memory.",
             )(decorated)
         else:
             decorated = _with(decorated, option_of[name])

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from graphmem.ir.analysis import LiveTensor
 from graphmem.ir.profile import Profile
 from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
 from graphmem.report.heat import HEAT
@@ -104,7 +103,7 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
 
 
 def _names(profile: Profile, endings: _Table) -> list[str | list[int]]:
-    """The tensors' names; [row, ending] for one that goes on from another's, "w.grad" from "w", and none for a number."""
+    """The tensors' names; [row, ending] for one that goes on from another's, as "w.grad" from "w"; "" for a number."""
     rows: dict[str, int] = {}
     names: list[str | list[int]] = []
     for row, tensor in enumerate(profile.tensors):

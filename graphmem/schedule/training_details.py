@@ -1,4 +1,4 @@
-"""TrainingTrace, Program -> StepDetails: types, places in the model and events of everything that the step allocated."""
+"""TrainingTrace, Program -> StepDetails: types, places in the model and events of all that the step allocated."""
 
 from __future__ import annotations
 
