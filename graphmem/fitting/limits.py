@@ -84,7 +84,8 @@ def _checked(
         raise OptionError(f"'{config}': {what}; [[tool.graphmem.models]] takes {', '.join(_KEYS)}")
     sizes = {key: nbytes_of_text(str(entry[key])) for key in _SIZES if key in entry}
     kind, card = training_device(str(entry["device"])) if "device" in entry else (None, common.device)
-    is_training = bool(entry.get("train", False)) or sizes.get("max-train-peak") is not None
+    max_train_peak = sizes.get("max-train-peak", common.max_train_peak)
+    is_training = bool(entry.get("train", False)) or max_train_peak is not None
     settings = _settings(entry["train"], config) if isinstance(entry.get("train"), dict) else {}
     folder = config.parent
     return Checked(
@@ -95,7 +96,7 @@ def _checked(
             max_activations=sizes.get("max-activations", common.max_activations),
             max_weights=sizes.get("max-weights", common.max_weights),
             max_arena=sizes.get("max-arena", common.max_arena),
-            max_train_peak=sizes.get("max-train-peak", common.max_train_peak),
+            max_train_peak=max_train_peak,
             device=card,
             min_batch=_integer(entry, "min-batch", config) if "min-batch" in entry else common.min_batch,
             increase=fraction(str(entry["max-increase"])) if "max-increase" in entry else common.increase,
