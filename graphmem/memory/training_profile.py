@@ -15,7 +15,7 @@ from graphmem.memory.bands import bands_by_kind
 from graphmem.memory.profile import GIVEN, KINDS, schedule_profile
 from graphmem.memory.scopes import Tree
 
-SAVED = "saved activation"
+SAVED, RECOMPUTED = "saved activation", "recomputed activation"
 STANDING = ("parameter", "gradient", "optimizer_state")  # what a module needs for its weights
 MOST_BLOCKS = 48
 
@@ -26,9 +26,7 @@ def training_profile(training: Training) -> Profile:
     details = training.details
     if details is None:
         return schedule_profile("training", schedule, alive, live)
-    kinds = [buffer.kind for buffer in schedule.buffers]
-    for row in details.saved:
-        kinds[row] = SAVED
+    kinds = _kinds(training, details)
     tensors = tuple(_tensor(training, details, row, kind) for row, kind in enumerate(kinds))
     tree, step_scopes, homes = _scopes(training, details, tensors)
     bands = bands_by_kind(schedule, alive, KINDS, kinds)
@@ -47,6 +45,21 @@ def training_profile(training: Training) -> Profile:
         beside=(Band("workspace", workspace),) if workspace.any() else (),
         homes=homes,
     )
+
+
+def _kinds(training: Training, details: StepDetails) -> list[str]:
+    """Kinds of the buffers, activations told apart: saved, and made in the backward pass, so computed again there."""
+    schedule, saved = training.schedule, set(details.saved)
+    starts = training.lifetimes.start.tolist()
+    kinds = []
+    for row, buffer in enumerate(schedule.buffers):
+        kind = buffer.kind
+        if kind == "activation" and row in saved:
+            kind = SAVED
+        elif kind == "activation" and starts[row] < len(schedule.steps):
+            kind = RECOMPUTED if schedule.steps[starts[row]].phase == "backward" else kind
+        kinds.append(kind)
+    return kinds
 
 
 def _tensor(training: Training, details: StepDetails, row: int, kind: str) -> LiveTensor:

@@ -80,7 +80,7 @@ const isAlive = (row, step) => row.start <= step && step < row.stop;
 const HUES = ["#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#b07aa1", "#edc948", "#9c755f", "#ff9da7", "#86bcb6"];
 const REST = "#bab0ac";
 const KNOWN = ["weights", "inputs", "held", "read", "made", "workspace", "parameter", "optimizer_state", "buffer", "input",
-  "constant", "gradient", "saved activation", "activation", "temporary", "output"];
+  "constant", "gradient", "saved activation", "recomputed activation", "activation", "temporary", "output"];
 const bandHue = (band) => (KNOWN.includes(band.kind) ? `var(--${band.kind.replace(" ", "_")})` : band.beside ? "var(--workspace)" : HUES[band.place % HUES.length]);
 const said = (kind) => kind.replaceAll("_", " ");
 
