@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.training import TrainingTrace, training_trace
+from graphmem.schedule.training_details import training_details
 
 DEVICES = ("cpu", "cuda")
 SAVED_SHOWN = 10
@@ -162,7 +163,7 @@ def training(
     bare = timeline(alive, _without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]
     where = trace.machine.steps[trace.first_step + bare.peak_step]
-    return Training(
+    return ShownTraining(
         model=model_facts(graph, name),
         settings=settings,
         peak=bare.peak,
@@ -181,7 +182,19 @@ def training(
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,
+        details=training_details(trace, program),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTraining(Training):
+    """A Training that a notebook shows as its timeline; here because ir/ knows no reports."""
+
+    def _repr_html_(self) -> str:
+        from graphmem.memory.training_profile import training_profile
+        from graphmem.report.notebook import training_html
+
+        return training_html(self, training_profile(self))
 
 
 def _without_workspace(trace: TrainingTrace) -> Schedule:
