@@ -29,12 +29,14 @@ SIMULATED = ("cpu", "cuda")  # values of the device axis that no figure is held 
 class Axis:
     """One thing that is varied. `checked` turns what a caller wrote into a value or raises OptionError.
 
-    `modes` are those that it says something about; elsewhere its column is empty and its values make no rows.
+    `modes` are those that it says something about; elsewhere its column is empty and its values make no rows. `told` is
+    the line about its option in `graphmem sweep --help`.
     """
 
     name: str
     default: Value
     checked: Callable[[Any], Value]
+    told: str
     stage: str = "figure"
     modes: tuple[str, ...] = MODES
 
@@ -71,11 +73,11 @@ def device_name(value: Any) -> Value:
 
 
 AXES: tuple[Axis, ...] = (
-    Axis("batch", None, batch, "read"),
-    Axis("mode", "inference", one_of("mode", MODES)),
-    Axis("precision", "fp32", one_of("precision", PRECISIONS)),
-    Axis("optimizer", "sgd", one_of("optimizer", OPTIMIZERS), modes=("training",)),
-    Axis("device", "cpu", device_name, "compare"),
+    Axis("batch", None, batch, "Batches, such as 1,2,4,8. Default: the file's own, 1 where it is free.", "read"),
+    Axis("mode", "inference", one_of("mode", MODES), "Inference, training or both."),
+    Axis("precision", "fp32", one_of("precision", PRECISIONS), f"Of {', '.join(PRECISIONS)}."),
+    Axis("optimizer", "sgd", one_of("optimizer", OPTIMIZERS), "With --train, such as sgd,adamw.", modes=("training",)),
+    Axis("device", "cpu", device_name, "Names of `graphmem devices`, sizes, or cpu or cuda to compare with none.", "compare"),
 )
 
 

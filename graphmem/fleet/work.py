@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -181,7 +181,7 @@ class _Step:
 
     model: Any
     task: Task
-    refused: OptionError | None = None
+    rebatched: tuple[int, int] | None = None  # the batch that the file fixes, the one asked for; once read
 
     @cached_property
     def graph(self) -> Graph:
@@ -190,17 +190,9 @@ class _Step:
         inputs = [info for info in self.model.graph.input if info.name not in held]
         dims = fitting(self.task.fixed.dims, inputs)
 
-        def reading(batch: int | None = None) -> Graph:
-            try:
-                return graph_of(self.model, _folder(self.task.location), dims, batch)
-            except OptionError as error:
-                self.refused = error
-                raise
-
+        reading = partial(graph_of, self.model, _folder(self.task.location), dims)
         graph, self.rebatched = read_with_batch(self.task.batch, reading)
         return graph
-
-    rebatched: tuple[int, int] | None = None
 
     @cached_property
     def program(self) -> Program:
@@ -212,8 +204,8 @@ def _inference(step: _Step, settings: Mapping[str, Value]) -> Figure:
     """Weights and activations of one forward run, file order, `views` memory model."""
     graph = step.graph
     if step.rebatched is not None:
-        assert step.refused is not None
-        raise step.refused
+        held, asked = step.rebatched
+        raise OptionError(f"the file fixes its batch at {held}; export it with a dynamic batch to run {asked}")
     run = inference(graph, "views", "file")
     peak = model_facts(graph, "").weight_bytes + run.peak
     issues = (*graph.issues, *run.notes)
