@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphmem.analysis import analyze
     from graphmem.arena import execute, plan, plan_lifetimes
+    from graphmem.fleet.run import sweep
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
     from graphmem.ir.training import Training
@@ -23,6 +24,7 @@ __all__ = [
     "execute",
     "plan",
     "plan_lifetimes",
+    "sweep",
     "train",
 ]
 
@@ -34,6 +36,7 @@ _HOME = {
     "Analysis": "graphmem.ir.analysis",
     "GraphmemError": "graphmem.ir.errors",
     "Training": "graphmem.ir.training",
+    "sweep": "graphmem.fleet.run",
     "train": "graphmem.training",
 }
 

@@ -107,7 +107,7 @@ def train(
     _check("optimizer form", form, FORMS)
     if accumulate < 1:
         raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
-    graph, fixed = _read(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
     settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint))
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
@@ -120,7 +120,7 @@ def train(
     return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
 
 
-def _read(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
+def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
     """The graph, and where the file fixes another batch than is asked for, (that batch, the one asked for)."""
     try:
         return reading(batch=batch), None

@@ -7,11 +7,8 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-<<<<<<< HEAD
 from graphmem.autograd.autocast import autocast
-=======
 from graphmem.autograd.holding import last_holds
->>>>>>> h12-train
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.program import Call, Program, Ref
 from graphmem.autograd.rebatch import wanted
@@ -34,11 +31,8 @@ class Forward:
         self.values: dict[str, Tensor] = dict(values)
         self.given = frozenset(values)
         self.unknown: dict[str, Call] = {}
-<<<<<<< HEAD
         self.segments = segments  # of calls that are checkpointed, in order
-=======
         self.dies = last_holds(program)
->>>>>>> h12-train
 
     def run(self) -> list[Tensor]:
         """The outputs, still held."""
