@@ -48,6 +48,14 @@ class Operation:
 
 
 @dataclass(slots=True)
+class Autocast:
+    """The lower precision of a torch.autocast that is entered, and the casts of weights that it keeps, by tensor."""
+
+    dtype: str
+    cache: dict[int, Tensor]
+
+
+@dataclass(slots=True)
 class Machine:
     """The state of one simulated process. `device` chooses between the rules of "cpu" and "cuda"."""
 
@@ -71,6 +79,7 @@ class Machine:
     guessed: dict[str, str] = field(default_factory=dict)  # operator -> what of its memory is a lower bound
     wanted: tuple[Shape, ...] = ()  # output shapes and types that the file states, for the running call
     wanted_dtypes: tuple[str, ...] = ()
+    autocast: Autocast | None = None
 
     # -- memory
 
