@@ -14,7 +14,7 @@ from graphmem.autograd.raising import Options, raised
 from graphmem.fitting.accelerator import Accelerator
 from graphmem.fitting.traffic import moved_by_run, moved_by_step
 from graphmem.ir.analysis import ModelFacts
-from graphmem.ir.errors import OptionError
+from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.fit import Need
 from graphmem.ir.graph import Effect, Graph, Issue, exactness_of
 from graphmem.ir.training import TrainingSettings
@@ -28,7 +28,16 @@ from graphmem.training import _read, _uncounted, _without_workspace, batch_of
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
 Fixed: TypeAlias = "tuple[int, int] | None"  # (batch of the file, another one it is asked for at)
+_STATE = ("parameter", "buffer", "optimizer_state")
 _RAISING = ("assume_bn", "dropout", "attention_dropout")
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Whether the file leaves the batch free, and the batch that it fixes, where it does."""
+
+    is_free: bool
+    held: int | None
 
 
 @dataclass(slots=True)
@@ -44,6 +53,16 @@ class Source:
         if batch not in self._graphs:
             self._graphs[batch] = _read(batch, partial(read, self.path, **self.reading))
         return self._graphs[batch]
+
+    def batching(self) -> Batching:
+        """Whether the batch may be chosen; looked at with 8, which a search looks at too."""
+        try:
+            graph, fixed = self.at(8)
+        except (OptionError, ModelError):
+            return Batching(False, batch_of(self.at(None)[0]))
+        if any(issue.kind == "batch" for issue in graph.issues):
+            return Batching(True, None)
+        return Batching(False, fixed[0] if fixed else 8)
 
     def facts(self, batch: int | None) -> ModelFacts:
         """The model at a glance."""
@@ -67,6 +86,7 @@ class Traced:
     exactness: Effect
     uncounted: tuple[str, ...]
     issues: tuple[Issue, ...]
+    state: int
 
 
 @dataclass(slots=True)
@@ -96,6 +116,18 @@ class TrainingProbe:
             batch, traced.peak, reserved, exactness, found.peak_allocated, reserved, traced.uncounted, traced.moved
         )
 
+    def issues(self, batch: int | None, settings: Settings) -> tuple[Issue, ...]:
+        """What is missing or assumed in the figures."""
+        return self.traced(batch, settings, "cuda").issues
+
+    def notes(self, batch: int | None, settings: Settings) -> tuple[str, ...]:
+        """What the file does not say and an option would, each kind once."""
+        return tuple(dict.fromkeys(i.what for i in self.program(batch, settings).inferred if "; give --" in i.what))
+
+    def state_bytes(self, batch: int | None, settings: Settings) -> int:
+        """Bytes of a checkpoint: parameters, buffers and the optimizer's state."""
+        return self.traced(batch, settings, "cuda").state
+
     def traced(self, batch: int | None, settings: Settings, torch_device: str) -> Traced:
         """The step on a simulated machine."""
         key = (batch, _key(settings), torch_device)
@@ -103,7 +135,7 @@ class TrainingProbe:
             graph, fixed = self.source.at(batch)
             program = self.program(batch, settings)
             trace = training_trace(program, _settings(settings, torch_device), settings["weight_decay"], fixed)
-            self._traced[key] = _kept(trace, graph, program)
+            self._traced[key] = _kept(trace, graph, program, settings.get("accumulate", 1))
         return self._traced[key]
 
     def program(self, batch: int | None, settings: Settings) -> Program:
@@ -120,10 +152,13 @@ def _key(settings: Settings) -> tuple[tuple[str, Any], ...]:
 
 def _settings(settings: Settings, torch_device: str) -> TrainingSettings:
     form = settings["form"] or ("foreach" if torch_device == "cuda" else "single")
-    return TrainingSettings(settings["loss"], settings["optimizer"], form, torch_device, tuple(settings["freeze"]))
+    names = ("precision", "accumulate")
+    asked = {name: settings[name] for name in names if name in settings}
+    freeze = tuple(settings["freeze"])
+    return TrainingSettings(settings["loss"], settings["optimizer"], form, torch_device, freeze, **asked)
 
 
-def _kept(trace: TrainingTrace, graph: Graph, program: Program) -> Traced:
+def _kept(trace: TrainingTrace, graph: Graph, program: Program, accumulate: int) -> Traced:
     alive = lifetimes(trace.schedule)
     records = trace.machine.records
     events = tuple((e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events)
@@ -131,10 +166,11 @@ def _kept(trace: TrainingTrace, graph: Graph, program: Program) -> Traced:
     return Traced(
         timeline(alive, _without_workspace(trace)).peak,
         events,
-        moved_by_step(trace),
+        moved_by_step(trace, accumulate),
         exactness_of(issues),
         _uncounted(trace),
         issues,
+        sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step),
     )
 
 
@@ -147,6 +183,7 @@ class InferenceProbe:
 
     def need(self, batch: int | None, settings: Settings, on: Accelerator, allocator: str = NATIVE) -> Need:
         """What the run needs; `settings` are keyword arguments of `graphmem.analyze`."""
+        del on, allocator  # a forward run is the same everywhere: the runtime's own allocator is not counted
         key = (batch, _key(settings))
         if key not in self._needs:
             self._needs[key] = self._need(batch, settings)
@@ -162,11 +199,17 @@ class InferenceProbe:
         unknown = ("what the runtime adds: its arena, kernels' scratch",)
         return Need(batch, peak, peak, "at least", None, None, unknown, moved_by_run(weights, run))
 
+    def issues(self, batch: int | None, settings: Settings) -> tuple[Issue, ...]:
+        """What is missing or assumed in the figures."""
+        del settings
+        return self.source.at(batch)[0].issues
 
-def batch_of_file(source: Source) -> int | None:
-    """The batch that the file fixes, or None where it is free."""
-    try:
-        graph, fixed = source.at(2)
-    except OptionError:
-        return batch_of(source.at(None)[0])
-    return fixed[0] if fixed else None
+    def notes(self, batch: int | None, settings: Settings) -> tuple[str, ...]:
+        """Nothing: a forward run is what the file says."""
+        del batch, settings
+        return ()
+
+    def state_bytes(self, batch: int | None, settings: Settings) -> int:
+        """Bytes of the weights."""
+        del settings
+        return self.source.facts(batch).weight_bytes

@@ -1,6 +1,7 @@
-"""Remedies: what may make a step fit, each a change of `graphmem.train`'s arguments and what to do in PyTorch.
+"""Remedies: what may make a training step fit, as changes of `graphmem.train`'s arguments, said in PyTorch's terms.
 
-REMEDIES is the table; a remedy whose `changed` returns None has nothing to offer to those settings.
+REMEDIES is the table, CANDIDATES the combinations that are tried. A remedy whose `changed` returns None has nothing to
+offer to those settings. Accumulation is no row: how many passes it takes depends on the device (options.py).
 """
 
 from __future__ import annotations
@@ -10,22 +11,33 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from graphmem.autograd.optimizers import OPTIMIZERS
-from graphmem.autograd.program import Program, Ref
+from graphmem.autograd.program import Program
 from graphmem.fitting.probe import EXPANDABLE, NATIVE
 from graphmem.ir.fit import Outcome
 
 Settings: TypeAlias = Mapping[str, Any]
+Change: TypeAlias = "Callable[[Settings, Program], Settings | None]"
+
+# How each optimizer is made, and its name in a sentence.
+CLASSES = {
+    "sgd": "torch.optim.SGD({p})", "momentum": "torch.optim.SGD({p}, momentum=0.9)",
+    "nesterov": "torch.optim.SGD({p}, momentum=0.9, nesterov=True)", "adam": "torch.optim.Adam({p})",
+    "adamw": "torch.optim.AdamW({p})", "amsgrad": "torch.optim.AdamW({p}, amsgrad=True)",
+    "nadam": "torch.optim.NAdam({p})", "radam": "torch.optim.RAdam({p})", "rmsprop": "torch.optim.RMSprop({p})",
+    "adagrad": "torch.optim.Adagrad({p})", "adafactor": "torch.optim.Adafactor({p})", "muon": "torch.optim.Muon({p})",
+    "lion": "lion_pytorch.Lion({p})", "adam8bit": "bitsandbytes.optim.AdamW8bit({p})",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """One row: `changed(settings, program)` are the new settings; `what` and `code` may name {placeholders} of them."""
+    """One row; `code` may name {optimizer}, how that of the new settings is made, and {kept}, what stays trained."""
 
     name: str
     outcome: Outcome
-    changed: Callable[[Settings, Program], Settings | None]
     what: str
     code: str
+    changed: Change
     allocator: str = NATIVE
 
 
@@ -34,22 +46,13 @@ def _unchanged(settings: Settings, _: Program) -> Settings:
 
 
 def _fused(settings: Settings, _: Program) -> Settings | None:
-    return {**settings, "form": "fused"} if OPTIMIZERS[settings["optimizer"]].has_fused else None
+    has_fused = OPTIMIZERS[settings["optimizer"]].has_fused
+    return {**settings, "form": "fused"} if has_fused and settings["form"] != "fused" else None
 
 
 def _looped(settings: Settings, _: Program) -> Settings | None:
     has_better = OPTIMIZERS[settings["optimizer"]].has_fused
     return None if has_better or settings["form"] == "single" else {**settings, "form": "single"}
-
-
-def _optimizer(name: str) -> Callable[[Settings, Program], Settings | None]:
-    def changed(settings: Settings, _: Program) -> Settings | None:
-        if settings["optimizer"] not in _LIGHTER or name not in _LIGHTER[settings["optimizer"]]:
-            return None
-        form = settings["form"] if settings["form"] != "fused" or OPTIMIZERS[name].has_fused else None
-        return {**settings, "optimizer": name, "form": form}
-
-    return changed
 
 
 # Optimizer -> those that keep less; an entry says nothing about how well they train.
@@ -61,66 +64,133 @@ _LIGHTER = {
 }
 
 
-def head_only(settings: Settings, program: Program) -> Settings | None:
-    """Every parameter frozen but those of the last layer that has any."""
+def _optimizer(name: str) -> Change:
+    def changed(settings: Settings, _: Program) -> Settings | None:
+        if name not in _LIGHTER.get(settings["optimizer"], ()):
+            return None
+        keeps_form = settings["form"] != "fused" or OPTIMIZERS[name].has_fused
+        return {**settings, "optimizer": name, "form": settings["form"] if keeps_form else None}
+
+    return changed
+
+
+def _precision(name: str) -> Change:
+    def changed(settings: Settings, _: Program) -> Settings | None:
+        return {**settings, "precision": name} if settings["precision"] == "fp32" else None
+
+    return changed
+
+
+def head(program: Program) -> tuple[str, ...]:
+    """Names of the parameters of the last layer that has any."""
     names = [given.name for given in program.of("parameter")]
     known = set(names)
-    last = next((used for call in reversed(program.calls) if (used := [n for n in call.reads if n in known])), None)
-    if last is None or settings["freeze"]:
-        return None
-    module = last[-1].rpartition(".")[0]
-    kept = {name for name in names if name in last or (module and name.rpartition(".")[0] == module)}
-    frozen = _patterns(names, kept)
-    return {**settings, "freeze": frozen} if frozen else None
+    last = next((used for call in reversed(program.calls) if (used := [n for n in call.reads if n in known])), [])
+    module = last[-1].rpartition(".")[0] if last else ""
+    return tuple(name for name in names if name in last or (module and name.rpartition(".")[0] == module))
 
 
-def _patterns(names: list[str], kept: set[str]) -> tuple[str, ...]:
-    """Patterns that match all names but the kept: "group.*" where a whole first component goes, else names."""
+def _head_only(settings: Settings, program: Program) -> Settings | None:
+    """All parameters frozen but the last layer's: "group.*" where a whole first component goes, else by name."""
+    kept = head(program)
     mixed = {name.partition(".")[0] for name in kept}
-    patterns = {}
-    for name in names:
+    patterns: dict[str, None] = {}
+    for name in (given.name for given in program.of("parameter") if given.name not in kept):
         group, dot, _ = name.partition(".")
-        if name not in kept:
-            patterns[f"{group}.*" if dot and group not in mixed else name] = None
-    return tuple(patterns)
+        patterns[f"{group}.*" if dot and group not in mixed else name] = None
+    return {**settings, "freeze": tuple(patterns)} if kept and patterns and not settings["freeze"] else None
 
+
+_LOOP = """\
+for x, y in loader:
+    with torch.autocast("cuda", {dtype}):
+        loss = criterion(model(x), y)
+    {backward}
+    optimizer.zero_grad()"""
 
 REMEDIES: tuple[Remedy, ...] = (
     Remedy(
-        "expandable", "same", _unchanged,
-        "let reserved memory grow in place: PYTORCH_ALLOC_CONF=expandable_segments:True",
-        "export PYTORCH_ALLOC_CONF=expandable_segments:True  # PYTORCH_CUDA_ALLOC_CONF before torch 2.9; not on Windows",
-        EXPANDABLE,
+        "expandable", "same", "let reserved memory grow in place: expandable_segments:True",
+        "export PYTORCH_ALLOC_CONF=expandable_segments:True  # not on Windows",
+        _unchanged, EXPANDABLE,
+    ),
+    Remedy("fused", "same", "fused=True for the optimizer: no temporaries", "optimizer = {optimizer}", _fused),
+    Remedy("loop", "same", "foreach=False for the optimizer: fewer temporaries", "optimizer = {optimizer}", _looped),
+    Remedy(
+        "bf16-amp", "rounding", "mixed precision: torch.autocast, bfloat16",
+        _LOOP.format(dtype="torch.bfloat16", backward="loss.backward(); optimizer.step()"), _precision("bf16-amp"),
     ),
     Remedy(
-        "fused", "same", _fused,
-        "one kernel for the optimizer's step: {class_}(..., fused=True)",
-        "optimizer = {class_}(model.parameters(), lr=lr, fused=True)",
+        "fp16-amp", "rounding", "mixed precision: torch.autocast, float16, GradScaler",
+        "scaler = torch.amp.GradScaler()\n" + _LOOP.format(
+            dtype="torch.float16", backward="scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update()"
+        ),
+        _precision("fp16-amp"),
     ),
     Remedy(
-        "loop", "same", _looped,
-        "step one parameter after the other: {class_}(..., foreach=False)",
-        "optimizer = {class_}(model.parameters(), lr=lr, foreach=False)",
+        "bf16", "rounding", "all in bfloat16, weights too: model.to(torch.bfloat16)",
+        "model.to(torch.bfloat16)  # and the inputs: x.to(torch.bfloat16)", _precision("bf16"),
     ),
     *(
-        Remedy(
-            name, "other", _optimizer(name),
-            "train with {class_} instead of {before}",
-            "optimizer = {class_}(model.parameters(), lr=lr)",
+        Remedy(name, "other", f"{called} in place of the optimizer", "optimizer = {optimizer}", _optimizer(name))
+        for name, called in (
+            ("adamw", "AdamW"), ("adam8bit", "8-bit AdamW (bitsandbytes)"), ("adafactor", "Adafactor"),
+            ("lion", "Lion"), ("momentum", "SGD with momentum"), ("sgd", "plain SGD"),
         )
-        for name in ("adamw", *_AFTER_ADAM)
     ),
     Remedy(
-        "head-only", "other", head_only,
-        "train the last layer only: requires_grad_(False) on all others",
-        "for name, parameter in model.named_parameters():\n    parameter.requires_grad_(name.startswith({head!r}))",
+        "head-only", "other", "train the last layer alone, the others frozen",
+        "for name, parameter in model.named_parameters():\n    parameter.requires_grad_(name in {kept})", _head_only,
     ),
 )  # fmt: skip
+BY_NAME = {remedy.name: remedy for remedy in REMEDIES}
+ACCUMULATE = "accumulate"
 
-CLASSES = {
-    "sgd": "torch.optim.SGD", "momentum": "torch.optim.SGD(momentum=0.9)", "nesterov": "torch.optim.SGD(nesterov=True)",
-    "adam": "torch.optim.Adam", "adamw": "torch.optim.AdamW", "amsgrad": "torch.optim.AdamW(amsgrad=True)",
-    "nadam": "torch.optim.NAdam", "radam": "torch.optim.RAdam", "rmsprop": "torch.optim.RMSprop",
-    "adagrad": "torch.optim.Adagrad", "adafactor": "torch.optim.Adafactor", "lion": "lion_pytorch.Lion",
-    "adam8bit": "bitsandbytes.optim.AdamW8bit", "muon": "torch.optim.Muon",
-}  # fmt: skip
+# What is tried beside each row alone; the first name that has nothing to offer drops the whole combination.
+COMBINATIONS: tuple[tuple[str, ...], ...] = (
+    (ACCUMULATE,),
+    ("bf16-amp", ACCUMULATE),
+    ("adam8bit", ACCUMULATE),
+)
+
+
+def applied(names: tuple[str, ...], settings: Settings, program: Program) -> Settings | None:
+    """The settings with all those remedies, accumulation aside; None when one has nothing to offer."""
+    for name in names:
+        changed = BY_NAME[name].changed(settings, program) if name != ACCUMULATE else settings
+        if changed is None:
+            return None
+        settings = changed
+    return settings
+
+
+def made(settings: Settings) -> str:
+    """The optimizer of the settings as Python."""
+    form = {"fused": ", fused=True", "single": ", foreach=False"}.get(settings["form"] or "", "")
+    return CLASSES[settings["optimizer"]].format(p="model.parameters(), lr=lr").removesuffix(")") + form + ")"
+
+
+def what(name: str, settings: Settings, micro: int | None, is_any_number: bool) -> str:
+    """What to do, in one line; `is_any_number` when any number of micro-batches fits."""
+    if name != ACCUMULATE:
+        return BY_NAME[name].what
+    passes = "" if is_any_number else f"{settings['accumulate']} "
+    return f"add up gradients of {passes}micro-batches of {micro}"
+
+
+def code(names: tuple[str, ...], settings: Settings, program: Program) -> str:
+    """The code to paste for all those remedies, in their order."""
+    lines = []
+    for name in names:
+        if name == ACCUMULATE:
+            lines.append(_ACCUMULATED.format(passes=settings["accumulate"]))
+        else:
+            lines.append(BY_NAME[name].code.format(optimizer=made(settings), kept=head(program)))
+    return "\n".join(dict.fromkeys(lines))
+
+
+_ACCUMULATED = """\
+for i, (x, y) in enumerate(loader):  # the loader yields micro-batches
+    (criterion(model(x), y) / {passes}).backward()
+    if (i + 1) % {passes} == 0:
+        optimizer.step(); optimizer.zero_grad()"""

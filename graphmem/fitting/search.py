@@ -1,9 +1,9 @@
 """(batch -> bytes, capacity) -> Largest: the greatest batch that fits, each step evaluated and none extrapolated.
 
-    bytes │               x refused        needs are close to a line: the next batch tried is where the line through
-    ──────┼──────────── / ──── capacity    the ends of the bracket crosses the capacity; every second try halves the
-          │      x fits                    bracket, so that steps and plateaus of an allocator cannot stall it
-          └──────────────── batch
+bytes │               x refused        needs are close to a line: the next batch tried is where the line through
+──────┼──────────── / ──── capacity    the ends of the bracket crosses the capacity; every second try halves the
+      │      x fits                    bracket, so that steps and plateaus of an allocator cannot stall it
+      └──────────────── batch
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def largest_batch(need: Callable[[int], int], capacity: int, guess: int = 8, bey
     """
     if need(1) > capacity:
         return Largest(0, 1)
-    fits, refused = 1, _bracket(need, capacity, guess)
-    if refused is None:
+    bracket = _bracket(need, capacity, guess)
+    if bracket is None:
         return Largest(LIMIT, None)
-    fits, refused = _narrowed(need, capacity, *refused)
+    fits, refused = _narrowed(need, capacity, *bracket)
     later = [b for b in range(refused + 1, min(refused + 1 + beyond, LIMIT)) if need(b) <= capacity]
     fits = max([fits, *later])
     while need(fits + 1) <= capacity:
@@ -61,3 +61,13 @@ def _narrowed(need: Callable[[int], int], capacity: int, fits: int, refused: int
             refused = batch
         halving = not halving and (refused - fits) * 2 > before
     return fits, refused
+
+
+def doubled_batch(need: Callable[[int], int], capacity: int, start: int, most: int = 6) -> Largest:
+    """The same, looked at in doublings of `start` only: the largest is at least `batch` and below `refused`."""
+    fits, batch = 0, max(1, start)
+    for _ in range(most):
+        if need(batch) > capacity:
+            return Largest(fits, batch)
+        fits, batch = batch, batch * 2
+    return Largest(fits, None)
