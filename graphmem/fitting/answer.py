@@ -17,7 +17,6 @@ from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Fit
 from graphmem.ir.types import TensorType
 
-
 # Keyword arguments of `graphmem.train` that describe the step, and what they are when not given.
 STEP: dict[str, Any] = {
     "loss": "cross_entropy", "optimizer": "sgd", "form": None, "weight_decay": False, "freeze": (),
