@@ -56,6 +56,14 @@ class Packer(Protocol):
 
 
 @dataclass(slots=True)
+class Autocast:
+    """The lower precision of a torch.autocast that is entered, and the casts of weights that it keeps, by tensor."""
+
+    dtype: str
+    cache: dict[int, Tensor]
+
+
+@dataclass(slots=True)
 class Machine:
     """The state of one simulated process. `device` chooses between the rules of "cpu" and "cuda"."""
 
@@ -79,6 +87,7 @@ class Machine:
     guessed: dict[str, str] = field(default_factory=dict)  # operator -> what of its memory is a lower bound
     wanted: tuple[Shape, ...] = ()  # output shapes and types that the file states, for the running call
     wanted_dtypes: tuple[str, ...] = ()
+    autocast: Autocast | None = None
     packer: Packer | None = None  # takes what nodes save, while a checkpointed call runs
     frames: list[Any] = field(default_factory=list)  # of the checkpointed calls of the forward pass
     opened: int = 0  # number of events before the open operator

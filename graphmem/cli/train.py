@@ -16,6 +16,7 @@ OPTIMIZERS = (
     "sgd", "momentum", "nesterov", "adam", "adamw", "amsgrad", "nadam", "radam", "rmsprop", "adagrad", "adafactor",
     "lion", "adam8bit", "muon",
 )  # fmt: skip
+PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
 
 
 @click.command()
@@ -31,6 +32,10 @@ OPTIMIZERS = (
 @click.option("--assume-bn", is_flag=True, help="Put batch norms back where they may have been folded away.")
 @click.option("--dropout", type=click.FloatRange(0, 1), metavar="P", help="Put back dropout that the export removed.")
 @click.option("--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="The same for attention weights.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the step.")
+@click.option(
+    "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."
+)
 @click.option(
     "--checkpoint",
     multiple=True,
@@ -51,6 +56,8 @@ def train(
     assume_bn: bool,
     dropout: float | None,
     attention_dropout: float | None,
+    precision: str,
+    accumulate: int,
     checkpoint: tuple[str, ...],
     timeline: bool,
     format_: str | None,
@@ -65,7 +72,7 @@ def train(
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
         freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
-        checkpoint=checkpoint, **reading,
+        precision=precision, accumulate=accumulate, checkpoint=checkpoint, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or timeline:

@@ -26,6 +26,8 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
             "form": settings.form,
             "device": settings.device,
             "frozen": list(settings.frozen),
+            "precision": settings.precision,
+            "accumulate": settings.accumulate,
             "checkpoint": list(settings.checkpoint),
         },
         "complete": training.is_complete,

@@ -6,6 +6,7 @@ A tensor-level allocation outlives the outermost ATen operator that made it; the
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,24 +47,34 @@ def step_trace(
     target: Tensor | None,
     loss_of: Callable[[Tensor, Tensor | None], Tensor],
     make_optimizer: Callable[[Any], torch.optim.Optimizer],
+    accumulate: int = 1,
+    autocast: torch.dtype | None = None,
 ) -> StepTrace:
-    """The second step of a training loop (the first makes the optimizer's state)."""
+    """The second step of a training loop (the first makes the optimizer's state).
+
+    With `accumulate` the loss is divided and several passes share a step; with `autocast` forward and loss run in that
+    type, and in float16 a gradient scaler is used.
+    """
     optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad])
+    mixed = torch.autocast("cpu", dtype=autocast) if autocast else nullcontext()
+    scaler = torch.amp.GradScaler("cpu", enabled=autocast == torch.float16)
 
     def step(watch: bool) -> None:
-        with record_function("## forward"):
-            out = model(*inputs)
-            loss = loss_of(out, target)
-        with record_function("## backward"):
-            loss.backward()
+        for _ in range(accumulate):
+            with record_function("## forward"), mixed:
+                out = model(*inputs)
+                loss = loss_of(out, target) if accumulate == 1 else loss_of(out, target) / accumulate
+            with record_function("## backward"):
+                scaler.scale(loss).backward()
         with record_function("## optimizer"):
-            optimizer.step()
+            scaler.step(optimizer)
+            scaler.update()
         with record_function("## zero"):
             optimizer.zero_grad(set_to_none=True)
         del watch
 
     step(False)
-    baseline = _baseline(model, optimizer, inputs, target)
+    baseline = _baseline(model, optimizer, inputs, target) + (8 if scaler.is_enabled() else 0)  # scale and growth count
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
         step(True)
     trace = StepTrace(baseline)

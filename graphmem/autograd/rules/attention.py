@@ -76,6 +76,9 @@ def _scaled(m: Machine, x: Tensor) -> Tensor:
 def _products(
     m: Machine, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, is_causal: bool, gqa: bool
 ) -> Tensor:
+    given = q.dtype
+    if given in ("float16", "bfloat16"):  # computed in float32 unless asked otherwise
+        q, k, v = (ops.cast(m, t, "float32") for t in (q, k, v))
     if is_causal:
         mask = m.empty((q.shape[-2], k.shape[-2]), q.dtype)
     if gqa and q.shape[-3] != k.shape[-3]:
@@ -90,7 +93,7 @@ def _products(
     weights = RULES["aten.softmax"](m, scores, -1)
     if dropout_p:
         weights = dropout(m, weights, dropout_p, True)
-    return matmul(m, weights, v)
+    return ops.cast(m, matmul(m, weights, v), given)
 
 
 def _repeated(m: Machine, x: Tensor, heads: int) -> Tensor:

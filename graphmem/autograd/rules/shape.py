@@ -98,7 +98,8 @@ def clone(m: Machine, x: Tensor, memory_format: Any = None) -> Tensor:
 @rule("aten._to_copy", "aten.to", "aten.type_as", "prims.convert_element_type", "aten.float")
 def to_copy(m: Machine, x: Tensor, *args: Any, dtype: Any = None, **_: Any) -> Tensor:
     """A converted copy, or x itself when it has the type already."""
-    wanted = next((a for a in (*args, dtype) if isinstance(a, str) and a in ops.DTYPES), x.dtype)
+    given = [a.dtype if isinstance(a, Tensor) else a for a in (*args, dtype)]
+    wanted = next((a for a in given if isinstance(a, str) and a in ops.DTYPES), x.dtype)
     return ops.cast(m, x, wanted)
 
 
