@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphmem.analysis import analyze
     from graphmem.arena import execute, plan, plan_lifetimes
-    from graphmem.fleet.run import sweep
     from graphmem.fitting.answer import fit
+    from graphmem.fleet.run import sweep
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
     from graphmem.ir.fit import Fit

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from graphmem.autograd.machine import Machine
+from graphmem.autograd.machine import Autocast, Machine
 from graphmem.autograd.tensor import Node, Tensor
 
 RANDOM_STATE = 5056  # bytes of torch.get_rng_state() on the CPU, measured with torch 2.13; a GPU's lie in host memory
@@ -31,6 +31,7 @@ class Frame:
     scope: str
     inputs: list[Tensor]
     again: Callable[[], None] = lambda: None
+    precision: str = ""  # of the autocast that the forward ran in
     packed: list[Tensor] = field(default_factory=list)  # the forward's tensors, no handles on them
     nodes: list[Node] = field(default_factory=list)
     filled: dict[int, Tensor] = field(default_factory=dict)
@@ -124,8 +125,10 @@ def random_state(m: Machine) -> list[Tensor]:
 
 def _recompute(m: Machine, frame: Frame) -> None:
     """Run the call again inside the backward node that asks for it; what no holder took dies at its end."""
-    before = m.origin, m.label, m.kind, m.grad_enabled, m.wanted, m.wanted_dtypes
+    before = m.origin, m.label, m.kind, m.grad_enabled, m.wanted, m.wanted_dtypes, m.autocast
     m.grad_enabled, m.kind = True, "activation"
+    casts: dict[int, Tensor] = {}  # a context of its own, whose cache ends with it
+    m.autocast = Autocast(frame.precision, casts) if frame.precision else None
     depth = len(m.scopes)
     run = Recomputation(frame)
     state = random_state(m)
@@ -134,6 +137,6 @@ def _recompute(m: Machine, frame: Frame) -> None:
             frame.again()
     except EarlyStop:
         m.unwind(depth)
-    for tensor in [*run.held, *state]:
+    for tensor in [*run.held, *casts.values(), *state]:
         m.release(tensor)
-    m.origin, m.label, m.kind, m.grad_enabled, m.wanted, m.wanted_dtypes = before
+    m.origin, m.label, m.kind, m.grad_enabled, m.wanted, m.wanted_dtypes, m.autocast = before

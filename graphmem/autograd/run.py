@@ -7,7 +7,6 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from graphmem.autograd.autocast import autocast
 from graphmem.autograd.holding import last_holds
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.program import Call, Program, Ref
@@ -63,18 +62,17 @@ class Forward:
         frame.precision = m.autocast.dtype if m.autocast else ""
         with packing(m, frame):
             self._span(segment.start, segment.stop)
-        frame.again = partial(self._again, segment, inputs, m.autocast.dtype if m.autocast else "")
+        frame.again = partial(self._again, segment, inputs)
         frame.close_if_empty(m)
         m.frames.append(frame)
 
-    def _again(self, segment: Segment, inputs: Mapping[str, Tensor], lower: str) -> None:
-        """Run the calls of a segment once more, in the autocast of the first time; nothing of it is kept by name."""
+    def _again(self, segment: Segment, inputs: Mapping[str, Tensor]) -> None:
+        """Run the calls of a segment once more; nothing of it is kept by name."""
         again = copy(self)
         again.values = {**{name: self.values[name] for name in self.given}, **inputs}
         again.given = frozenset(again.values)
         try:
-            with autocast(self.m, lower):
-                again._span(segment.start, segment.stop)
+            again._span(segment.start, segment.stop)
         finally:
             for name, tensor in again.values.items():
                 if name not in again.given:

@@ -23,7 +23,7 @@ from graphmem.memory.allocator import replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.training import TrainingTrace, training_trace
-from graphmem.training import _read, _uncounted, _without_workspace, batch_of
+from graphmem.training import read_with_batch, _uncounted, _without_workspace, batch_of
 
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
@@ -51,7 +51,7 @@ class Source:
     def at(self, batch: int | None) -> tuple[Graph, Fixed]:
         """The graph at a batch, and the two batches where the file fixes another."""
         if batch not in self._graphs:
-            self._graphs[batch] = _read(batch, partial(read, self.path, **self.reading))
+            self._graphs[batch] = read_with_batch(batch, partial(read, self.path, **self.reading))
         return self._graphs[batch]
 
     def batching(self) -> Batching:

@@ -1,4 +1,4 @@
-"""Checkpointed training steps against real ones: peaks to the byte, gradients equal to those of the plain step."""
+"""Checkpointed steps against real ones: the peak to the byte, and gradients equal to those of the plain step."""
 
 from __future__ import annotations
 
