@@ -102,6 +102,8 @@ class Recomputation:
         if saves and self.count == len(self.frame.packed):
             made = {t.storage.number for t in fresh}
             if not made & {t.storage.number for t in saves}:
+                if m.tape is not None:
+                    m.tape.undo()
                 for number in sorted(made):
                     m.unmake(number)
             raise EarlyStop

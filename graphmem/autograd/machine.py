@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from graphmem.autograd import strides as st
 from graphmem.autograd.strides import Shape, Strides
+from graphmem.autograd.tape import Tape
 from graphmem.autograd.tensor import Backward, Edge, Node, Storage, Tensor, itemsize
 from graphmem.ir.errors import BrokenInvariantError
 from graphmem.ir.graph import Origin
@@ -90,6 +91,7 @@ class Machine:
     autocast: Autocast | None = None
     packer: Packer | None = None  # takes what nodes save, while a checkpointed call runs
     frames: list[Any] = field(default_factory=list)  # of the checkpointed calls of the forward pass
+    tape: Tape | None = None
     opened: int = 0  # number of events before the open operator
 
     # -- memory
@@ -224,6 +226,8 @@ class Machine:
 
         `backward(machine, node, *grads)` returns one gradient, or as many as there are inputs.
         """
+        if self.tape is not None and self.grad_enabled:
+            self.tape.function(self, name, inputs, outputs)
         if not self.grad_enabled or not any(t is not None and t.requires_grad for t in inputs):
             return
         edges = tuple(self.edge(t) for t in inputs)
@@ -235,6 +239,8 @@ class Machine:
             node.saved = [self.hold(t) for t in kept]
         else:
             self.packer.pack(self, node, kept, _fresh(inputs, outputs))
+        if self.tape is not None:
+            self.tape.node_costs[id(node)] = self.tape.last_cost
         for i, tensor in enumerate(outputs):
             if tensor.is_float:
                 tensor.node, tensor.output, tensor.requires_grad = node, i, True

@@ -79,6 +79,8 @@ class Forward:
 
     def _run(self, call: Call) -> None:
         m = self.m
+        if m.tape is not None:
+            m.tape.call(m)
         m.origin, m.label = call.origin, call.outputs[0] if call.outputs else ""
         m.wanted = tuple(t.shape for t in call.types)
         m.wanted_dtypes = tuple(t.dtype for t in call.types)
