@@ -30,7 +30,8 @@ def _inner(inputs: Inputs, out: Tensor) -> int:
 
 def _convolution(inputs: Inputs, out: Tensor) -> int:
     x, w = inputs[0], inputs[1]
-    assert x is not None and w is not None
+    assert x is not None
+    assert w is not None
     if w.shape[0] == out.shape[1]:
         return 2 * out.elements * prod(w.shape[1:])
     return 2 * x.elements * prod(w.shape[1:])
@@ -38,7 +39,8 @@ def _convolution(inputs: Inputs, out: Tensor) -> int:
 
 def _attention(inputs: Inputs, out: Tensor) -> int:
     q, k = inputs[0], inputs[1]
-    assert q is not None and k is not None
+    assert q is not None
+    assert k is not None
     return 2 * prod(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + out.shape[-1])
 
 

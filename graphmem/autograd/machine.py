@@ -228,17 +228,23 @@ class Machine:
         """
         if self.tape is not None and self.grad_enabled:
             self.tape.function(self, name, inputs, outputs)
-        if not self.grad_enabled or not any(t is not None and t.requires_grad for t in inputs):
+        is_recorded = self.grad_enabled and any(t is not None and t.requires_grad for t in inputs)
+        if not is_recorded and self.packer is None:
+            return
+        kept = [t for t in saves if t is not None]
+        if not is_recorded:
+            if self.packer is not None and self.grad_enabled:
+                node = Node(name, 0, (), (), None)
+                self.packer.pack(self, node, [], _fresh(inputs, [*outputs, *kept]))
             return
         edges = tuple(self.edge(t) for t in inputs)
         metas = tuple((t.shape, t.dtype) if t is not None else ((), "") for t in inputs)
-        kept = [t for t in saves if t is not None]
         node = Node(name, self.sequence, edges, metas, backward, outputs=len(outputs), origin=self.origin)
         self.sequence += 1
         if self.packer is None:
             node.saved = [self.hold(t) for t in kept]
         else:
-            self.packer.pack(self, node, kept, _fresh(inputs, outputs))
+            self.packer.pack(self, node, kept, _fresh(inputs, [*outputs, *kept]))
         if self.tape is not None:
             self.tape.node_costs[id(node)] = self.tape.last_cost
         for i, tensor in enumerate(outputs):
@@ -264,10 +270,11 @@ class Machine:
         self.grad_enabled = before
 
 
-def _fresh(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[Tensor]:
-    """The outputs that are on no input's memory."""
+def _fresh(inputs: Sequence[Tensor | None], made: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors that are on no input's memory, one of each memory, in order."""
     taken = {id(t.storage) for t in inputs if t is not None}
-    return [t for t in outputs if id(t.storage) not in taken]
+    by_storage = {id(t.storage): t for t in reversed(made) if id(t.storage) not in taken}
+    return list(by_storage.values())[::-1]
 
 
 def results(value: Any) -> list[Tensor]:

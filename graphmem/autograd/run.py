@@ -57,7 +57,7 @@ class Forward:
         names = dict.fromkeys(name for call in calls for name in call.reads)
         inputs = {n: m.hold(self.values[n]) for n in names if n in self.values and n not in self.given}
         m.origin, m.label = calls[0].origin, ""
-        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)])
+        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)], keep=segment.keep)
         frame.precision = m.autocast.dtype if m.autocast else ""
         with packing(m, frame):
             self._span(segment.start, segment.stop)

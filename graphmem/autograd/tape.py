@@ -41,7 +41,7 @@ class Entry:
 
 @dataclass
 class Tape:
-    """Takes notes while a machine runs; `node_costs` are the forward FLOPs by the backward node that belongs to them."""
+    """Takes notes while a machine runs; `node_costs` are costs of forward calls by the id of their backward nodes."""
 
     entries: list[Entry] = field(default_factory=list)
     seen: int = 0  # allocations that some entry accounts for
@@ -74,7 +74,7 @@ class Tape:
         kind: Kind = "forward" if m.phase == "forward" else "again" if m.packer is not None else "backward"
         writes = tuple(range(self.seen, len(m.records)))
         self.seen = len(m.records)
-        is_random = m.device == "cuda" and "Dropout" in name or any(_is_random(m, n) for n in writes)
+        is_random = (m.device == "cuda" and "Dropout" in name) or any(_is_random(m, n) for n in writes)
         self.entries.append(
             Entry(kind, name, m.label, reads, writes, outputs, cost, m.origin, self.position, is_random, over)
         )

@@ -2,10 +2,11 @@
 
 One operation is one allocation, in the order of the trace. Keep-all in the question is alive as long as in the trace:
 
-    forward    a   b   c  <- read by what reads them; `held` marks (0 bytes, pinned) read what a module's frame holds longer
+    forward    a   b   c  <- `held` marks (0 bytes, pinned) read what the frame of a module's call holds for longer
     backward   gc  gb  ga <- pinned; a function's allocations read what it had saved, up to the release of that
 
-What a function makes beside its result is pinned and small (statistics), made before it (masks), or one with it (indices).
+What a function makes beside its result is small and pinned (statistics), or one value with it (indices); the mask of a
+dropout comes before the result, and is pinned.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from graphmem.autograd.machine import Machine, Record
+from graphmem.autograd.machine import UNMADE, Machine, Record
 from graphmem.autograd.tape import Entry, Tape
 from graphmem.ir.recompute import Operation, Recompute
 from graphmem.schedule.training import TrainingTrace
 
 SMALL = 4  # a part beside the result is pinned when it is this many times smaller; a larger one is one with it
 TINY = 64  # bytes: pinned in any case
-NOT_KEPT = ("workspace", "unmade")
+NOT_KEPT = ("workspace", UNMADE)
 
 
 @dataclass
@@ -98,7 +99,7 @@ def _forward(draft: _Draft, entry: Entry) -> None:
 
 
 def _over(draft: _Draft, entry: Entry, sources: set[int]) -> None:
-    """An operation in place belongs to the one that made its memory, unless it reads what came later: that is pinned."""
+    """An operation in place is part of the one that made its memory; what reads later values too is pinned."""
     target = min(sources) if len(sources) == 1 else draft.of_record.get(entry.reads[0], max(sources))
     value = draft.values[target]
     value.cost += entry.cost
@@ -147,7 +148,7 @@ def _optimizer(draft: _Draft, machine: Machine) -> None:
 
 
 def _held(draft: _Draft) -> dict[int, set[int]]:
-    """Lifetimes as in the trace: reads added to the backward, and forward value -> what is held through it by a frame."""
+    """Make lifetimes those of the trace: reads are added to the backward; forward value -> what a frame holds past it."""
     rows, values = draft.machine.records, draft.values
     steps = [rows[v.records[0]].start for v in values]
     read: dict[int, int] = {}
@@ -178,9 +179,7 @@ def _question(draft: _Draft, marks: dict[int, set[int]], resident: int, name: st
     for number, value in enumerate(draft.values):
         place[number] = len(operations)
         operations.append(
-            Operation(
-                value.name, value.nbytes, value.cost, value.backward, value.pinned, value.scope, value.operator
-            )
+            Operation(value.name, value.nbytes, value.cost, value.backward, value.pinned, value.scope, value.operator)
         )
         reads.append(tuple(sorted(place[s] for s in value.reads)))
         if number in marks:

@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from graphmem.autograd.autocast import autocast
 from graphmem.autograd.backward import backward
 from graphmem.autograd.losses import LOSSES, target_type
-from graphmem.autograd.machine import Machine
+from graphmem.autograd.machine import UNMADE, Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.precision import PRECISIONS, prepared
 from graphmem.autograd.program import Given, Program
@@ -205,7 +205,7 @@ def _schedule(m: Machine, first: int) -> Schedule:
     buffers: list[Buffer] = []
     entering, leaving = [], []
     for record in m.records:
-        if record.kind == "workspace":
+        if record.kind in ("workspace", UNMADE):
             continue
         number = len(buffers)
         name = record.name or f"{record.kind}:{number}"

@@ -5,13 +5,20 @@ NETWORKS: name -> (module, example inputs, target, loss), as in training_network
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+    noop_context_fn,
+)
 
 Case = tuple[nn.Module, tuple[Tensor, ...], Tensor, str]
 
@@ -153,9 +160,26 @@ NETWORKS: dict[str, Callable[[], Case]] = {
 }  # fmt: skip
 
 
-def wrap(model: nn.Module, scopes: Iterable[str]) -> nn.Module:
-    """Put torch.utils.checkpoint around the calls of these modules, as the code that graphmem prints does."""
+def wrap(model: nn.Module, scopes: Iterable[str], keep: Iterable[str] = ()) -> nn.Module:
+    """Put torch.utils.checkpoint around the calls of these modules, with a selective policy when something is kept."""
+    context = partial(_contexts, frozenset(keep)) if keep else noop_context_fn
     for scope in scopes:
         module = model.get_submodule(scope)
-        module.forward = partial(checkpoint, module.forward, use_reentrant=False)  # type: ignore[method-assign]
+        module.forward = partial(  # type: ignore[method-assign]
+            checkpoint, module.forward, use_reentrant=False, context_fn=context
+        )
     return model
+
+
+def _contexts(keep: frozenset[str]) -> Any:
+    seen: Counter[str] = Counter()
+
+    def policy(context: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+        del context, args, kwargs
+        name = {"_scaled_dot_product_flash_attention_for_cpu": "sdpa"}.get(operator.__name__.split(".")[0])
+        name = name or operator.__name__.split(".")[0]
+        seen[name] += 1
+        is_kept = name in keep or f"{name}#{seen[name] - 1}" in keep
+        return CheckpointPolicy.MUST_SAVE if is_kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return create_selective_checkpoint_contexts(policy)
