@@ -246,7 +246,7 @@ class Machine:
         else:
             self.packer.pack(self, node, kept, _fresh(inputs, [*outputs, *kept]))
         if self.tape is not None:
-            self.tape.node_costs[id(node)] = self.tape.last_cost
+            self.tape.recorded(node)
         for i, tensor in enumerate(outputs):
             if tensor.is_float:
                 tensor.node, tensor.output, tensor.requires_grad = node, i, True

@@ -23,7 +23,7 @@ Kind: TypeAlias = Literal["forward", "again", "backward"]
 class Entry:
     """One function. `writes` are the allocations made for it, of which `outputs` are its results, the rest beside.
 
-    `position` counts the calls of the program that had begun; `reads` of a backward function are what it had saved.
+    `position` is the program's call that it belongs to; `reads` of a backward function are what it had saved.
     """
 
     kind: Kind
@@ -47,6 +47,7 @@ class Tape:
     seen: int = 0  # allocations that some entry accounts for
     position: int = -1
     node_costs: dict[int, int] = field(default_factory=dict)
+    node_positions: dict[int, int] = field(default_factory=dict)
     last_cost: int = 0
 
     def call(self, m: Machine) -> None:
@@ -79,6 +80,10 @@ class Tape:
             Entry(kind, name, m.label, reads, writes, outputs, cost, m.origin, self.position, is_random, over)
         )
 
+    def recorded(self, node: Node) -> None:
+        """The function that has just run will be followed backward by this node."""
+        self.node_costs[id(node)], self.node_positions[id(node)] = self.last_cost, self.position
+
     def undo(self) -> None:
         """The function was stopped before it ran."""
         self.entries.pop()
@@ -95,9 +100,8 @@ class Tape:
         moved = arrived + sum(t.nbytes for t in saved) + sum(m.records[n].nbytes for n in mine)
         cost = backward_cost(node, self.node_costs.get(id(node), 0), moved)
         self.seen = len(m.records)
-        self.entries.append(
-            Entry("backward", node.name, "", _numbers(saved), tuple(mine), (), cost, m.origin, self.position)
-        )
+        place = self.node_positions.get(id(node), self.position)
+        self.entries.append(Entry("backward", node.name, "", _numbers(saved), tuple(mine), (), cost, m.origin, place))
 
     def _again(self, start: int) -> set[int]:
         found: set[int] = set()

@@ -148,7 +148,7 @@ def _optimizer(draft: _Draft, machine: Machine) -> None:
 
 
 def _held(draft: _Draft) -> dict[int, set[int]]:
-    """Make lifetimes those of the trace: reads are added to the backward; forward value -> what a frame holds past it."""
+    """Make lifetimes those of the trace: add reads to the backward; forward value -> what a frame holds past it."""
     rows, values = draft.machine.records, draft.values
     steps = [rows[v.records[0]].start for v in values]
     read: dict[int, int] = {}
