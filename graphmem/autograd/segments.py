@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import ceil, sqrt
 
-from graphmem.autograd.frames import KEEPABLE
 from graphmem.autograd.program import Call, Program
+from graphmem.autograd.recomputation import KEEPABLE
 from graphmem.ir.errors import OptionError
 
 _NUMBER = re.compile(r"\d+")
@@ -29,7 +29,7 @@ class Segment:
     start: int
     stop: int
     module: str = ""  # class, "" where the file does not say
-    keep: frozenset[str] = frozenset()  # what a selective policy keeps: see frames.KEEPABLE
+    keep: frozenset[str] = frozenset()  # what a selective policy keeps: see recomputation.KEEPABLE
 
 
 @dataclass(frozen=True, slots=True)

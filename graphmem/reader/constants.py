@@ -99,6 +99,23 @@ def initializer_value(proto: onnx.TensorProto, stated: TensorType, folder: Path)
         return None
 
 
+def shape_files(graph: onnx.GraphProto) -> frozenset[str]:
+    """Locations of the external data that are read with the graph: those of small integers, which may be shapes."""
+    found: set[str] = set()
+    pending = [graph]
+    while pending:
+        here = pending.pop()
+        for proto in here.initializer:
+            if proto.data_location == onnx.TensorProto.EXTERNAL:
+                type_ = initializer_type(proto)
+                if "int" in type_.dtype and is_small(type_.dtype, type_.elements):
+                    found.add(_external(proto).get("location", ""))
+        for node in here.node:
+            for attribute in node.attribute:
+                pending += [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs
+    return frozenset(found)
+
+
 def _external_value(proto: onnx.TensorProto, stated: TensorType, folder: Path) -> NDArray[np.generic] | None:
     entries = _external(proto)
     offset = entries.get("offset", "0")

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from graphmem.autograd.frames import KEEPABLE
 from graphmem.autograd.machine import UNMADE, Machine
 from graphmem.autograd.program import Program
+from graphmem.autograd.recomputation import KEEPABLE
 from graphmem.autograd.segments import ModuleCall, blocks, module_calls
 from graphmem.autograd.tape import Entry, Tape
 from graphmem.ir.errors import OptionError
