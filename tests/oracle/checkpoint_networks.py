@@ -5,9 +5,11 @@ NETWORKS: name -> (module, example inputs, target, loss), as in training_network
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +21,8 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
     noop_context_fn,
 )
+
+from tests.oracle.profile_step import step_trace
 
 Case = tuple[nn.Module, tuple[Tensor, ...], Tensor, str]
 
@@ -158,6 +162,38 @@ NETWORKS: dict[str, Callable[[], Case]] = {
         DropoutEncoder(), (torch.randint(0, 200, (8, 32)),), torch.randint(0, 7, (8,)), "cross_entropy",
     ),
 }  # fmt: skip
+
+
+def exported(case: Case, path: Path) -> None:
+    """Write the network as ONNX, as it trains."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(case[0].train(), case[1], dynamo=True, optimize=False, verbose=False)
+    assert program is not None
+    program.save(str(path), external_data=False)
+
+
+def loss_of(out: Tensor, target: Tensor | None) -> Tensor:
+    """Cross entropy as a training loop writes it."""
+    assert target is not None
+    return F.cross_entropy(out.view(-1, out.shape[-1]), target.view(-1))
+
+
+def measured(case: Case) -> int:
+    """The peak of a real step, tensor-level bytes."""
+    module, inputs, target, _ = case
+    return step_trace(module.train(), inputs, target, loss_of, lambda p: torch.optim.SGD(p, lr=0.01)).peak
+
+
+def gradients(case: Case) -> list[Tensor]:
+    """Of one step, the same random numbers each time."""
+    module, inputs, target, _ = case
+    module.zero_grad(set_to_none=True)
+    torch.manual_seed(1)
+    loss_of(module.train()(*inputs), target).backward()
+    found = [p.grad.clone() for p in module.parameters() if p.grad is not None]
+    module.zero_grad(set_to_none=True)
+    return found
 
 
 def wrap(model: nn.Module, scopes: Iterable[str], keep: Iterable[str] = ()) -> nn.Module:
