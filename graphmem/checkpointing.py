@@ -24,6 +24,7 @@ from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import exactness_of
 from graphmem.ir.recompute import (
     Frontier,
+    Habit,
     Judged,
     ModelFrontier,
     Obstacle,
@@ -71,11 +72,26 @@ def checkpoint_frontier(
     """What to keep and what to compute again in a training step of the model in the ONNX file at `path`.
 
     Args:
-        path: the forward graph, as for `train`, as are dims, batch and all that follows.
+        path: the forward graph, as for `train`.
+        dims: as for `train`.
         budget: peak bytes allowed; with it, or `ratio`, the best plan of each grain instead of whole frontiers.
         ratio: the same as a part of the peak that keeps everything.
         timeout: seconds after which the best found so far is returned.
         progress: called with a line of text now and then.
+        batch: as for `train`.
+        loss: as for `train`.
+        optimizer: as for `train`.
+        form: as for `train`.
+        weight_decay: as for `train`.
+        device: as for `train`.
+        freeze: as for `train`.
+        assume_bn: as for `train`.
+        dropout: as for `train`.
+        attention_dropout: as for `train`.
+        precision: as for `train`.
+        strict: as for `train`.
+        trips: as for `train`.
+        shapes: as for `train`.
 
     Raises:
         ModelError: the file is not a readable, valid model.
@@ -92,9 +108,10 @@ def checkpoint_frontier(
     allowed = budget if ratio is None else budget_of(question, ratio)
     found, judge = _operations(search, allowed), Judge(program, settings, weight_decay, fixed)
     wraps = _wraps(program, tape, trace, judge, deadline, progress)
-    habits = tuple((title, judge.judged(chosen, title)) for title, chosen in practice(program))
-    fits = found.points or any(p.peak <= (allowed or p.peak) for p in wraps)
-    obstacles, advice = _obstacles(question, _least(found if fits and allowed is None else search.frontier()))
+    whole = found if allowed is None else search.frontier()
+    lowest = _least(whole)
+    habits = _habits(program, judge, whole, wraps)
+    obstacles, advice = _obstacles(question, lowest)
     return ModelFrontier(
         operations=found,
         wraps=wraps if allowed is None else _within(wraps, allowed),
@@ -102,6 +119,7 @@ def checkpoint_frontier(
         obstacles=obstacles,
         advice=advice,
         exactness=exactness_of((*graph.issues, *program.issues, *trace.issues)),
+        least=min(lowest.peak, *(p.peak for p in wraps)),
         budget=allowed,
         is_bounded=not any(o.pinned and o.nbytes and not o.backward and o.cost for o in question.operations),
     )
@@ -151,6 +169,17 @@ def _pareto(plans: Sequence[WrapPlan]) -> list[WrapPlan]:
 
 def _by_cost(plan: WrapPlan) -> tuple[int, int, int, tuple[str, ...]]:
     return plan.again, plan.peak, len(plan.wraps), tuple(w.spec for w in plan.wraps)
+
+
+def _habits(program: Program, judge: Judge, whole: Frontier, wraps: Sequence[WrapPlan]) -> tuple[Habit, ...]:
+    total = whole.question.total_cost
+    found = []
+    for title, chosen in practice(program):
+        plan = judge.judged(chosen, title)
+        rivals = [p.judged.cost - total for p in whole.points if p.judged.peak <= plan.peak]
+        rivals += [p.again for p in wraps if p.peak <= plan.peak]
+        found.append(Habit(title, plan, min([plan.again, *rivals])))
+    return tuple(found)
 
 
 def _within(plans: Sequence[WrapPlan], budget: int) -> tuple[WrapPlan, ...]:

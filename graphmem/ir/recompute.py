@@ -167,6 +167,15 @@ class WrapPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Habit:
+    """What is done without a plan (every block, every 2nd ...); `best` is the least recomputation found at its peak."""
+
+    title: str
+    plan: WrapPlan
+    best: int
+
+
+@dataclass(frozen=True, slots=True)
 class Obstacle:
     """Bytes that are alive at the least peak reached, and what they are."""
 
@@ -180,19 +189,14 @@ class ModelFrontier:
 
     `operations` are courses judged by the question's evaluator, `wraps` plans judged by running the step with them.
     Both are non-dominated, from least cost down to the least peak; with a `budget` the best within it, one of a grain.
-    `practice` is what is done without a plan, by its name: every block, every 2nd block ...
     """
 
     operations: Frontier
     wraps: tuple[WrapPlan, ...]
-    practice: tuple[tuple[str, WrapPlan], ...]
+    practice: tuple[Habit, ...]
     obstacles: tuple[Obstacle, ...]
     advice: str
     exactness: str
+    least: int  # peak that any plan reaches, whatever the budget
     budget: int | None = None
     is_bounded: bool = True  # False where the bounds of courses do not hold for wraps: random values may be recomputed
-
-    @property
-    def least(self) -> int:
-        """The least peak that any plan reaches."""
-        return min([p.judged.peak for p in self.operations.points] + [w.peak for w in self.wraps])
