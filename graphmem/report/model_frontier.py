@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 from graphmem.ir.recompute import ModelFrontier, Point, WrapPlan
@@ -36,18 +37,7 @@ def rows_of(found: ModelFrontier) -> list[Row]:
         Row("operation", p.budget, p.judged.peak, p.judged.cost - total, p.bound - total, p.judged.strategy, p)
         for p in found.operations.points
     ]
-    wraps = [
-        Row(
-            w.grain,
-            found.budget or w.peak,
-            w.peak,
-            w.again,
-            _bound(found, points, found.budget or w.peak, w),
-            w.strategy,
-            w,
-        )
-        for w in found.wraps
-    ]
+    wraps = [_of_wraps(found, points, plan) for plan in found.wraps]
     if found.budget is not None:
         return [*wraps, *points]
     kept: list[Row] = []
@@ -57,11 +47,11 @@ def rows_of(found: ModelFrontier) -> list[Row]:
     return kept
 
 
-def _bound(found: ModelFrontier, points: Sequence[Row], budget: int, plan: WrapPlan) -> int:
+def _of_wraps(found: ModelFrontier, points: Sequence[Row], plan: WrapPlan) -> Row:
     """A bound for courses within more bytes holds for wraps within fewer, where the question covers the wraps."""
-    if not found.is_bounded:
-        return 0
-    return min(plan.again, max((p.bound for p in points if p.budget >= budget), default=0))
+    budget = found.budget or plan.peak
+    bound = max((p.bound for p in points if p.budget >= budget), default=0) if found.is_bounded else 0
+    return Row(plan.grain, budget, plan.peak, plan.again, min(plan.again, bound), plan.strategy, plan)
 
 
 def model_frontier_json(found: ModelFrontier) -> str:
@@ -80,8 +70,14 @@ def model_frontier_json(found: ModelFrontier) -> str:
         "obstacles": [{"what": o.what, "bytes": o.nbytes} for o in found.obstacles],
         "advice": found.advice,
         "practice": [
-            {"strategy": title, "peak_bytes": p.peak, "recompute_flops": p.again, "overhead": p.again / total}
-            for title, p in found.practice
+            {
+                "strategy": h.title,
+                "peak_bytes": h.plan.peak,
+                "recompute_flops": h.plan.again,
+                "overhead": h.plan.again / total,
+                "best_overhead": h.best / total,
+            }
+            for h in found.practice
         ],
         "points": [_point(found, row) for row in rows_of(found)],
     }
@@ -105,14 +101,14 @@ def _point(found: ModelFrontier, row: Row) -> dict[str, Any]:
     first = question.first_backward
     if isinstance(row.source, WrapPlan):
         again = dict.fromkeys(row.source.names)
-        wrap = [{"scope": w.scope, "class": w.module, "keep": list(w.keep)} for w in row.source.wraps]
+        wraps = [{"scope": w.scope, "class": w.module, "keep": list(w.keep)} for w in row.source.wraps]
     else:
         course = recomputed(row.source.judged)
         again = dict.fromkeys(question.operations[v].name for v in sorted(course))
-        wrap = []
+        wraps = []
     saved = [v for v in range(first) if any(r >= first for r in question.readers[v])]
     names = dict.fromkeys(question.operations[v].name for v in saved)
-    return document | {"keep": [n for n in names if n not in again], "recompute": list(again), "wrap": wrap}
+    return document | {"keep": [n for n in names if n not in again], "recompute": list(again), "wrap": wraps}
 
 
 def model_frontier_text(found: ModelFrontier, width: int = 80) -> str:
@@ -131,9 +127,9 @@ def model_frontier_text(found: ModelFrontier, width: int = 80) -> str:
         lines.append(f"{len(rows) - len(shown)} points between these: --format json")
     if found.budget is None:
         lines += ["", *_plot(found, rows, base, width)]
-    lines += ["", *_what_stands(found)]
+    lines += ["", *_what_stands(found, width)]
     if found.practice:
-        lines += ["", *verdict(found)]
+        lines += ["", *(line for text in verdict(found) for line in wrap(text, width, subsequent_indent="  "))]
     plans = [p for p in found.wraps if found.budget is not None]
     if plans:
         lines += ["", torch_code(found, plans[0]).rstrip()]
@@ -149,32 +145,30 @@ def _row(row: Row, base: int, total: int) -> str:
     )
 
 
-def _what_stands(found: ModelFrontier) -> list[str]:
+def _what_stands(found: ModelFrontier, width: int) -> list[str]:
     lines = ["alive at the least peak of operations:"] if found.obstacles else []
     lines += [f"{size(o.nbytes):>11}  {o.what}" for o in found.obstacles if o.nbytes >= found.least // 100]
-    return [*lines, *([found.advice] if found.advice else [])]
+    return [*lines, *wrap(found.advice, width)]
 
 
 def _plot(found: ModelFrontier, rows: Sequence[Row], base: int, width: int) -> list[str]:
     """Overhead (up) against peak (across)."""
     total = max(1, found.operations.question.total_cost)
-    habits = [(title, p.peak, p.again) for title, p in found.practice]
-    top = max([r.again / total for r in rows] + [again / total for _, _, again in habits]) or 1.0
+    habits = [(h.plan.peak, h.plan.again) for h in found.practice]
+    top = max([r.again / total for r in rows] + [again / total for _, again in habits]) or 1.0
     columns = max(20, width - 12)
     low = found.least / base
     grid = [[" "] * columns for _ in range(HEIGHT)]
 
     def put(peak: int, value: float, mark: str) -> None:
-        share = (peak / base - low) / max(1e-9, 1 - low)
-        grid[HEIGHT - 1 - round(min(1.0, value / top) * (HEIGHT - 1))][
-            round(min(1.0, max(0.0, share)) * (columns - 1))
-        ] = mark
+        share = min(1.0, max(0.0, (peak / base - low) / max(1e-9, 1 - low)))
+        grid[HEIGHT - 1 - round(min(1.0, value / top) * (HEIGHT - 1))][round(share * (columns - 1))] = mark
 
     for row in rows:
         put(row.peak, row.bound / total, ".")
     for row in rows:
         put(row.peak, row.again / total, {"operation": "*", "selective": "s", "module": "m"}[row.grain])
-    for _, peak, again in habits:
+    for peak, again in habits:
         put(peak, again / total, "x")
     labels = [f"{top * (HEIGHT - 1 - row) / (HEIGHT - 1):>8.1%} |" for row in range(HEIGHT)]
     return [
