@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from graphmem.arena import execute, plan, plan_lifetimes
     from graphmem.fitting.answer import fit
     from graphmem.fleet.run import sweep
+    from graphmem.checkpointing import checkpoint_frontier
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
     from graphmem.ir.fit import Fit
@@ -24,6 +25,7 @@ __all__ = [
     "Training",
     "__version__",
     "analyze",
+    "checkpoint_frontier",
     "execute",
     "fit",
     "plan",
@@ -34,6 +36,7 @@ __all__ = [
 
 _HOME = {
     "analyze": "graphmem.analysis",
+    "checkpoint_frontier": "graphmem.checkpointing",
     "execute": "graphmem.arena",
     "fit": "graphmem.fitting.answer",
     "plan": "graphmem.arena",
