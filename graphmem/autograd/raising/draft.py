@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphmem.autograd.program import Call, Given, Inference, Ref, Role
+from graphmem.autograd.program import NO_ORIGIN, Call, Given, Inference, Ref, Role
 from graphmem.ir.graph import Graph, Issue, Node, Origin
 from graphmem.ir.types import TensorType
 
@@ -51,6 +51,9 @@ class Draft:
     made: set[str] = field(default_factory=set)
     renamed: dict[str, str] = field(default_factory=dict)
     standing: dict[str, str] = field(default_factory=dict)  # removed value -> what the file reads in its place
+    origin: Origin = NO_ORIGIN  # of the call that is being raised
+    folded: list[str] = field(default_factory=list)  # constants that were computed from parameters
+    missing: list[str] | None = None  # parameters that the file has lost, once they have been looked for
     static: set[str] = field(default_factory=set)  # values that the shapes and the weights decide, not the data
 
     @classmethod

@@ -85,7 +85,7 @@ def _given(draft: Draft) -> tuple[Given, ...]:
             made.append(Given(name, "input", type_))
     for name in draft.held:
         type_ = draft.type_of(name)
-        if type_ is not None and name in read:
+        if type_ is not None and name in read and name not in draft.made:
             role = draft.roles.get(name) or ("parameter" if "float" in type_.dtype else "buffer")
             made.append(Given(name, role, type_))
     made += [g for g in draft.extra.values() if g.name in read or g.role == "buffer"]
