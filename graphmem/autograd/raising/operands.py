@@ -88,7 +88,7 @@ def linear_weight(draft: Draft, name: str) -> Ref | None:
     if type_ is None or len(type_.shape) != 2 or "float" not in type_.dtype:
         return None
     node = draft.maker.get(name)
-    if node is not None and node.op_type == "Transpose" and node.inputs[0] in draft.held:
+    if node is not None and node.op_type == "Transpose" and node.inputs[0] in {*draft.held, *draft.derived}:
         return Ref(node.inputs[0])
     if name not in draft.held:
         return None
@@ -96,9 +96,9 @@ def linear_weight(draft: Draft, name: str) -> Ref | None:
 
 
 def is_weight(draft: Draft, name: str) -> bool:
-    """True when the value is fixed before the run."""
+    """True when the value is fixed before the run, and not computed from parameters in it."""
     tensor = draft.graph.tensors.get(name)
-    return tensor is not None and tensor.role == "weight"
+    return tensor is not None and tensor.role == "weight" and name not in draft.derived
 
 
 def _shape(draft: Draft, name: str) -> tuple[int, ...]:

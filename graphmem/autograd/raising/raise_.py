@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphmem.autograd.program import Given, Inference, Program
-from graphmem.autograd.raising.draft import Draft, Options
+from graphmem.autograd.raising.draft import Draft, Options, is_buffer, is_named
 from graphmem.autograd.raising.exported import raise_exported, rename_item
 from graphmem.autograd.raising.fxtext import parsed
 from graphmem.autograd.raising.gaps import note_gaps
@@ -85,8 +85,10 @@ def _given(draft: Draft) -> tuple[Given, ...]:
             made.append(Given(name, "input", type_))
     for name in draft.held:
         type_ = draft.type_of(name)
-        if type_ is not None and name in read and name not in draft.made:
-            role = draft.roles.get(name) or ("parameter" if "float" in type_.dtype else "buffer")
+        is_known = draft.graph.signature.get(name) == "buffer" or (is_named(name) and is_buffer(draft, name))
+        if type_ is not None and (name in read or is_known) and name not in draft.made:
+            is_parameter = "float" in type_.dtype and not is_buffer(draft, name)
+            role = draft.roles.get(name) or ("parameter" if is_parameter else "buffer")
             made.append(Given(name, role, type_))
     made += [g for g in draft.extra.values() if g.name in read or g.role == "buffer"]
     return tuple(made)
