@@ -53,6 +53,7 @@ class Draft:
     renamed: dict[str, str] = field(default_factory=dict)
     standing: dict[str, str] = field(default_factory=dict)  # removed value -> what the file reads in its place
     origin: Origin = NO_ORIGIN  # of the call that is being raised
+    computed: set[str] = field(default_factory=set)  # constants that eager code computes in every step
     folded: list[str] = field(default_factory=list)  # constants that were computed from parameters
     missing: list[str] | None = None  # parameters that the file has lost, once they have been looked for
     static: set[str] = field(default_factory=set)  # values that the shapes and the constants decide, not the data

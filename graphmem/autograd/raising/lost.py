@@ -43,11 +43,10 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     if not item.name.startswith("clone") or fx.target.startswith(_COPIES):
         return Ref(found)
     if fx.target.startswith(_VIEWS):
-        type_ = draft.type_of(source)
-        draft.standing[item.name] = source
-        draft.emit("aten.contiguous", (Ref(found),), (item.name,), group[-1].origin, (type_,) if type_ else ())
-        return Ref(item.name)
+        return _contiguous(draft, item, source, found, group)
     maker = draft.maker.get(source)
+    if maker is not None and maker.op_type == "Transpose":
+        return _contiguous(draft, item, source, found, group)
     p = draft.options.p_after(maker.op_type if maker else "")
     where = group[-1].origin.scope or item.name
     evidence = f"{fx.name} reads %{item.name}, which the optimizer removed"
@@ -58,6 +57,13 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     type_ = draft.type_of(source)
     draft.standing[item.name] = source
     draft.emit("aten.dropout", (Ref(found), p, True), (item.name,), group[-1].origin, (type_,) if type_ else ())
+    return Ref(item.name)
+
+
+def _contiguous(draft: Draft, item: Lost, source: str, found: str, group: Sequence[Node]) -> Ref:
+    type_ = draft.type_of(source)
+    draft.standing[item.name] = source
+    draft.emit("aten.contiguous", (Ref(found),), (item.name,), group[-1].origin, (type_,) if type_ else ())
     return Ref(item.name)
 
 
@@ -111,6 +117,7 @@ def resolved(draft: Draft, value: object) -> object:
         if folded is not None:
             return folded
         draft.roles.setdefault(name, "constant")
+        draft.computed.add(name)
     exists = name in draft.made or name in draft.graph.inputs or (role is None and name in draft.held)
     return Ref(name) if exists else Lost(name)
 

@@ -44,7 +44,7 @@ def operand(draft: Draft, name: str) -> Any:
 
 
 def _settled(draft: Draft, name: str) -> Ref | None:
-    """A weight behind an Identity or a Transpose, else a constant."""
+    """A weight behind an Identity or a Transpose, else something that eager code computes in every step."""
     node = draft.maker.get(name)
     type_ = draft.type_of(name)
     if node is not None and node.op_type == "Identity" and node.inputs[0] in draft.held and type_ is not None:
@@ -53,7 +53,7 @@ def _settled(draft: Draft, name: str) -> Ref | None:
     turned = transposed_weight(draft, name)
     if turned is not None:
         return turned
-    return draft.add(name, "constant", type_) if type_ is not None else None
+    return Ref(name) if type_ is not None else None
 
 
 def _weight_view(draft: Draft, name: str) -> Ref | None:

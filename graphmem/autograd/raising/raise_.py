@@ -86,7 +86,7 @@ def _given(draft: Draft) -> tuple[Given, ...]:
     for name in draft.held:
         type_ = draft.type_of(name)
         is_known = draft.graph.signature.get(name) == "buffer" or (is_named(name) and is_buffer(draft, name))
-        if type_ is not None and (name in read or is_known) and name not in draft.made:
+        if type_ is not None and (name in read or is_known) and name not in draft.made | draft.computed:
             is_parameter = "float" in type_.dtype and not is_buffer(draft, name)
             role = draft.roles.get(name) or ("parameter" if is_parameter else "buffer")
             made.append(Given(name, role, type_))
