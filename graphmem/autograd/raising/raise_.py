@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphmem.autograd.program import Given, Inference, Program
-from graphmem.autograd.raising.draft import Draft, Options, is_buffer, is_named
+from graphmem.autograd.raising.draft import Draft, Options, is_buffer, is_named, spelling
 from graphmem.autograd.raising.exported import raise_exported, rename_item
 from graphmem.autograd.raising.fxtext import parsed
 from graphmem.autograd.raising.gaps import note_gaps
@@ -91,7 +91,27 @@ def _given(draft: Draft) -> tuple[Given, ...]:
             role = draft.roles.get(name) or ("parameter" if is_parameter else "buffer")
             made.append(Given(name, role, type_))
     made += [g for g in draft.extra.values() if g.name in read or g.role == "buffer"]
-    return tuple(made)
+    return tuple(_registered(draft, made))
+
+
+def _registered(draft: Draft, given: Sequence[Given]) -> list[Given]:
+    """In the order of the module's parameters, which optimizers keep: that of the signature, of the file, or of use.
+
+    A file that lacks some of them does not tell their order; modules are mostly made in the order in which they run.
+    """
+    if draft.graph.signature:
+        places = {spelling(name): i for i, name in enumerate(draft.graph.signature)}
+    elif any(g.name in draft.extra and g.role == "parameter" for g in given):
+        read = dict.fromkeys(name for call in draft.calls for name in call.reads)
+        places = {spelling(_plain(name)): i for i, name in enumerate(read)}
+    else:
+        return list(given)
+    return sorted(given, key=lambda g: places.get(spelling(_plain(g.name)), -1) if g.role == "parameter" else -1)
+
+
+def _plain(name: str) -> str:
+    """Without what raising adds to the name of a weight that it turned: "head.weight (transposed)"."""
+    return name.partition(" (")[0]
 
 
 def _noted(draft: Draft) -> tuple[Inference, ...]:
