@@ -16,7 +16,7 @@ import onnx
 
 from graphmem.ir.graph import Frame, Origin
 
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+)(?:\n +(\S.*))?)?')
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+)(?:\n +(?!File ")(\S.*))?)?')
 _HELD = re.compile(r"^\w+: (PARAMETER|BUFFER) target='([^']+)'", re.MULTILINE)
 _NOT_USER = re.compile(r"(^|[/\\])torch[/\\]|^<")
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"

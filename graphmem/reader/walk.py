@@ -21,6 +21,7 @@ from graphmem.reader.held import Held, Outcome
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.order import bodies_of, captured, described, ordered
 from graphmem.reader.origin import origin_of, signature_of
+from graphmem.reader.tied import tied_weights
 from graphmem.reader.typeproto import checked, dtype_of
 from graphmem.reader.validity import check_attributes, check_graph_text, check_text
 from graphmem.reader.values import Value
@@ -103,6 +104,7 @@ class Walk:
             values={name: value.low for name, value in names.values.items() if value.is_exact},
             opsets=dict(self.typer.opsets),
             signature=signature_of(proto),
+            tied=tied_weights(proto),
         )
         return graph, names
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from graphmem.autograd.program import Ref
-from graphmem.autograd.raising.draft import Draft
+from graphmem.autograd.raising.draft import Draft, is_named
+from graphmem.ir.graph import Node
 from graphmem.ir.types import TensorType
 
 
@@ -47,13 +48,21 @@ def _settled(draft: Draft, name: str) -> Ref | None:
     """A weight behind an Identity or a Transpose, else something that eager code computes in every step."""
     node = draft.maker.get(name)
     type_ = draft.type_of(name)
-    if node is not None and node.op_type == "Identity" and node.inputs[0] in draft.held and type_ is not None:
+    if node is not None and type_ is not None and _is_equal_weight(draft, node, name):
         draft.note("equal weights are separate parameters", node.inputs[0], f"Identity to '{name}'")
         return draft.add(name, "parameter", type_)
     turned = transposed_weight(draft, name)
     if turned is not None:
         return turned
     return Ref(name) if type_ is not None else None
+
+
+def _is_equal_weight(draft: Draft, node: Node, name: str) -> bool:
+    """An Identity of a weight under the name of another, or, without names, under one that a layer reads as weight."""
+    if node.op_type != "Identity" or node.inputs[0] not in draft.held:
+        return False
+    layers = ("MatMul", "Gemm", "Conv", "ConvTranspose")
+    return is_named(name) or any(user.op_type in layers for user in draft.users.get(name, ()))
 
 
 def _weight_view(draft: Draft, name: str) -> Ref | None:
@@ -90,9 +99,31 @@ def linear_weight(draft: Draft, name: str) -> Ref | None:
     node = draft.maker.get(name)
     if node is not None and node.op_type == "Transpose" and node.inputs[0] in {*draft.held, *draft.derived}:
         return Ref(node.inputs[0])
+    if node is not None and _is_equal_weight(draft, node, name):
+        draft.note("equal weights are separate parameters", node.inputs[0], f"Identity to '{name}'")
+        return draft.add(f"{name} (transposed)", "parameter", TensorType(type_.dtype, type_.shape[::-1]))
     if name not in draft.held:
         return None
+    shared = _named_for(draft, name, type_.shape[::-1])
+    if shared is not None:
+        return shared
     return draft.add(f"{name} (transposed)", "parameter", TensorType(type_.dtype, type_.shape[::-1]))
+
+
+def _named_for(draft: Draft, name: str, shape: tuple[int, ...]) -> Ref | None:
+    """The weight that the layer's own name belongs to, kept in the file because another layer reads it as well."""
+    table = draft.graph.tied.get(name)
+    if table is not None:
+        draft.note("one weight for two layers", table, f"'{name}' is its transpose")
+        return Ref(table)
+    if is_named(name):
+        return None
+    for user in draft.users.get(name, ()):
+        own = f"{user.origin.scope}.weight"
+        if own in draft.held and _shape(draft, own) == shape:
+            draft.note("one weight for two layers", own, f"'{name}' turned is read by the layer of that name")
+            return Ref(own)
+    return None
 
 
 def is_weight(draft: Draft, name: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from graphmem.autograd.program import Given, Inference, Program
 from graphmem.autograd.raising.draft import Draft, Options, is_buffer, is_named, spelling
+from graphmem.autograd.raising.dropouts import place_dropouts
 from graphmem.autograd.raising.exported import raise_exported, rename_item
 from graphmem.autograd.raising.fxtext import parsed
 from graphmem.autograd.raising.gaps import note_gaps
@@ -36,6 +37,7 @@ def raised(graph: Graph, options: Options | None = None) -> Program:
             raise_exported(draft, fx, group)
     if loose:
         raise_nodes(draft, loose)
+    place_dropouts(draft)
     note_gaps(draft)
     floats = [t for name in graph.outputs if (t := draft.type_of(name)) is not None and "float" in t.dtype]
     given = _given(draft)
