@@ -8,6 +8,7 @@ parameters that it was made of are missing in the file, but the signature of the
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import permutations
 from math import prod
 
@@ -19,6 +20,7 @@ from graphmem.ir.types import TensorType
 FOLDED = "parameter folded into a constant"
 ROWS = "embedding folded into a constant"
 _OPERATION = re.compile(r"^([a-z_]*[a-z][a-z0-9]*?)(?:_\d+)?$")
+_PIECE = re.compile(r"^(.+)_split_(\d+)$")
 _REPEATED = ("expand", "repeat")
 _MOVED = ("view", "reshape", "unsqueeze", "squeeze", "transpose", "permute", "clone", "index", "slice", "select", "cat")
 
@@ -77,9 +79,7 @@ def _turned(draft: Draft, name: str, type_: TensorType) -> Ref | None:
 
 def _embedding(draft: Draft, name: str, type_: TensorType) -> Ref:
     """The rows that positions looked up; how many more the table has, the file does not say."""
-    assert draft.missing is not None
-    at = next((i for i, n in enumerate(draft.missing) if n.endswith("weight")), -1)
-    parameter = draft.missing.pop(at) if at >= 0 else f"{name} table"
+    parameter = _next_missing(draft, "weight") or f"{name} table"
     rows = prod(type_.shape[1:-1]) if len(type_.shape) > 2 else type_.shape[0]
     draft.note(ROWS, parameter, f"'{name}' in the file has {rows} rows")
     told = f"only {rows} rows of this table are in the file, as '{name}'; what more it has is not counted"
@@ -88,3 +88,44 @@ def _embedding(draft: Draft, name: str, type_: TensorType) -> Ref:
     ids = draft.add(f"{name} positions", "constant", TensorType("int64", type_.shape[:-1]))
     draft.emit("aten.embedding", (source, ids), (name,), draft.origin, (type_,))
     return Ref(name)
+
+
+def folded_piece(draft: Draft, name: str) -> Ref | None:
+    """A piece of a parameter that was split before the run, such as the packed projection of attention; or None."""
+    if name in draft.made:
+        return None
+    maker, found = draft.maker.get(name), _PIECE.match(name)
+    if maker is not None and maker.op_type == "Split" and maker.inputs[0] in draft.held:
+        source, pieces = Ref(maker.inputs[0]), list(maker.writes)
+        draft.roles[source.name] = "parameter"
+    elif found is not None and name in draft.held:
+        pieces = sorted((n for n in draft.held if n.startswith(f"{found[1]}_split_")), key=lambda n: (len(n), n))
+        whole = _whole(draft, found[1], pieces)
+        if whole is None:
+            return None
+        source = whole
+    else:
+        return None
+    sizes = [t.shape[0] for t in map(draft.type_of, pieces) if t is not None]
+    draft.emit("aten.split_with_sizes", (source, sizes, 0), tuple(pieces), draft.origin)
+    return Ref(name)
+
+
+def _whole(draft: Draft, title: str, pieces: Sequence[str]) -> Ref | None:
+    """The parameter that these initializers are pieces of."""
+    types = [t for t in map(draft.type_of, pieces) if t is not None]
+    parameter = _next_missing(draft, "weight" if types and len(types[0].shape) > 1 else "bias")
+    if parameter is None:
+        return None
+    draft.note(FOLDED, parameter, f"its name is in the signature, its pieces '{title}_split_...' in the file")
+    shape = (sum(t.shape[0] for t in types), *types[0].shape[1:])
+    return draft.add(parameter, "parameter", TensorType(types[0].dtype, shape))
+
+
+def _next_missing(draft: Draft, ending: str) -> str | None:
+    if draft.missing is None:
+        draft.missing = missing_parameters(draft)
+    name = next((n for n in draft.missing if n.endswith(ending)), None)
+    if name is not None:
+        draft.missing.remove(name)
+    return name

@@ -12,13 +12,14 @@ from typing import Any
 
 from graphmem.autograd.program import Ref, Role
 from graphmem.autograd.raising.draft import DROPOUT, Draft
-from graphmem.autograd.raising.folded import folded_parameter
+from graphmem.autograd.raising.folded import folded_parameter, folded_piece
 from graphmem.autograd.raising.fxtext import FxNode
 from graphmem.ir.graph import Node
 from graphmem.ir.types import TensorType
 
 ROLES: dict[str, Role] = {"p_": "parameter", "b_": "buffer", "c_": "constant"}
 _VIEWS = ("aten.select", "aten.unbind", "aten.split", "aten.chunk", "aten.transpose", "aten.permute", "aten.slice")
+_PADS = ("pad", "constant_pad_nd")
 _COPIES = ("aten._unsafe_view", "aten.view", "aten.reshape")
 _PER_CHANNEL = ("aten.group_norm", "aten.instance_norm", "aten.prelu")
 
@@ -39,6 +40,9 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     """A removed activation: what the group reads instead, through a dropout when the text says so."""
     if source is None:
         return None
+    known = _known(draft, fx, item, source, group)
+    if known is not None:
+        return known
     found = draft.renamed.get(source, source)
     if not item.name.startswith("clone") or fx.target.startswith(_COPIES):
         return Ref(found)
@@ -58,6 +62,27 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     draft.standing[item.name] = source
     draft.emit("aten.dropout", (Ref(found), p, True), (item.name,), group[-1].origin, (type_,) if type_ else ())
     return Ref(item.name)
+
+
+def _known(draft: Draft, fx: FxNode, item: Lost, source: str, group: Sequence[Node]) -> Ref | None:
+    """A piece of a parameter, or a pad that was folded into the group's convolution."""
+    piece = folded_piece(draft, source)
+    conv = next((n for n in group if "FuseConvPad" in n.origin.rewrites), None)
+    if piece is not None or conv is None or not item.name.startswith(_PADS):
+        return piece
+    return padded(draft, conv, list(fx.args[4]) if len(fx.args) > 4 else [])
+
+
+def padded(draft: Draft, conv: Node, own: Sequence[int] = ()) -> Ref:
+    """The input of a convolution that the optimizer folded a pad into, padded; `own` is the convolution's padding."""
+    pads = conv.attributes.get("pads", ())
+    rank = len(pads) // 2
+    own = own or (0,) * rank
+    flat = [n for d in reversed(range(rank)) for n in (pads[d] - own[d], pads[rank + d] - own[d])]
+    name = f"{conv.outputs[0]} padded"
+    source = draft.renamed.get(conv.inputs[0], conv.inputs[0])
+    draft.emit("aten.constant_pad_nd", (Ref(source), flat, 0.0), (name,), conv.origin, ())
+    return Ref(name)
 
 
 def _contiguous(draft: Draft, item: Lost, source: str, found: str, group: Sequence[Node]) -> Ref:
