@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,10 @@ from graphmem.autograd.raising.fxtext import FxNode
 from graphmem.autograd.raising.lost import Lost, leaves, put, resolved, value_of, weight_of
 from graphmem.autograd.raising.norms import raise_norm
 from graphmem.autograd.raising.recurrent import add_recurrent_weights, recurrent_results
-from graphmem.ir.graph import Node
+from graphmem.ir.graph import Issue, Node
 from graphmem.ir.types import SequenceType, TensorType
 
+_FUNCTION = re.compile(r"\b([A-Z]\w*)\.apply\(")  # of torch.autograd.Function
 _NORMS = ("aten._native_batch_norm", "aten.batch_norm", "aten.native_batch_norm")
 _RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_")
 
@@ -36,6 +38,7 @@ def _item(sequence: str, index: int) -> str:
 def raise_exported(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
     """Emit the call of the group."""
     draft.origin = group[-1].origin
+    _note_function(draft)
     if fx.target.startswith(_NORMS):
         raise_norm(draft, fx, group, _results(draft, fx, group)[0][0])
         return
@@ -53,6 +56,16 @@ def raise_exported(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
         call = eager_attention(draft, call)
     draft.calls.append(call)
     draft.made.update(call.outputs)
+
+
+def _note_function(draft: Draft) -> None:
+    """A torch.autograd.Function has a backward of its own, which the file does not hold."""
+    found = [match for frame in draft.origin.frames if (match := _FUNCTION.search(frame.text))]
+    if found:
+        told = f"the backward of {found[0][1]} is not in the file: that of its forward's operations is counted"
+        issue = Issue("unknown-rule", draft.origin.scope or found[0][1], told)
+        if issue not in draft.issues:
+            draft.issues.append(issue)
 
 
 def _results(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[tuple[str, ...], tuple[TensorType, ...]]:

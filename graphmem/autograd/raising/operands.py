@@ -97,7 +97,11 @@ def linear_weight(draft: Draft, name: str) -> Ref | None:
     if type_ is None or len(type_.shape) != 2 or "float" not in type_.dtype:
         return None
     node = draft.maker.get(name)
-    if node is not None and node.op_type == "Transpose" and node.inputs[0] in {*draft.held, *draft.derived}:
+    if (
+        node is not None
+        and node.op_type == "Transpose"
+        and (node.inputs[0] in draft.held or node.inputs[0] in draft.derived)
+    ):
         return Ref(node.inputs[0])
     if node is not None and _is_equal_weight(draft, node, name):
         draft.note("equal weights are separate parameters", node.inputs[0], f"Identity to '{name}'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphmem.autograd.program import Given, Inference, Program
+from graphmem.autograd.program import Given, Inference, Program, Role
 from graphmem.autograd.raising.draft import Draft, Options, is_buffer, is_named, spelling
 from graphmem.autograd.raising.dropouts import place_dropouts
 from graphmem.autograd.raising.exported import raise_exported, rename_item
@@ -87,13 +87,25 @@ def _given(draft: Draft) -> tuple[Given, ...]:
             made.append(Given(name, "input", type_))
     for name in draft.held:
         type_ = draft.type_of(name)
-        is_known = draft.graph.signature.get(name) == "buffer" or (is_named(name) and is_buffer(draft, name))
-        if type_ is not None and (name in read or is_known) and name not in draft.made | draft.computed:
-            is_parameter = "float" in type_.dtype and not is_buffer(draft, name)
-            role = draft.roles.get(name) or ("parameter" if is_parameter else "buffer")
+        role = _role(draft, name) if type_ is not None else None
+        if type_ is None or role is None or name in draft.made:
+            continue
+        if name in read or draft.graph.signature.get(name) == "buffer" or (role == "buffer" and is_named(name)):
             made.append(Given(name, role, type_))
     made += [g for g in draft.extra.values() if g.name in read or g.role == "buffer"]
     return tuple(_registered(draft, made))
+
+
+def _role(draft: Draft, name: str) -> Role | None:
+    """What an initializer is before the step; None for a constant that eager code computes in it."""
+    if name in draft.computed:
+        return None
+    role = draft.roles.get(name)
+    if role is None and draft.graph.signature:
+        return "parameter" if draft.graph.signature.get(name) == "parameter" else None
+    type_ = draft.type_of(name)
+    is_parameter = type_ is not None and "float" in type_.dtype and not is_buffer(draft, name)
+    return role or ("parameter" if is_parameter else "buffer")
 
 
 def _registered(draft: Draft, given: Sequence[Given]) -> list[Given]:

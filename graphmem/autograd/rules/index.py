@@ -30,10 +30,11 @@ def embedding_bag(m: Machine, weight: Tensor, ids: Tensor, offsets: Tensor | Non
     bags = offsets.elements if offsets is not None else m.wanted[0][0]
     out = m.empty((bags, *weight.shape[1:]), weight.dtype)
     tables = [m.empty(shape, "int64") for shape in ((ids.elements + 1,), (bags,), (bags,))]
+    saved = [t for t in (ids, offsets, *tables) if t is not None]
     shape = weight.shape
     m.record(
         "EmbeddingBagBackward0", [weight], [out],
-        lambda m, _n, g: ops.full(m, "aten::_embedding_bag_backward", shape, g.dtype), [t for t in (ids, offsets, *tables) if t is not None],
+        lambda m, _n, g: ops.full(m, "aten::_embedding_bag_backward", shape, g.dtype), saved,
     )  # fmt: skip
     return out
 
