@@ -8,7 +8,7 @@ from typing import Any
 
 from graphmem.autograd.program import NO_ORIGIN, Call, Given, Inference, Ref, Role
 from graphmem.ir.graph import Graph, Issue, Node, Origin
-from graphmem.ir.types import TensorType
+from graphmem.ir.types import BoundedType, TensorType
 
 NORM = "batch norm folded into a convolution"
 NORM_HINT = "a batch norm may be folded into this convolution; give --assume-bn"
@@ -63,7 +63,8 @@ class Draft:
     def of(cls, graph: Graph, options: Options) -> Draft:
         """An empty program of this graph."""
         maker = {name: node for node in graph.nodes for name in node.writes}
-        held = [n for n, t in graph.tensors.items() if t.role == "weight" and n not in maker]
+        filled = _filled_weights(graph, maker)
+        held = [n for n, t in graph.tensors.items() if t.role == "weight" and (n not in maker or n in filled)]
         users: dict[str, list[Node]] = {}
         for node in graph.nodes:
             for name in node.reads:
@@ -78,8 +79,10 @@ class Draft:
         return cls(graph, options, held, spelled, users, maker, static=static, derived=derived)
 
     def type_of(self, name: str) -> TensorType | None:
-        """The exact type of a value of the file."""
+        """The type of a value of the file; its largest where the data decides, which the graph's issues state."""
         tensor = self.graph.tensors.get(name)
+        if tensor is not None and isinstance(tensor.type, BoundedType):
+            return TensorType(tensor.type.dtype, tensor.type.high)
         return tensor.type if tensor is not None and isinstance(tensor.type, TensorType) else None
 
     def emit(
@@ -175,6 +178,17 @@ def _derived(graph: Graph, held: list[str], users: Mapping[str, list[Node]]) -> 
         ):
             derived.update(node.writes)
     return derived
+
+
+_LAYERS = {"Conv": (1, 2), "ConvTranspose": (1, 2), "Gemm": (1, 2), "MatMul": (1,), "BatchNormalization": (1, 2, 3, 4),
+           "LayerNormalization": (1, 2), "PRelu": (1,), "LSTM": (1, 2, 3), "GRU": (1, 2, 3), "RNN": (1, 2, 3)}  # fmt: skip
+
+
+def _filled_weights(graph: Graph, maker: Mapping[str, Node]) -> set[str]:
+    """Weights of layers that nodes hold: Constant, or ConstantOfShape in files that were made light."""
+    read = {n.inputs[i] for n in graph.nodes for i in _LAYERS.get(n.op_type, ()) if i < len(n.inputs)}
+    made = {name for name in read & maker.keys() if maker[name].op_type in ("Constant", "ConstantOfShape")}
+    return {name for name in made if _is_float(graph, name) and graph.tensors[name].role == "weight"}
 
 
 def _packed(graph: Graph) -> set[str]:
