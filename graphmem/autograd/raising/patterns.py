@@ -262,21 +262,24 @@ def _unbind(draft: Draft, node: Node) -> list[Node] | None:
 
 
 def _packed_projection(draft: Draft, node: Node) -> list[Node] | None:
-    """Unsqueeze, Transpose, Squeeze, three Gathers: torch.nn.MultiheadAttention, which copies before it selects."""
+    """Unsqueeze, Transpose, Squeeze, Gathers: torch.nn.MultiheadAttention, which copies before it selects."""
     turn = draft.maker.get(node.inputs[0])
     users = draft.users.get(node.outputs[0], [])
     type_ = draft.type_of(node.outputs[0])
-    if turn is None or turn.op_type != "Transpose" or type_ is None or type_.shape[0] != 3:
+    if turn is None or turn.op_type != "Transpose" or type_ is None or type_.shape[0] not in (2, 3):
         return None
     wide = draft.maker.get(turn.inputs[0])
-    if wide is None or wide.op_type != "Unsqueeze" or len(users) != 3 or any(u.op_type != "Gather" for u in users):
+    if (
+        wide is None
+        or wide.op_type != "Unsqueeze"
+        or len(users) != type_.shape[0]
+        or any(u.op_type != "Gather" for u in users)
+    ):
         return None
     before = f"{node.outputs[0]} before copy"
     draft.emit("aten.squeeze", (operand(draft, node.inputs[0]), [3]), (before,), node.origin, (type_,))
     draft.emit("aten.contiguous", (Ref(before),), node.writes, node.origin)
-    draft.note(
-        "copy of packed projections", node.origin.scope or node.name, "Unsqueeze, Transpose, Squeeze, three Gathers"
-    )
+    draft.note("copy of packed projections", node.origin.scope or node.name, "Unsqueeze, Transpose, Squeeze, Gathers")
     return [node]
 
 

@@ -333,6 +333,10 @@ def _topk(draft: Draft, node: Node) -> None:
     )
 
 
+def _einsum(draft: Draft, node: Node) -> None:
+    draft.emit("aten.einsum", (node.attributes.get("equation", ""), _args(draft, node)), node.writes, node.origin)
+
+
 def _filled(draft: Draft, node: Node) -> None:
     type_ = draft.type_of(node.outputs[0])
     draft.emit("aten.full", (list(type_.shape) if type_ else [],), node.writes, node.origin)
@@ -341,6 +345,7 @@ def _filled(draft: Draft, node: Node) -> None:
 CONVERTERS: dict[str, Converter] = {
     "Attention": _attention, "AveragePool": _pool("avg"), "Cast": _cast, "CastLike": _cast, "Clip": _clip,
     "Concat": _concat, "ConstantOfShape": _filled, "CumSum": _plain("aten.cumsum", 0),
+    "Einsum": _einsum,
     "DepthToSpace": _plain("aten.pixel_shuffle", 2), "Dropout": _dropout, "Expand": _first_ints("aten.expand"),
     "Flatten": _first_ints("aten.view"), "GRU": _recurrent("gru", 3), "Gather": _gather,
     "GatherElements": _indexed("aten.gather"), "GatherND": _indexed("aten.index"), "Gelu": _plain("aten.gelu"),
