@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from graphmem.ir.analysis import LiveTensor
 from graphmem.ir.memory import IntColumn
 from graphmem.ir.profile import Band, Block, Profile, Scope
+from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import StepDetails, Training
 from graphmem.memory.bands import bands_by_kind
 from graphmem.memory.profile import GIVEN, KINDS, schedule_profile
@@ -26,6 +28,7 @@ def training_profile(training: Training) -> Profile:
     details = training.details
     if details is None:
         return schedule_profile("training", schedule, alive, live)
+    schedule = _with_reads(schedule, details)
     kinds = _kinds(training, details)
     tensors = tuple(_tensor(training, details, row, kind) for row, kind in enumerate(kinds))
     tree, step_scopes, homes = _scopes(training, details, tensors)
@@ -45,6 +48,15 @@ def training_profile(training: Training) -> Profile:
         beside=(Band("workspace", workspace),) if workspace.any() else (),
         homes=homes,
     )
+
+
+def _with_reads(schedule: Schedule, details: StepDetails) -> Schedule:
+    """The schedule, whose steps name what they read last, with all that they are known to read."""
+    steps = tuple(
+        replace(step, reads=tuple(dict.fromkeys((*step.reads, *more)))) if more else step
+        for step, more in zip(schedule.steps, details.reads, strict=True)
+    )
+    return replace(schedule, steps=steps)
 
 
 def _kinds(training: Training, details: StepDetails) -> list[str]:

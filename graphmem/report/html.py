@@ -103,8 +103,6 @@ def _run(profile: Profile, sheet: Sheet, document: dict[str, Any], frontier: Fro
     plan = profile.plan
     is_training = len({step.phase for step in profile.schedule.steps}) > 1
     around = f"{peak_title(profile, sheet.sign)}: {len(profile.rows_at_peak)} tensors alive, in the colour of the peak"
-    if is_training:
-        around += "; an arrow leads to the operator after which the tensor is freed"
     saved = f"of {document['saved']} that wait for the backward pass" if document["saved"] else ""
     return _file("run.html").substitute(
         cards=cards_html(sheet),
