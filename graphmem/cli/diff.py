@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def diff(
     else:
         runs = [graphmem.analyze(path, memory_model=memory_model, order=order, **reading) for path in (old, new)]
         found, is_complete = compare(*runs), all(one.is_complete for one in runs)
-    deliver(COMPARISON_FORMATS[format_](found), output, new)
+    wide = {"width": shutil.get_terminal_size().columns} if format_ == "table" else {}
+    deliver(COMPARISON_FORMATS[format_](found, **wide), output, new)
     if reading["strict"] and not is_complete:
         raise click.exceptions.Exit(3)
