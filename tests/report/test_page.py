@@ -11,9 +11,7 @@ import pytest
 
 import graphmem
 from graphmem.cli.plan import arena_plan
-from graphmem.ir.schedule import Buffer, Schedule, Step
-from graphmem.memory.liveness import lifetimes, timeline
-from graphmem.memory.profile import inference_profile, schedule_profile
+from graphmem.memory.profile import inference_profile
 from graphmem.report.html import report_html
 from tests.report.browser import CHROMIUM, DRIVER, opened, requests
 
@@ -153,28 +151,6 @@ def test_it_follows_the_system_into_the_dark_and_back_by_its_button(page: Any) -
 def test_it_prints(page: Any) -> None:
     pdf = base64.b64decode(page.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
     assert pdf.startswith(b"%PDF")
-
-
-def test_a_training_step_is_a_second_tab_with_its_phases(driver: Any, tmp_path: Path) -> None:
-    kinds = ("parameter", "input", "activation", "activation", "gradient")
-    buffers = tuple(Buffer(f"{kind}{i}", 64, kind, (f"{kind}{i}",)) for i, kind in enumerate(kinds))
-    reads = {"forward": (0, 1), "backward": (0, 2, 3), "optimizer": (0, 4)}
-    calls = [("forward", (2,)), ("forward", (3,)), ("backward", (4,)), ("optimizer", ())]
-    steps = tuple(Step(f"s{i}", "aten::mm", phase, reads[phase], made) for i, (phase, made) in enumerate(calls))
-    schedule = Schedule(steps, buffers, entering=(0, 1), leaving=(0,))
-    alive = lifetimes(schedule)
-    training = schedule_profile("training", schedule, alive, timeline(alive, schedule))
-    analysis = graphmem.analyze(MODELS / "tiny_cnn.onnx")
-    page = tmp_path / "training.html"
-    page.write_text(report_html(analysis, [inference_profile(analysis), training]), "utf-8")
-    driver.get(page.as_uri())
-    tabs = all_of(driver, "[role=tab]")
-    assert [tab.text.split()[0] for tab in tabs] == ["inference", "training"]
-    tabs[1].click()
-    assert driver.get_log("browser") == []
-    shown = next(run for run in all_of(driver, "section.run") if run.is_displayed())
-    assert len(shown.find_elements("css selector", "line.phase")) == 2
-    assert "gradient" in shown.find_element("css selector", "[data-part=bands]").text
 
 
 HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=alert(1)>&quot;\\u202e${title}'
