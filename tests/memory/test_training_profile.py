@@ -75,3 +75,13 @@ def test_a_step_differs_from_itself_in_nothing_and_from_another_optimizer_in_its
     state = next(change for change in found.figures if change.name == "optimizer state at the peak")
     assert (state.old, state.new) == (0, adam.breakdown["optimizer_state"])
     assert {c.name.rpartition(".")[2] for c in found.tensors if c.old is None} >= {"exp_avg", "exp_avg_sq", "step"}
+
+
+def test_what_an_operator_gives_back_is_in_the_replay_and_not_left() -> None:
+    training = graphmem.train(MODELS / "tiny_lstm.onnx", batch=2)
+    assert training.details is not None
+    assert training.details.scratch
+    replay = training_replay(training, training.details)
+    of_scratch = [served for served in replay.events if served.row is None and not served.is_segment]
+    assert len(of_scratch) == 2 * len(training.details.scratch)
+    assert all(row is not None for _, _, row in replay.left)
