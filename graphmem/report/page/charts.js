@@ -137,7 +137,8 @@ function timeline(box, run, view) {
     const x = at.x(s + 0.5), top = y(total(s)), right = x < at.width * 0.6;
     at.svg.append(shape("line", { class: "stem", x1: x, x2: x, y1: top, y2: FLOOR }));
     at.svg.append(shape("circle", { class: "dot", cx: x, cy: top, r: 4.5 }));
-    const label = `${run.sign}${size(total(s))} at step ${s} · ${run.steps[s].op}`;
+    const figure = `${run.sign}${size(total(s))}`, room = (right ? at.width - RIGHT - x : x - LEFT) / 7.2;
+    const label = [`${figure} at step ${s} · ${run.steps[s].op}`, `${figure} at step ${s}`, figure].find((text, i) => i === 2 || text.length < room);
     at.svg.append(shape("text", { class: "stemtext", x: x + (right ? 8 : -8), y: top - 9, "text-anchor": right ? "start" : "end" }, label));
   }
 
