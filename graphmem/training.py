@@ -13,6 +13,7 @@ import numpy as np
 from graphmem.analysis import model_facts
 from graphmem.autograd.losses import LOSSES
 from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
+from graphmem.autograd.precision import PRECISIONS
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import OPTIONAL, Options, raised
 from graphmem.autograd.run import MISFITS
@@ -64,6 +65,9 @@ def train(
     assume_bn: bool = False,
     dropout: float | None = None,
     attention_dropout: float | None = None,
+    precision: str = "fp32",
+    accumulate: int = 1,
+    checkpoint: Sequence[str] = (),
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -83,6 +87,10 @@ def train(
         assume_bn: put a batch norm after convolutions where structure suggests that one was folded in.
         dropout: put dropout of this probability back where an export in evaluation mode has removed it.
         attention_dropout: the same for dropout of attention weights alone; as `dropout` when None.
+        precision: a key of PRECISIONS; fp32 stands for the types of the file.
+        accumulate: forward and backward passes of `batch` samples before the optimizer steps.
+        checkpoint: what torch.utils.checkpoint (use_reentrant=False) is wrapped around: patterns of module scopes (as
+            in the shell), "blocks", "every:K" or "sqrt".
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -94,11 +102,14 @@ def train(
     _check("loss", loss, LOSSES)
     _check("optimizer", optimizer, OPTIMIZERS)
     _check("device", device, DEVICES)
+    _check("precision", precision, PRECISIONS)
     form = form or ("foreach" if device == "cuda" else "single")
     _check("optimizer form", form, FORMS)
-    graph, fixed = _read(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    if accumulate < 1:
+        raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
+    graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
-    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
+    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint))
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
     kinds = {i.what for i in program.inferred}
     effects = {}
@@ -109,7 +120,7 @@ def train(
     return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
 
 
-def _read(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
+def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
     """The graph, and where the file fixes another batch than is asked for, (that batch, the one asked for)."""
     try:
         return reading(batch=batch), None

@@ -26,6 +26,9 @@ class TrainingSettings:
     form: str  # of the optimizer: single, foreach or fused
     device: str
     frozen: tuple[str, ...] = ()
+    precision: str = "fp32"  # a key of autograd.precision.PRECISIONS
+    accumulate: int = 1  # forward and backward passes before the optimizer steps
+    checkpoint: tuple[str, ...] = ()  # what torch.utils.checkpoint is wrapped around: see docs/checkpointing.md
 
 
 @dataclass(frozen=True, slots=True)
