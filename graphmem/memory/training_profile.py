@@ -18,6 +18,7 @@ from graphmem.memory.profile import GIVEN, KINDS, schedule_profile
 from graphmem.memory.scopes import Tree
 
 SAVED, RECOMPUTED = "saved activation", "recomputed activation"
+UNMADE = "unmade"  # of a recomputation that stopped before its last allocation: no bytes
 STANDING = ("parameter", "gradient", "optimizer_state")  # what a module needs for its weights
 MOST_BLOCKS = 48
 
@@ -60,18 +61,28 @@ def _with_reads(schedule: Schedule, details: StepDetails) -> Schedule:
 
 
 def _kinds(training: Training, details: StepDetails) -> list[str]:
-    """Kinds of the buffers, activations told apart: saved, and made in the backward pass, so computed again there."""
-    schedule, saved = training.schedule, set(details.saved)
-    starts = training.lifetimes.start.tolist()
+    """Kinds of the buffers, activations told apart: saved for the backward pass of their own, or made again in one."""
+    steps, alive, saved = training.schedule.steps, training.lifetimes, set(details.saved)
+    ends = _forward_ends([step.phase for step in steps])
     kinds = []
-    for row, buffer in enumerate(schedule.buffers):
-        kind = buffer.kind
-        if kind == "activation" and row in saved:
-            kind = SAVED
-        elif kind == "activation" and starts[row] < len(schedule.steps):
-            kind = RECOMPUTED if schedule.steps[starts[row]].phase == "backward" else kind
+    for row, buffer in enumerate(training.schedule.buffers):
+        kind, start = buffer.kind, int(alive.start[row])
+        if kind in ("activation", UNMADE) and start < len(steps):
+            if steps[start].phase == "backward":
+                kind = RECOMPUTED
+            elif row in saved or alive.stop[row] > ends[start]:
+                kind = SAVED
         kinds.append(kind)
     return kinds
+
+
+def _forward_ends(phases: Sequence[str]) -> list[int]:
+    """For each step the first one after it that is not of the forward pass."""
+    ends, end = [0] * len(phases), len(phases)
+    for step in range(len(phases) - 1, -1, -1):
+        end = end if phases[step] == "forward" else step
+        ends[step] = end
+    return ends
 
 
 def _tensor(training: Training, details: StepDetails, row: int, kind: str) -> LiveTensor:
@@ -94,7 +105,7 @@ def _scopes(
     training: Training, details: StepDetails, tensors: Sequence[LiveTensor]
 ) -> tuple[tuple[Scope, ...], tuple[int, ...], tuple[int, ...]]:
     """The module tree, the scope of every step, and of every buffer: that which made it, or whose parameter it is."""
-    alive, peak = training.lifetimes, training.timeline.peak_step
+    alive, peak, saved = training.lifetimes, training.timeline.peak_step, set(details.saved)
     at_peak = ((alive.start <= peak) & (peak < alive.stop)).tolist()
     tree = Tree()
     step_rows = tuple(tree.row(origin.scope, origin.module) for origin in details.origins)
@@ -109,7 +120,7 @@ def _scopes(
         own[1] += tensor.nbytes * is_of_weights
         own[2] += tensor.nbytes * (tensor.kind not in GIVEN)
         own[3] += tensor.nbytes * at_peak[row]
-        own[4] += tensor.nbytes * (tensor.kind == SAVED)
+        own[4] += tensor.nbytes * (row in saved)
     return tree.scopes(), step_rows, tuple(home_rows)
 
 

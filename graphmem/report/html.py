@@ -15,7 +15,7 @@ from graphmem.ir.training import Training
 from graphmem.ir.types import TensorType
 from graphmem.report.page_data import page_document
 from graphmem.report.page_frontier import frontier_document, frontier_title
-from graphmem.report.picture import peak_title, picture
+from graphmem.report.picture import MARKS, has_checkpoints, peak_title, picture
 from graphmem.report.sheets import Sheet, cards_html, inference_sheet, notes_html, settings_text, training_sheet
 from graphmem.report.svg import escaped, graph_style, svg
 from graphmem.report.units import count, shape, size
@@ -103,6 +103,7 @@ def _run(profile: Profile, sheet: Sheet, document: dict[str, Any], frontier: Fro
     plan = profile.plan
     is_training = len({step.phase for step in profile.schedule.steps}) > 1
     around = f"{peak_title(profile, sheet.sign)}: {len(profile.rows_at_peak)} tensors alive, in the colour of the peak"
+    around += f"; {MARKS}" if has_checkpoints(profile) else ""
     saved = f"of {document['saved']} that wait for the backward pass" if document["saved"] else ""
     return _file("run.html").substitute(
         cards=cards_html(sheet),

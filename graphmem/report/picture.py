@@ -120,7 +120,7 @@ def _name(profile: Profile, inside: list[int], level: str) -> str:
     if len(inside) == 1:
         return f"{first}: {operators[0]}"
     if level == "scope" and profile.origins[first].scope:
-        common = _common_scope([profile.origins[step].scope for step in inside])
+        common = _common_scope([scope for step in inside if (scope := profile.origins[step].scope)])
         return f"{first}–{last}: {common or 'model'}"
     if len(operators) <= 3:
         return f"{first}–{last}: " + " · ".join(operators)

@@ -84,7 +84,7 @@ function timeline(box, run, view) {
     shown = run.bands.filter((band) => band.shown);
     let top = 1;
     for (let s = 0; s < run.steps.length; s++) top = Math.max(top, total(s));
-    if (device() < 4 * top) top = Math.max(top, device());
+    if (device() < 2.5 * top) top = Math.max(top, device());
     y = (bytes) => FLOOR - (bytes / top) * 176;
     axis(at, top, y);
     stack(columns(run, view, at));
@@ -125,7 +125,7 @@ function timeline(box, run, view) {
 
   function deviceLine(top) {
     const height = Math.min(y(device()), FLOOR), isOff = device() > top;
-    const label = `device ${size(run.device)}${hasWeights() ? "" : " less weights"}${isOff ? `: ${(device() / top).toFixed(0)} times this scale ↑` : ""}`;
+    const label = `device ${size(run.device)}${hasWeights() ? "" : " less weights"}${isOff ? `: ${(device() / top).toFixed(1)} times this scale ↑` : ""}`;
     if (!isOff) at.svg.append(shape("line", { class: "device", x1: LEFT, x2: at.width - RIGHT, y1: height, y2: height }));
     const right = isOff && run.peakStep > (view.from + view.to) / 2 ? LEFT : at.width - RIGHT;
     at.svg.append(shape("text", { class: "devicetext", x: right, y: isOff ? 12 : height - 5, "text-anchor": right === LEFT ? "start" : "end" }, label));
