@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, inference_options, output_option, reading_options
-from graphmem.cli.step_options import Asked, step_options
+from graphmem.cli.step_options import Asked, step_options, trained
 
 
 @click.command()
@@ -40,7 +40,7 @@ def diff(
     from graphmem.report.comparison import COMPARISON_FORMATS
 
     if step.is_wanted:
-        steps = [graphmem.train(path, **step.keywords, **reading) for path in (old, new)]
+        steps = [trained(path, step.keywords, reading, step.device) for path in (old, new)]
         found, is_complete = compare_training(*steps), all(one.is_complete for one in steps)
     else:
         runs = [graphmem.analyze(path, memory_model=memory_model, order=order, **reading) for path in (old, new)]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, inference_options, model_options
-from graphmem.cli.step_options import Asked, step_options
+from graphmem.cli.step_options import Asked, step_options, trained
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.profile import Profile
 from graphmem.ir.training import Training
@@ -52,7 +52,7 @@ def export(
                 f"{viewer} shows the nodes of the model, and a training step has operators of its own; "
                 f"take {', '.join(OF_TRAINING)}"
             )
-        deliver(_exported_training(viewer, graphmem.train(model, **step.keywords, **reading)), output, model)
+        deliver(_exported_training(viewer, trained(model, step.keywords, reading, step.device)), output, model)
         return
     analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
     has_addresses = viewer in ("torch-snapshot", "csv")

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graphmem.ir.replay import Replay, Served
 from graphmem.ir.training import StepDetails, Training
-from graphmem.memory.allocator import Block, CachingAllocator
+from graphmem.memory.allocator import Block, CachingAllocator, replayed
 
 CUBLAS, SCRATCH = "cuBLAS workspace", "workspace"
+
+
+def with_cublas(training: Training, details: StepDetails, nbytes: int) -> Training:
+    """The step on a card whose cuBLAS takes so much workspace: newer ones take more (CUBLAS_WORKSPACE)."""
+    found = training.allocator
+    if found is None or found.cublas_workspace == nbytes:
+        return training
+    sizes = [buffer.nbytes for buffer in training.schedule.buffers] + [size for size, _ in details.scratch]
+    events = [(0, nbytes)] + [(e, sizes[e - 1]) if e > 0 else (-e, 0) for e in details.events.tolist()]
+    native, expandable = replayed(events), replayed(events, expandable=True)
+    figures = replace(
+        found,
+        allocated=native.peak_allocated,
+        reserved=native.peak_reserved,
+        reserved_expandable=expandable.peak_reserved,
+        cublas_workspace=nbytes,
+    )
+    return replace(training, allocator=figures)
 
 
 def training_replay(training: Training, details: StepDetails) -> Replay:

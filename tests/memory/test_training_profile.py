@@ -11,7 +11,7 @@ import pytest
 import graphmem
 from graphmem.memory.compare import compare_training
 from graphmem.memory.training_profile import training_profile
-from graphmem.memory.training_replay import training_replay
+from graphmem.memory.training_replay import training_replay, with_cublas
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ["resnet18", "bert", "unet", "tiny_lstm", "tiny_if", "resnet50_torchscript"]
@@ -85,3 +85,15 @@ def test_what_an_operator_gives_back_is_in_the_replay_and_not_left() -> None:
     of_scratch = [served for served in replay.events if served.row is None and not served.is_segment]
     assert len(of_scratch) == 2 * len(training.details.scratch)
     assert all(row is not None for _, _, row in replay.left)
+
+
+def test_a_newer_card_takes_more_workspace_for_cublas() -> None:
+    training = graphmem.train(MODELS / "resnet18.onnx", batch=2, device="cuda")
+    assert training.details is not None
+    assert training.allocator is not None
+    newer = with_cublas(training, training.details, 32 << 20)
+    assert newer.allocator is not None
+    assert newer.allocator.allocated > training.allocator.allocated
+    assert newer.allocator.reserved == training_replay(newer, training.details).reserved
+    same = with_cublas(newer, training.details, 8_519_680)
+    assert same == training
