@@ -98,21 +98,14 @@ def peak_gates(found: Figures, model: str, limits: Limits, batch: int | None = N
         yield gate("max-train-peak", "training peak", training.peak, limits.max_train_peak, is_proved, where)
     if limits.device is not None:
         on = accelerator(limits.device)
-        unknown = (*on.uncounted, *(training.allocator.unknown if training.allocator is not None else ()))
-        figure = training.peak if training.allocator is None else training.allocator.reserved
-        is_proved = is_proved and not any(map(_decides, unknown))
+        figure, unknown = training.peak, on.uncounted
+        is_proved = is_proved and not unknown
+        if training.allocator is not None:
+            figure, unknown = training.allocator.reserved, (*unknown, *training.allocator.unknown)
+            is_proved = is_proved and not training.allocator.may_hold_more
         beside = f"; not counted: {', '.join(unknown)}" if unknown else ""
         what = f"training on {limits.device.name}, {on.compared},"
         yield gate("device", what, figure, limits.device.usable_bytes(), is_proved, where + beside)
-
-
-def _decides(unknown: str) -> bool:
-    """Whether what is not counted may keep a step from fitting.
-
-    The workspace of a convolution may not: without room for it PyTorch takes the next algorithm, which needs less
-    (aten/src/ATen/native/cudnn/Conv_v7.cpp `try_all` and Conv_v8.cpp, which catch the out-of-memory error).
-    """
-    return "conv" not in unknown
 
 
 def _peak_of(analysis: Analysis) -> str:

@@ -66,6 +66,15 @@ class AllocatorFigures:
     context: int
     unknown: tuple[str, ...] = ()
 
+    @property
+    def may_hold_more(self) -> bool:
+        """True when what is not counted may keep a step from fitting.
+
+        The workspace of a convolution may not: without room for it PyTorch takes the next algorithm, which needs less
+        (aten/src/ATen/native/cudnn/Conv_v7.cpp `try_all` and Conv_v8.cpp, which catch the out-of-memory error).
+        """
+        return any("conv" not in text for text in self.unknown)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepDetails:

@@ -100,7 +100,8 @@ def _training_cards(training: Training, device: int | None) -> Iterable[Card]:
     if found is not None:
         beside = f"allocated {size(found.allocated)}; beside it a context of about {size(found.context)}"
         yield Card("allocator reserves", sign + size(found.reserved), beside)
-        yield from _device_card(found.reserved, training.exactness, device, "reserved")
+        exactness = "at least" if found.may_hold_more else training.exactness
+        yield from _device_card(found.reserved, exactness, device, "reserved")
     else:
         yield from _device_card(training.peak, training.exactness, device, "peak")
 

@@ -166,7 +166,7 @@ function strip(box, run, view) {
       if (wide < 0.3) continue;
       const [fill, ink] = run.heat[Math.min(run.heat.length - 1, Math.floor((peak / top) * run.heat.length))];
       at.svg.append(shape("rect", { x: x + gap, y: 1, width: wide - 2 * gap, height: 26, rx: wide > 14 ? 3 : 0, fill }));
-      const figure = (peak / unit).toFixed(1), label = [`${figure} ${name}`, figure, figure.slice(0, -2)].find((text) => text.length * 6.6 + 6 < wide);
+      const figure = (peak / unit).toFixed(1), label = [`${figure} ${name}`, figure, (peak / unit).toFixed(0)].find((text) => text.length * 6.6 + 6 < wide);
       if (label) at.svg.append(shape("text", { x: x + wide / 2, y: 18, "text-anchor": "middle", style: `fill:${ink}` }, label));
     }
     at.svg.append(at.overlay);
