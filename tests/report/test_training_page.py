@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from graphmem.ir.training import Training
 from graphmem.memory.profile import inference_profile
 from graphmem.memory.training_profile import training_profile
 from graphmem.report.html import report_html
-from graphmem.report.page_frontier import cheapest_within
+from graphmem.report.page_frontier import Curve, Spot, cheapest_within, curve_of
 from tests.report.browser import CHROMIUM, DRIVER, opened, requests
 
 selenium = pytest.importorskip("selenium", reason="NO BROWSER TESTS: selenium is not installed (extra `test`)")
@@ -29,6 +30,13 @@ DEVICE = 300 << 20
 @pytest.fixture(scope="module")
 def training() -> Training:
     return graphmem.train(MODEL, batch=8, optimizer="adamw")
+
+
+def curve() -> Curve:
+    """The frontier, one of its plans made of modules, and a habit."""
+    found = curve_of(frontier())
+    spots = (*found.spots[:3], replace(found.spots[3], grain="module"))
+    return replace(found, spots=spots, habits=(Spot(290 << 20, 0.12, 0.02, "every block", "habit"),))
 
 
 def frontier() -> Frontier:
@@ -45,9 +53,9 @@ def frontier() -> Frontier:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory, training: Training) -> Path:
-    analysis, found = graphmem.analyze(MODEL, batch=8), frontier()
+    analysis, found = graphmem.analyze(MODEL, batch=8), curve()
     profiles = [inference_profile(analysis), training_profile(training)]
-    html = report_html(analysis, profiles, DEVICE, training, found, cheapest_within(found, DEVICE))
+    html = report_html(analysis, profiles, DEVICE, training, found, cheapest_within(found.spots, DEVICE))
     path = tmp_path_factory.mktemp("page") / "training.html"
     path.write_text(html, "utf-8")
     return path
@@ -135,7 +143,9 @@ def test_the_frontier_marks_the_cheapest_point_that_fits(tab: Any) -> None:
     assert len(all_in(chart, ".point.chosen")) == len(all_in(chart, ".halo")) == 1
     assert chart.find_element("css selector", ".stemtext").text == "280.00 MiB for 5.00 % more computing"
     marked = tab.find_element("css selector", "[data-part=points] tr.on").text
-    assert marked.startswith("strategy 280, chosen 280.00 MiB 70 % 5.00 % 2.50 %")
+    assert marked == "strategy 280, chosen 280.00 MiB 70 % any operation 5.00 % 2.50 %"
+    assert len(all_in(chart, ".habit")) == len(all_in(chart, ".point.module")) == 1
+    assert len(all_in(tab, "[data-part=points] tbody tr")) == 5
 
 
 def test_keys_dark_and_print_work_there_too(driver: Any, tab: Any) -> None:
