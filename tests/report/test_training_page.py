@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from graphmem.memory.profile import inference_profile
 from graphmem.memory.training_profile import training_profile
 from graphmem.report.html import report_html
 from graphmem.report.page_frontier import Curve, Spot, cheapest_within, curve_of
-from tests.report.browser import CHROMIUM, DRIVER, opened, requests
+from tests.report.browser import CHROMIUM, DRIVER, requests
 
 selenium = pytest.importorskip("selenium", reason="NO BROWSER TESTS: selenium is not installed (extra `test`)")
 pytestmark = pytest.mark.skipif(
@@ -59,13 +58,6 @@ def page(tmp_path_factory: pytest.TempPathFactory, training: Training) -> Path:
     path = tmp_path_factory.mktemp("page") / "training.html"
     path.write_text(html, "utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    made = opened(tmp_path_factory.mktemp("profile"))
-    yield made
-    made.quit()
 
 
 @pytest.fixture
