@@ -9,9 +9,12 @@ own count of moves, so that the result does not depend on how many run at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from time import monotonic
+
+import numpy as np
+from numpy.typing import NDArray
 
 from graphmem.checkpoint.archive import Archive, Proposal
 from graphmem.checkpoint.kernel import INSTANCES, Kernel
@@ -40,13 +43,18 @@ class Recipe:
     removes: int = 25
 
 
-FIXED = (
+LOOSE = (
     Recipe(True, 1e-4, 1e-6, 0.05),
     Recipe(False, 1e-4, 1e-6, 0.05),
-    Recipe(True, 3e-5, 1e-6, 0.5),
-    Recipe(False, 1e-3, 1e-5, 0.05),
+    Recipe(True, 3e-4, 1e-6, 0.5, 55, 25),
+    Recipe(False, 3e-3, 1e-5, 0.5, 55, 25),
 )
-HOTTER = (*FIXED[:3], Recipe(False, 4e-3, 1e-5, 0.05))  # in every other wave
+TIGHT = (  # in every other wave
+    Recipe(True, 3e-5, 1e-6, 0.5),
+    Recipe(False, 3e-3, 1e-5, 0.05),
+    Recipe(True, 1e-3, 1e-6, 0.5, 55, 25),
+    Recipe(False, 3e-3, 1e-5, 2.0, 55, 25),
+)
 FREE = (
     Recipe(False, 1e-1, 1e-4, 0.05, 0, 0),  # order alone
     Recipe(True, 1e-3, 1e-5, 0.05, 30, 15),
@@ -75,7 +83,7 @@ class Annealer:
             ) or monotonic() + 2 * spent > self.deadline:
                 return
             started = monotonic()
-            recipes = (FIXED, HOTTER)[wave % 2] if self.kernel.question.keep_order else FREE
+            recipes = (LOOSE, TIGHT)[wave % 2] if self.kernel.question.keep_order else FREE
             self._wave(wave, recipes, budget)
             spent = monotonic() - started
             now = self.archive.within(budget)
@@ -93,9 +101,14 @@ class Annealer:
         rounds = max(LEAST_ROUNDS, FIRST_ROUNDS * size * max(350, size) // 350) << wave
         rounds = min(WORK // (500 + size), rounds)
         runs = [(self._start(recipe, budget), recipe, wave * len(recipes) + i + 1) for i, recipe in enumerate(recipes)]
+        stop = np.zeros(1, dtype=np.int64)
         with ThreadPoolExecutor(THREADS) as pool:
-            orders = pool.map(lambda run: self._run(run[0], run[1], rounds, budget, run[2])[0], runs)
-        self._offer(orders)
+            try:
+                futures = [pool.submit(self._run, start, recipe, rounds, budget, seed, stop) for start, recipe, seed in runs]
+                wait(futures, None if self.deadline == float("inf") else max(0.0, self.deadline - monotonic()))
+            finally:  # in time, or interrupted
+                stop[0] = 1
+            self._offer(future.result()[0] for future in futures)
 
     def _start(self, recipe: Recipe, budget: int) -> Sequence[int]:
         inside = self.archive.within(budget)
@@ -109,7 +122,15 @@ class Annealer:
         self._offer([order])
         return fits
 
-    def _run(self, start: Sequence[int], recipe: Recipe, rounds: int, budget: int, seed: int) -> tuple[list[int], bool]:
+    def _run(
+        self,
+        start: Sequence[int],
+        recipe: Recipe,
+        rounds: int,
+        budget: int,
+        seed: int,
+        stop: NDArray[np.int64] | None = None,
+    ) -> tuple[list[int], bool]:
         total = max(1, self.kernel.question.total_cost)
         few = max(1.0, FEW / max(1, len(self.kernel.question)))  # each of few operations is a greater part of the total
         heat = Heat(
@@ -120,7 +141,7 @@ class Annealer:
             adds=recipe.adds,
             removes=recipe.removes,
         )
-        return self.kernel.sequence(_trimmed(self.kernel.question, start), budget, heat, seed)
+        return self.kernel.sequence(_trimmed(self.kernel.question, start), budget, heat, seed, stop)
 
     def _offer(self, orders: Iterable[Sequence[int]]) -> None:
         for order in orders:
