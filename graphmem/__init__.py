@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from graphmem.arena import execute, plan, plan_lifetimes
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
+    from graphmem.ir.ranks import Ranked
     from graphmem.ir.training import Training
+    from graphmem.ranks import train_ranks
     from graphmem.training import train
 
 __version__ = "0.1.0"
@@ -17,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Analysis",
     "GraphmemError",
+    "Ranked",
     "Training",
     "__version__",
     "analyze",
@@ -24,6 +27,7 @@ __all__ = [
     "plan",
     "plan_lifetimes",
     "train",
+    "train_ranks",
 ]
 
 _HOME = {
@@ -33,8 +37,10 @@ _HOME = {
     "plan_lifetimes": "graphmem.arena",
     "Analysis": "graphmem.ir.analysis",
     "GraphmemError": "graphmem.ir.errors",
+    "Ranked": "graphmem.ir.ranks",
     "Training": "graphmem.ir.training",
     "train": "graphmem.training",
+    "train_ranks": "graphmem.ranks",
 }
 
 

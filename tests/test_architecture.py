@@ -25,6 +25,7 @@ FLOORS: dict[str, int] = {
     "analysis": 5,  # not "analyze": a submodule of that name would hide the function graphmem.analyze
     "arena": 6,
     "training": 6,
+    "ranks": 7,
     "fitting": 7,
     "fleet": 8,  # not "sweep", as above: graphmem.sweep is a function; nor "fit" for "fitting"
     "cli": 9,

@@ -68,7 +68,12 @@ def replicated(
         *_updates(shares, parallel),
     ]
     return Ranked(
-        parallel, settings, figures(m, first, cohorts), tuple(sent), _notes(parallel, whole), issues_of(program, forward)
+        parallel,
+        settings,
+        figures(m, first, cohorts),
+        tuple(sent),
+        _notes(parallel, whole),
+        issues_of(program, forward),
     )
 
 

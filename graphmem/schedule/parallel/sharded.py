@@ -267,7 +267,9 @@ class Wrapped(Watched):
         m = self.m
         with m.scope():
             outputs = [m.alias(t, t.shape, t.strides) for t in inputs.values()]
-            m.record("RegisterPostBackwardFunctionBackward", list(inputs.values()), outputs, partial(_post, self, group))
+            m.record(
+                "RegisterPostBackwardFunctionBackward", list(inputs.values()), outputs, partial(_post, self, group)
+            )
             for (name, tensor), output in zip(inputs.items(), outputs, strict=True):
                 self.replaced[name] = tensor, output
                 self.values[name] = m.hold(output)

@@ -44,7 +44,10 @@ def units(program: Program) -> list[Unit]:
     for given in program.of("parameter"):
         held[owner.get(given.name, ROOT)].append(given.name)
     root = Unit(ROOT, tuple(held[ROOT]), ((0, len(program.calls)),))
-    return [root, *(Unit(name, tuple(held[name]), tuple(spans)) for name, spans in runs.items() if held.get(name) and name)]
+    return [
+        root,
+        *(Unit(name, tuple(held[name]), tuple(spans)) for name, spans in runs.items() if held.get(name) and name),
+    ]
 
 
 def _owners(program: Program) -> dict[str, str]:
