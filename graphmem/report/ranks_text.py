@@ -16,6 +16,7 @@ _FORMULAS = {
     "point-to-point": "n",
 }  # fmt: skip
 ISSUES_SHOWN = 12
+PLACE = 24  # characters of an operator's name: a figure is never cut for it
 
 
 def ranks_text(ranked: Ranked, width: int = 80, color: bool = False) -> str:
@@ -48,7 +49,8 @@ def _ranks(ranked: Ranked) -> Table:
         rank = group[0]
         label = str(rank.rank) if len(group) == 1 else f"{rank.rank}-{group[-1].rank}"
         phases = [size(rank.phase_peaks[phase]) for phase in ("forward", "backward", "optimizer")]
-        table.add_row(label, SIGNS[ranked.exactness] + size(rank.peak), *phases, rank.peak_operator or rank.peak_phase)
+        operator = rank.peak_operator.removeprefix("aten::") or "an allocation"
+        table.add_row(label, SIGNS[ranked.exactness] + size(rank.peak), *phases, operator[:PLACE])
     return table
 
 
@@ -82,10 +84,12 @@ def _sent(ranked: Ranked) -> Table | Text:
 
 
 def _table(first: str, *others: str) -> Table:
+    """Figures keep their width, the last column of words is cut where the terminal ends."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, no_wrap=True, min_width=len(first))
     for name in others:
-        table.add_column(name, justify="left" if name in ("at", "formula") else "right", no_wrap=True)
+        is_text = name in ("at", "formula")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True, min_width=8 if is_text else None)
     return table
 
 

@@ -1,7 +1,7 @@
 """One real training step on several gloo processes of this machine -> the allocations of every rank.
 
-Events are replayed from the second step on, in which DDP allocates the buckets that it keeps; what was there before that
-is every tensor that Python's garbage collector knows. So no figure of ours goes into the truth. The third step is measured.
+Events are replayed from the second step on, in which DDP allocates the buckets that it keeps; what was there before is
+every tensor that Python's garbage collector knows. So no figure of ours goes into the truth, which is the third step's.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from graphmem.autograd.program import Program
 from graphmem.ir.errors import OptionError
 from graphmem.ir.ranks import Parallel, Ranked
 from graphmem.ir.training import TrainingSettings
+from graphmem.schedule.parallel.pipelined import pipelined
 from graphmem.schedule.parallel.replicated import replicated
 from graphmem.schedule.parallel.sharded import sharded
 
@@ -17,6 +18,7 @@ WAYS: dict[str, Spread] = {
     "zero1": replicated,
     "zero2": sharded,
     "zero3": sharded,
+    "pipeline": pipelined,
 }
 SPELLINGS = {"fsdp": "zero3", "dp": "ddp", "pp": "pipeline"}
 

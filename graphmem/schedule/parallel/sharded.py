@@ -2,15 +2,15 @@
 
 A rank stores 1/W of every parameter, padded, and of its gradient and optimizer state. A unit's parameters are gathered
 before it runs, dropped after it (not the root's, nor any in zero2) and gathered again before its backward, where the
-gather of the unit before is begun early; its gradients are then reduced and scattered, and the flat input of that is kept until
-the next unit has its turn.
+gather of the unit before is begun early. Its gradients are then reduced and scattered; the flat input of that is kept
+until the next unit has its turn.
 
     forward of unit i    gather i . copy out . drop the flat output of unit i-1's gather . run . drop parameters
     backward of unit i   wait: copy out, drop the flat output . begin to gather unit i-1 . run . drop parameters .
-                         drop the last reduce-scatter's input . flat input . drop gradients . flat output (the gradients)
+                         drop the last flat input . flat input . drop gradients . flat output: the sharded gradients
 
-Source: torch/distributed/fsdp/_fully_shard/{_fsdp_param_group,_fsdp_state,_fsdp_collectives}.py of torch 2.13. On the CPU
-gloo makes a copy of its own, of the output of an all-gather and of the input of a reduce-scatter; NCCL makes none.
+Source: _fsdp_param_group.py, _fsdp_state.py, _fsdp_collectives.py of torch/distributed/fsdp/_fully_shard, torch 2.13.
+On the CPU gloo copies the output of an all-gather and the input of a reduce-scatter once more; NCCL does not.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ class Wrapped(Watched):
                 self._restore()
             self.work.after_forward(group)
             index = len(self.work.order) - 1
-            for node in self._outputs(group, start, position):
+            for node in self._outputs(start, position):
                 hook = partial(self.work.before_backward, group, index)
                 self.hooks.setdefault(id(node), []).append(hook)
             if group.unit.name == ROOT:
@@ -296,7 +296,7 @@ class Wrapped(Watched):
                 self.m.release(tensor)
         self.replaced.clear()
 
-    def _outputs(self, group: Group, start: int, position: int) -> list[Node]:
+    def _outputs(self, start: int, position: int) -> list[Node]:
         """Nodes that made what a unit returns: values that are read after it, or leave the model."""
         made = [n for call in self.program.calls[start : position + 1] for n in call.outputs]
         later = {n for call in self.program.calls[position + 1 :] for n in call.reads} | set(self.program.outputs)

@@ -28,8 +28,8 @@ def units(program: Program) -> list[Unit]:
     """The root first, then blocks in the order in which they run."""
     owner = _owners(program)
     names = frozenset(g.name for g in program.of("parameter"))
-    blocks = frozenset(owner.values())
-    labels = [_label(call, owner, blocks, names) for call in program.calls]
+    inner = frozenset(owner.values())
+    labels = [_label(call, owner, inner, names) for call in program.calls]
     runs: dict[str, list[tuple[int, int]]] = defaultdict(list)
     current = ROOT
     for position, label in enumerate(labels):
