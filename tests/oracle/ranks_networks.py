@@ -39,11 +39,17 @@ class Cnn(nn.Module):
         self.blocks = nn.ModuleList(Residual(101) for _ in range(4))
         self.head = nn.Linear(101, 1000)
 
+    def front(self, x: Tensor) -> Tensor:
+        return F.relu(self.stem(x))
+
+    def back(self, x: Tensor) -> Tensor:
+        return self.head(x.mean((2, 3)))
+
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.stem(x))
+        x = self.front(x)
         for block in self.blocks:
             x = block(x)
-        return self.head(x.mean((2, 3)))
+        return self.back(x)
 
 
 class Block(nn.Module):
@@ -75,11 +81,38 @@ class Gpt(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 1003, bias=False)
 
+    def front(self, ids: Tensor) -> Tensor:
+        return self.tokens(ids) + self.places.weight
+
+    def back(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(x))
+
     def forward(self, ids: Tensor) -> Tensor:
-        x = self.tokens(ids) + self.places.weight
+        x = self.front(ids)
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x))
+        return self.back(x)
+
+
+class Part(nn.Module):
+    """Blocks [start, stop) of a network, with its front before the first and its back after the last."""
+
+    def __init__(self, whole: Any, start: int, stop: int) -> None:
+        super().__init__()
+        self.is_first, self.is_last = start == 0, stop == len(whole.blocks)
+        self.blocks = whole.blocks[start:stop]
+        names = (("stem", "tokens", "places") if self.is_first else ()) + (("norm", "head") if self.is_last else ())
+        for name in names:
+            if hasattr(whole, name):
+                setattr(self, name, getattr(whole, name))
+        self.kind = type(whole)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.is_first:
+            x = self.kind.front(self, x)
+        for block in self.blocks:
+            x = block(x)
+        return self.kind.back(self, x) if self.is_last else x
 
 
 def _cnn(batch: int) -> Case:

@@ -7,20 +7,16 @@ every tensor that Python's garbage collector knows. So no figure of ours goes in
 from __future__ import annotations
 
 import gc
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-sys.path[:0] = [str(Path(__file__).parent)]
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from ranks_networks import NETWORKS
+from ranks_networks import NETWORKS, Part
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile, record_function
@@ -149,6 +145,39 @@ def _loop(network: str, mode: str, optimizer: str, batch: int) -> Callable[[int]
     return step
 
 
+def _pipeline(network: str, mode: str, optimizer: str, batch: int) -> Callable[[int], None]:
+    """Mode `pipeline:M`: as many blocks on every rank; rank 0 has the inputs, the last rank the targets."""
+    from torch.distributed.pipelining import PipelineStage, Schedule1F1B
+
+    rank, ranks, micro = dist.get_rank(), dist.get_world_size(), int(mode.split(":")[1])
+    module, inputs, target, _ = NETWORKS[network](batch)
+    size = len(module.blocks) // ranks
+    part = Part(module.train(), rank * size, (rank + 1) * size)
+    del module
+    schedule = Schedule1F1B(PipelineStage(part, rank, ranks, torch.device("cpu")), micro, loss_fn=loss_of)
+    made, options = OPTIMIZERS[optimizer]
+    stepper = made(part.parameters(), **options)
+    if rank:
+        del inputs
+    if rank < ranks - 1:
+        del target
+
+    def step(i: int) -> None:
+        losses: list[Tensor] = []
+        with record_function(f"## {i} pipeline"):
+            if rank == 0:
+                out = schedule.step(*inputs)
+            else:
+                out = schedule.step(target=target, losses=losses) if rank == ranks - 1 else schedule.step()
+        with record_function(f"## {i} optimizer"):
+            stepper.step()
+        with record_function(f"## {i} zero"):
+            stepper.zero_grad(set_to_none=True)
+        del out
+
+    return step
+
+
 def traced(prof: Any, rank: int, before: dict[int, int]) -> RankTrace:
     """The allocator events of the last step, replayed on what the earlier ones left alive."""
     found: list[tuple[int, int, int, str, str, int]] = []
@@ -207,12 +236,3 @@ def measured(network: str, mode: str, ranks: int, optimizer: str, batch: int) ->
         mp.spawn(_worker, (ranks, folder, network, mode, optimizer, batch), nprocs=ranks)  # type: ignore[no-untyped-call]
         return [torch.load(f"{folder}/{rank}.pt", weights_only=False) for rank in range(ranks)]
 
-
-if __name__ == "__main__":
-    network, mode, ranks, optimizer, batch = sys.argv[1:6]
-    for trace in measured(network, mode, int(ranks), optimizer, int(batch)):
-        print(trace.rank, trace.baseline, trace.peak, trace.phase_peak, trace.at)
-        if "--events" in sys.argv and trace.rank == 0:
-            for event in trace.events:
-                if abs(event[2]) > 3000:
-                    print("  ", *event)

@@ -7,7 +7,8 @@ Stage i of K runs min(M, K - i) forward passes ahead, then one backward and one 
 
 There before the step: buffers that receive every micro-batch's inputs and output gradients, all M of them. Kept by the
 schedule: a micro-batch's outputs until its backward, the last outputs and the last input gradients until the next ones
-are there, and on the last stage all M outputs and losses, which are joined in the end.
+are there, those of the last forward but one of the passes ahead until no forward is left (its send is asynchronous, and
+not waited for), and on the last stage all M outputs and losses; the outputs are joined in the end.
 Source: torch/distributed/pipelining/{schedules,stage,_backward}.py of torch 2.13.
 """
 
@@ -28,8 +29,6 @@ from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.schedule.parallel.process import Cohort, Hooked, figures, optimized
 from graphmem.schedule.training import _given, _loss, _made, _target
-
-STEADY = 2  # micro-batches beyond those in flight that are run: every later one is as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +134,15 @@ class Runner:
         m.kind, m.label = "temporary", ""
         self.chunks.append(Chunk(leaves, outputs, loss))
 
+    def sent_ahead(self) -> list[Tensor]:
+        """Outputs of the last micro-batch but one of the forward passes ahead.
+
+        Its send is asynchronous, and the work that holds the tensors is waited for only when the last forward is over.
+        """
+        if self.stage.is_last or len(self.chunks) < 2:
+            return []
+        return [self.m.hold(t) for t in self.chunks[-2].outputs]
+
     def _forget(self, forward: Forward, leaves: list[Tensor]) -> None:
         """The names of the stage's function die when it returns."""
         for name, tensor in forward.values.items():
@@ -203,21 +211,26 @@ def _leaf(buffer: Tensor, sent: Sent) -> Tensor:
 
 
 def stage_rank(stage: Stage, settings: TrainingSettings, weight_decay: bool) -> Rank:
-    """The rank that runs the stage. Exact for any number of micro-batches, though only those in flight and two more run.
+    """The rank that runs the stage. Exact for any number of micro-batches, though at most twice those in flight are run.
 
-    On the last stage every further micro-batch adds its outputs and its loss, which stay: they are added as bytes that
+    By then one more has come in for each that was sent ahead, and every later one finds what the last of them found. On
+    the last stage every further micro-batch adds its outputs and its loss, which stay: they are added as bytes that
     are there from the start, which is where the last micro-batch finds them.
     """
     m = Machine(device=settings.device)
-    run = min(stage.micro_batches, stage.in_flight + STEADY)
+    run = min(stage.micro_batches, 2 * stage.in_flight + 1)
     runner = Runner(m, stage, settings, run)
     runner.prepare()
     first = len(m.steps)
     for _ in range(stage.in_flight):
         runner.forward()
+    asynchronous = runner.sent_ahead()
     for _ in range(run - stage.in_flight):
         runner.backward()
         runner.forward()
+    runner.backward()
+    for tensor in asynchronous:
+        m.release(tensor)
     while runner.chunks:
         runner.backward()
     kept = sum(t.nbytes for t in runner.merged) // run + sum(t.nbytes for t in runner.losses[:1])
