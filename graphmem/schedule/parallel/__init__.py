@@ -11,6 +11,7 @@ from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.pipelined import pipelined
 from graphmem.schedule.parallel.replicated import replicated
 from graphmem.schedule.parallel.sharded import sharded
+from graphmem.schedule.parallel.tensor import tensor_parallel
 
 Spread = Callable[[Program, TrainingSettings, Parallel, bool, tuple[int, int] | None], Ranked]
 WAYS: dict[str, Spread] = {
@@ -18,6 +19,7 @@ WAYS: dict[str, Spread] = {
     "zero1": replicated,
     "zero2": sharded,
     "zero3": sharded,
+    "tp": tensor_parallel,
     "pipeline": pipelined,
 }
 SPELLINGS = {"fsdp": "zero3", "dp": "ddp", "pp": "pipeline"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def partition(tables: Sequence[IntColumn], cost: Cost, most: int = 1 << 30) -> P
     best: tuple[int, tuple[int, ...]] | None = None
     while True:
         bound, path = _bottleneck(tables)
-        stages = [(i, a, b) for i, (a, b) in enumerate(zip(path, path[1:], strict=False))]
+        stages = [(i, a, b) for i, (a, b) in enumerate(pairwise(path))]
         for stage in stages:
             if stage not in known:
                 known[stage] = tables[stage[0]][stage[1:]] = cost(*stage)

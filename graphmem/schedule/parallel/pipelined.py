@@ -1,13 +1,14 @@
 """Program -> K contiguous stages on K ranks, cut where the rank that needs most needs least, under 1F1B.
 
-Cuts may be between any two calls of the program in programs of up to ALL calls, else where one tensor crosses or a block
-begins. Each stage is simulated (`stage.py`), the choice is proved (`partition.py`).
+Cuts may be between any two calls of programs of up to ALL calls, else where one tensor crosses or a block begins. Each
+stage is simulated (`stage.py`), the choice is proved (`partition.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def pipelined(
         return cut(program, int(cuts[a]), int(cuts[b]), i, count, survey.known, micro, batch)
 
     found = partition(tables, lambda i, a, b: stage_rank(stage(i, a, b), settings, weight_decay).peak, MOST)
-    stages = [stage(i, a, b) for i, (a, b) in enumerate(zip(found.cuts, found.cuts[1:], strict=False))]
+    stages = [stage(i, a, b) for i, (a, b) in enumerate(pairwise(found.cuts))]
     ranks = tuple(stage_rank(s, settings, weight_decay) for s in stages)
     notes = _notes(found, len(cuts), len(program.calls), dropped, stages)
     return Ranked(parallel, settings, ranks, tuple(_sent(stages, micro)), notes, survey.issues)

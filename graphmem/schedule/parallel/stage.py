@@ -211,7 +211,7 @@ def _leaf(buffer: Tensor, sent: Sent) -> Tensor:
 
 
 def stage_rank(stage: Stage, settings: TrainingSettings, weight_decay: bool) -> Rank:
-    """The rank that runs the stage. Exact for any number of micro-batches, though at most twice those in flight are run.
+    """The rank that runs the stage, exact for any number of micro-batches; at most twice those in flight and one run.
 
     By then one more has come in for each that was sent ahead, and every later one finds what the last of them found. On
     the last stage every further micro-batch adds its outputs and its loss, which stay: they are added as bytes that

@@ -16,14 +16,13 @@ import numpy as np
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.program import Program
-from graphmem.autograd.run import Forward
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.graph import Issue
 from graphmem.ir.memory import IntColumn
 from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.schedule.parallel.process import Watched, issues_of, trained
-from graphmem.schedule.parallel.stage import Sent, crossing
+from graphmem.schedule.parallel.stage import Sent
 from graphmem.schedule.training import _given, _target
 
 
