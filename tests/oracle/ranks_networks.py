@@ -71,13 +71,45 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
 
-class Gpt(nn.Module):
-    """Embeddings, four blocks, a norm and a head that is not tied."""
+class RowLinear(nn.Module):
+    """One rank's part of a linear layer that is cut by rows; its all-reduce is in place, so nothing stands for it."""
 
-    def __init__(self, width: int = 160, heads: int = 4, depth: int = 4) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.product = nn.Linear(inputs, outputs, bias=False)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.product(x) + self.bias
+
+
+class NarrowBlock(Block):
+    """What one of `parts` ranks runs of a Block: its heads and its part of the MLP."""
+
+    def __init__(self, width: int, heads: int, parts: int) -> None:
+        super().__init__(width, heads)
+        self.heads, self.inner = heads // parts, width // parts
+        self.qkv, self.out = nn.Linear(width, 3 * self.inner), RowLinear(self.inner, width)
+        self.up, self.down = nn.Linear(width, 4 * self.inner), RowLinear(4 * self.inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, t, _ = x.shape
+        q, k, v = self.qkv(self.norm1(x)).split(self.inner, 2)
+        q, k, v = (y.view(b, t, self.heads, self.inner // self.heads).transpose(1, 2) for y in (q, k, v))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(y.transpose(1, 2).reshape(b, t, self.inner))
+        return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Gpt(nn.Module):
+    """Embeddings, four blocks, a norm and a head that is not tied; with `parts`, what one of as many ranks runs."""
+
+    def __init__(self, width: int = 160, heads: int = 4, depth: int = 4, parts: int = 1) -> None:
         super().__init__()
         self.tokens, self.places = nn.Embedding(1003, width), nn.Embedding(64, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            Block(width, heads) if parts == 1 else NarrowBlock(width, heads, parts) for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 1003, bias=False)
 

@@ -1,7 +1,7 @@
 """Program -> K contiguous stages on K ranks, cut where the rank that needs most needs least, under 1F1B.
 
-Cuts may be between any two calls of programs of up to ALL calls, else where one tensor crosses or a block begins. Each
-stage is simulated (`stage.py`), the choice is proved (`partition.py`).
+Cuts may be between any two calls of programs of up to ALL calls, else at so many places: where blocks begin, and where
+the fewest bytes cross. Each stage is simulated (`stage.py`), the choice is proved (`partition.py`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from graphmem.ir.ranks import Collective, Parallel, Ranked
 from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.collectives import collective
 from graphmem.schedule.parallel.partition import Partition, partition
-from graphmem.schedule.parallel.stage import Stage, crossing, cut, stage_rank
+from graphmem.schedule.parallel.stage import Stage, cut, stage_rank
 from graphmem.schedule.parallel.survey import Survey, bounds, surveyed
 from graphmem.schedule.parallel.units import units
 
-ALL = 300  # calls
-MOST = 400  # stages that are simulated before the search settles for a bound
+ALL = 400  # calls
+WORK = 300_000  # calls that may be simulated for stages before the search settles for a bound
 
 
 def pipelined(
@@ -51,10 +51,12 @@ def pipelined(
     cuts = np.array([0, *at, len(program.calls)]) if at is not None else _cuts(program, survey, count)
     tables = [bounds(survey, cuts, i, count, micro) for i in range(count)]
 
+    most = max(2 * count, WORK // (3 * len(program.calls)))
+
     def stage(i: int, a: int, b: int) -> Stage:
         return cut(program, int(cuts[a]), int(cuts[b]), i, count, survey.known, micro, batch)
 
-    found = partition(tables, lambda i, a, b: stage_rank(stage(i, a, b), settings, weight_decay).peak, MOST)
+    found = partition(tables, lambda i, a, b: stage_rank(stage(i, a, b), settings, weight_decay).peak, most)
     stages = [stage(i, a, b) for i, (a, b) in enumerate(pairwise(found.cuts))]
     ranks = tuple(stage_rank(s, settings, weight_decay) for s in stages)
     notes = _notes(found, len(cuts), len(program.calls), dropped, stages)
@@ -69,11 +71,8 @@ def _cuts(program: Program, survey: Survey, count: int) -> IntColumn:
     if calls <= ALL:
         return np.arange(calls + 1, dtype=np.int64)
     starts = {start for unit in units(program) for run in unit.runs for start in run}
-    narrow = [p for p in range(1, calls) if p in starts or len(crossing(program, p, survey.known)) == 1]
-    chosen = narrow if len(narrow) <= ALL else sorted(starts)
-    if len(chosen) < count + 1:
-        chosen = np.linspace(0, calls, ALL, dtype=np.int64).tolist()
-    return np.array(sorted({0, calls, *chosen}), dtype=np.int64)
+    narrow = sorted(range(1, calls), key=lambda p: (p not in starts, int(survey.arriving[p]), p))
+    return np.array([0, *sorted(narrow[:ALL]), calls], dtype=np.int64)
 
 
 def _sent(stages: Sequence[Stage], micro: int) -> list[Collective]:

@@ -253,7 +253,7 @@ def _with_more(rank: Rank, nbytes: int) -> Rank:
 
 def _held(stage: Stage) -> str:
     calls = stage.program.calls
-    scopes = [call.origin.path[0] if call.origin.path else call.target for call in (calls[0], calls[-1])]
+    scopes = [call.origin.scope or call.outputs[0] for call in (calls[0], calls[-1])]
     span = scopes[0] if scopes[0] == scopes[1] else f"{scopes[0]} ... {scopes[1]}"
     return f"{len(calls)} calls, {span}"
 

@@ -56,8 +56,7 @@ def _owners(program: Program) -> dict[str, str]:
     readers = {name: call for call in reversed(program.calls) for name in call.reads}
     for name, block in named.items():
         if block is None and name in readers:
-            paths = (_numbered(path + ".") for path in readers[name].origin.path)
-            named[name] = next((b for b in paths if b is not None), None)
+            named[name] = next(filter(None, map(_numbered, _paths(readers[name]))), None)
     members: dict[str, set[str]] = defaultdict(set)
     for block in named.values():
         if block is not None:
@@ -76,10 +75,16 @@ def _numbered(name: str) -> str | None:
 
 def _label(call: Call, owner: dict[str, str], blocks: frozenset[str], parameters: frozenset[str]) -> str | None:
     """The block that a call is part of, ROOT for another module's, or None where nothing says."""
-    for path in call.origin.path:
-        if path in blocks:
-            return path
+    paths = _paths(call)
+    for block in filter(None, map(_numbered, paths)):
+        if block in blocks:
+            return block
     for name in call.reads:
         if name in parameters:
             return owner.get(name, ROOT)
-    return ROOT if call.origin.path else None
+    return ROOT if paths else None
+
+
+def _paths(call: Call) -> list[str]:
+    """The modules that a call is inside of, each with a dot; exporters write them all, or the innermost."""
+    return [f"{path}." for path in (call.origin.path or (call.origin.scope,)) if path]
