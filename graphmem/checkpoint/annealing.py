@@ -102,7 +102,9 @@ class Annealer:
         stop = np.zeros(1, dtype=np.int64)
         with ThreadPoolExecutor(THREADS) as pool:
             try:
-                futures = [pool.submit(self._run, start, recipe, rounds, budget, seed, stop) for start, recipe, seed in runs]
+                futures = [
+                    pool.submit(self._run, start, recipe, rounds, budget, seed, stop) for start, recipe, seed in runs
+                ]
                 wait(futures, None if self.deadline == float("inf") else max(0.0, self.deadline - monotonic()))
             finally:  # in time, or interrupted
                 stop[0] = 1
