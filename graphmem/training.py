@@ -108,9 +108,7 @@ def train(
     return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
 
 
-def read_with_batch(
-    batch: int | None, reading: Callable[..., Graph]
-) -> tuple[Graph, tuple[int, int] | None]:
+def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
     """The graph, and where the file fixes another batch than is asked for, (that batch, the one asked for)."""
     try:
         return reading(batch=batch), None

@@ -39,10 +39,16 @@ def _cpus() -> int:
 @click.option(
     "--dim", "dims", metavar="NAME=N", multiple=True, callback=parsed_dims, help="Bind a dimension where there is one."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Results: .csv, .json or .parquet. Default: CSV to stdout.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Results: .csv, .json or .parquet. Default: CSV on stdout."
+)
 @click.option("--report", type=click.Path(path_type=Path), help="Also an offline HTML page of the fleet.")
-@click.option("--baseline", type=click.Path(path_type=Path), help="An earlier results file; the report shows what changed.")
-@click.option("--jobs", type=click.IntRange(min=1), default=_cpus, metavar="N", help="Processes. Default: one per processor.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), help="An earlier results file; the report shows what changed."
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=_cpus, metavar="N", help="Processes. Default: one per processor."
+)
 @click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster whose scheduler is there.")
 @size_option("--worker-memory", "Most memory of a local process. Default: its share of 80 % of the machine's.")
 @click.option("--fresh", is_flag=True, help="Forget what earlier runs left in the journal beside the output.")

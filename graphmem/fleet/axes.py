@@ -1,8 +1,8 @@
 """The grid of a sweep: one row of AXES per thing that is varied -> the cells of every model.
 
-    stage "read"      needs the file walked again:   one task per (model, value)
-    stage "figure"    needs another figure of the same graph
-    stage "compare"   holds a figure that is already there against something: costs nothing
+stage "read"      needs the file walked again: one task per (model, value)
+stage "figure"    needs another figure of the same graph
+stage "compare"   holds a figure that is already there against something: costs nothing
 """
 
 from __future__ import annotations
@@ -77,7 +77,13 @@ AXES: tuple[Axis, ...] = (
     Axis("mode", "inference", one_of("mode", MODES), "Inference, training or both."),
     Axis("precision", "fp32", one_of("precision", PRECISIONS), f"Of {', '.join(PRECISIONS)}."),
     Axis("optimizer", "sgd", one_of("optimizer", OPTIMIZERS), "With --train, such as sgd,adamw.", modes=("training",)),
-    Axis("device", "cpu", device_name, "Names of `graphmem devices`, sizes, or cpu or cuda to compare with none.", "compare"),
+    Axis(
+        "device",
+        "cpu",
+        device_name,
+        "Names of `graphmem devices` or sizes; cpu or cuda: nothing to compare.",
+        "compare",
+    ),
 )
 
 

@@ -65,7 +65,7 @@ def _matches(path: str) -> list[str]:
     if Path(path).is_dir():
         return sorted(found.as_posix() for found in Path(path).rglob(f"*{SUFFIX}") if found.is_file())
     if glob.has_magic(path) and not Path(path).exists():
-        return sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())
+        return sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 - a path
     return [path]
 
 

@@ -1,10 +1,9 @@
-"""Records <-> results files: .csv, .json (schema graphmem.sweep/1) and .parquet, written row by row, whole or not at all."""
+"""Records <-> results files: .csv, .json (graphmem.sweep/1) and .parquet, written row by row, whole or not at all."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -57,7 +56,12 @@ def _json(path: Path) -> Iterator[Add]:
 @contextmanager
 def _parquet(path: Path) -> Iterator[Add]:
     pyarrow, parquet = _pyarrow()
-    kinds = {"str": pyarrow.string(), "int | None": pyarrow.int64(), "bool": pyarrow.bool_(), "float": pyarrow.float64()}
+    kinds = {
+        "str": pyarrow.string(),
+        "int | None": pyarrow.int64(),
+        "bool": pyarrow.bool_(),
+        "float": pyarrow.float64(),
+    }
     schema = pyarrow.schema([(name, kinds[_TYPES[name]]) for name in COLUMNS])
     held: list[dict[str, Any]] = []
     with parquet.ParquetWriter(path, schema) as writer:
@@ -107,7 +111,7 @@ def results_file(path: Path) -> Iterator[Add]:
     try:
         with _WRITERS[path.suffix](part) as add:
             yield add
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         raise OptionError(f"'{path}' cannot be written: {error.strerror or error}") from error
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from graphmem.ir.errors import InputError, OptionError
 from graphmem.ir.fleet import SweepProgress, SweepRecord
 
 AHEAD = 4096  # tasks whose rows may wait for an earlier, slower one
+CHANGED = "the external data beside the file changed while the sweep ran; run it again"
 DIED = "its worker died twice, the second time with nothing else running; run `graphmem analyze` on it to see why"
 
 
@@ -63,7 +64,7 @@ def sweep(
         grid: {axis: value or values}: batch, mode ("inference", "training"), precision, optimizer, checkpoint, device
             (names of the catalogue, sizes, or "cpu" and "cuda", which hold no figure against a device).
         scheduler: address of a Dask scheduler; processes of this machine when None.
-        jobs: how many of these.
+        jobs: how many of these; 0 to work in this very process, where nothing bounds memory or survives a crash.
         dims: numbers for free dimensions, bound in the models that have them.
         loss: of training, as for `train`.
         journal: file in which figures are kept, so that a sweep that was ended goes on where it was; None keeps none.
@@ -78,8 +79,8 @@ def sweep(
     """
     files = model_files([paths] if isinstance(paths, str | Path) else paths)
     cells = grid_of(grid or {})
-    if jobs < 1:
-        raise OptionError(f"{jobs} processes cannot work; give at least 1")
+    if jobs < 0:
+        raise OptionError(f"{jobs} processes cannot work; give at least 1, or 0 for this one")
     fixed = Fixed(dict(dims or {}), loss)
     kept = Journal(None if journal is None else Path(journal), fresh, retry_failed)
     try:
@@ -95,9 +96,9 @@ def _engine(scheduler: str | None, jobs: int, memory: int | None) -> Engine:
         from graphmem.fleet.cluster import DaskEngine
 
         return DaskEngine(scheduler)
-    from graphmem.fleet.local import LocalEngine
+    from graphmem.fleet.local import InlineEngine, LocalEngine
 
-    return LocalEngine(jobs, memory)
+    return LocalEngine(jobs, memory) if jobs else InlineEngine()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class _Run:
     journal: Journal
     engine: Engine
     report: Callable[[SweepProgress], None]
+    again: set[tuple[str, object]] = field(default_factory=set)  # (file, batch) worked out apart from its copies
 
     def records(self) -> Iterator[SweepRecord]:
         """Fill the engine, write down what it finishes, and give out rows whose turn has come."""
@@ -144,6 +146,8 @@ class _Run:
                     if len(waiting) == 1 and not self.engine.running:
                         break  # nothing to do for it: give its rows out
                 while waiting and all(key in self.journal.places for key in waiting[0].keys):
+                    if self._differs(waiting[0], fresh):
+                        break
                     slot = waiting.popleft()
                     found = list(self._rows(slot))
                     yield from found
@@ -178,8 +182,10 @@ class _Run:
         wanted = {
             key: figure_settings(cell)
             for key, cell in zip(slot.keys, slot.cells, strict=False)
-            if key not in fresh and self.journal.get(key) is None
+            if key not in fresh and self.journal.get(key, slot.file.location) is None
         }
+        for key in wanted:
+            self.journal.drop(key)
         if wanted:
             fresh.update(wanted)
             batch = slot.cells[0]["batch"]
@@ -187,6 +193,18 @@ class _Run:
             self.engine.submit(
                 Task(slot.file.location, slot.digest, batch, tuple(wanted.items()), self.fixed, engine())
             )
+
+    def _differs(self, slot: _Slot, fresh: set[str]) -> bool:
+        """True when a copy of the same content had other external data beside it: then its figures are its own."""
+        known = zip(slot.keys, (self.journal.get(key, slot.file.location) for key in slot.keys), strict=True)
+        other = [key for key, found in known if found is None]
+        own = slot.file.location, slot.cells[0]["batch"]
+        if not other or own in self.again:
+            return False
+        self.again.add(own)
+        fresh.difference_update(other)
+        self._start(slot, fresh)
+        return True
 
     def _settle(self, ended: Iterable[tuple[Task, Outcome | None]]) -> Iterator[Task]:
         """Write figures down; the tasks whose workers died, to be tried once more."""
@@ -208,8 +226,8 @@ class _Run:
 
     def _rows(self, slot: _Slot) -> Iterator[SweepRecord]:
         for i, cell in enumerate(slot.cells):
-            found = Figure(error=slot.error) if slot.error else self.journal.get(slot.keys[i])
-            yield _record(slot, cell, found or Figure(error="its figure was lost from the journal; run again"))
+            found = Figure(error=slot.error) if slot.error else self.journal.get(slot.keys[i], slot.file.location)
+            yield _record(slot, cell, found or Figure(error=CHANGED))
 
 
 def _record(slot: _Slot, cell: Cell, found: Figure) -> SweepRecord:

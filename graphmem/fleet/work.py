@@ -1,14 +1,13 @@
 """Task -> Outcome: the figures of one model at one batch, in a worker; the file is walked once for all of them.
 
-    file --parsed once per worker and file--> model --walked once per task--> Graph --raised once--> Program
-                                                          one figure per distinct setting: precision, optimizer, ...
+file --parsed once per worker--> model --walked once per task--> Graph --raised once--> Program --> a figure per setting
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -104,7 +103,8 @@ def outcome(task: Task) -> Outcome:
         return Outcome((), engine=engine())
     started = time.perf_counter()
     try:
-        model, beside = _model(task)
+        model, names = _model(task)
+        beside = states(task.location, names)
         step = _Step(model, task)
         _ = step.graph
     except Exception as error:
@@ -138,11 +138,11 @@ def _told(error: Exception, task: Task) -> str:
     return said
 
 
-_LAST: dict[str, tuple[Any, tuple[tuple[str, int, int], ...]]] = {}
+_LAST: dict[str, tuple[Any, tuple[str, ...]]] = {}
 
 
-def _model(task: Task) -> tuple[Any, tuple[tuple[str, int, int], ...]]:
-    """The parsed file, kept until another one is asked for, and the state of external data that may hold shapes."""
+def _model(task: Task) -> tuple[Any, tuple[str, ...]]:
+    """The parsed file, kept until another one is asked for, and the names of external data that may hold shapes."""
     held = _LAST.get(task.digest)
     if held is None:
         _LAST.clear()
@@ -151,7 +151,7 @@ def _model(task: Task) -> tuple[Any, tuple[tuple[str, int, int], ...]]:
             raise ModelError("the file changed while the sweep ran; run the sweep again")
         model = inlined(message(Path(task.location), data))
         del data
-        held = model, _beside(model, _folder(task.location))
+        held = model, tuple(sorted(shape_files(model.graph)))
         _LAST[task.digest] = held
     return held
 
@@ -160,19 +160,17 @@ def _folder(location: str) -> Path:
     return NOWHERE if is_url(location) else Path(location).parent
 
 
-def _beside(model: Any, folder: Path) -> tuple[tuple[str, int, int], ...]:
-    if folder == NOWHERE:
-        return ()
-    return tuple(state_of(str(folder / name)) for name in sorted(shape_files(model.graph)))
+def states(location: str, names: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
+    """(name, size, time of the last change in nanoseconds) of files beside a model, -1s where there is none."""
+    return tuple((name, *_state(_folder(location) / name)) for name in names)
 
 
-def state_of(path: str) -> tuple[str, int, int]:
-    """(path, size, time of the last change in nanoseconds) of a file, or -1s where there is none."""
+def _state(path: Path) -> tuple[int, int]:
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except (OSError, ValueError):
-        return path, -1, -1
-    return path, found.st_size, found.st_mtime_ns
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
 
 
 @dataclass
@@ -200,7 +198,7 @@ class _Step:
         return raised(self.graph, Options())
 
 
-def _inference(step: _Step, settings: Mapping[str, Value]) -> Figure:
+def _inference(step: _Step, _: Mapping[str, Value]) -> Figure:
     """Weights and activations of one forward run, file order, `views` memory model."""
     graph = step.graph
     if step.rebatched is not None:

@@ -86,8 +86,8 @@ class DeviceShare:
 class FitLine:
     """One model in one variant (mode, precision, optimizer, checkpoint) and what of it fits where.
 
-    `largest` has per device, in the order of the overview's, the largest batch of the sweep that fits, or None; `of` how
-    many of its rows fit, do not, and are undecided or failed. A batch of 0 stands for the file's own.
+    `largest` has per device, in the order of the overview's, the largest batch of the sweep that fits, or None; `of`
+    how many of its rows fit, do not, and are undecided or failed. A batch of 0 stands for the file's own.
     """
 
     model: str
@@ -146,8 +146,11 @@ CHANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A fleet at a glance. `greatest` is the row of greatest peak of the models that need most, `tightest` that of
-    least headroom of those that miss their device by most."""
+    """A fleet at a glance.
+
+    `greatest` is the row of greatest peak of the models that need most, `tightest` that of least headroom of those that
+    miss their device by most; `changes` is None without a baseline.
+    """
 
     models: int
     rows: int

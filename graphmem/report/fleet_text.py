@@ -45,9 +45,7 @@ def _devices(seen: Overview) -> Iterable[str]:
         )
 
 
-def _ranked(
-    title: str, rows: Sequence[SweepRecord], width: int, figure: Callable[[SweepRecord], str]
-) -> Iterable[str]:
+def _ranked(title: str, rows: Sequence[SweepRecord], width: int, figure: Callable[[SweepRecord], str]) -> Iterable[str]:
     if not rows:
         return
     yield ""
@@ -72,7 +70,9 @@ def signed_size(nbytes: int, exactness: str) -> str:
 def variant(row: SweepRecord) -> str:
     """A row's setting in words, without its model."""
     batch = "" if row.batch is None else f"batch {row.batch}"
-    return " ".join(part for part in (row.mode, batch, row.precision, row.optimizer, row.checkpoint, row.device) if part)
+    return " ".join(
+        part for part in (row.mode, batch, row.precision, row.optimizer, row.checkpoint, row.device) if part
+    )
 
 
 def _delta(nbytes: int) -> str:
