@@ -35,6 +35,7 @@ class InlineEngine:
 
     def __init__(self) -> None:
         self.running: dict[int, Task] = {}
+        self.taken = 0
 
     @property
     def has_room(self) -> bool:
@@ -43,11 +44,12 @@ class InlineEngine:
 
     def submit(self, task: Task) -> None:
         """Take a task."""
-        self.running[0] = task
+        self.taken += 1
+        self.running[self.taken] = task
 
     def finished(self) -> list[tuple[Task, Outcome | None]]:
-        """Do it."""
-        task = self.running.pop(0)
+        """Do one."""
+        task = self.running.pop(min(self.running))
         return [(task, outcome(task))]
 
     def close(self) -> None:

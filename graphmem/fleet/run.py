@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from graphmem import __version__
-from graphmem.fleet.axes import Cell, Grid, compared, figure_settings, grid_of
+from graphmem.fleet.axes import Cell, Grid, figure_settings, grid_of
 from graphmem.fleet.files import ModelFile, digest, model_files
 from graphmem.fleet.journal import Journal, key_of
+from graphmem.fleet.rows import Slot, record_of
 from graphmem.fleet.work import Figure, Fixed, Outcome, Task, engine
 from graphmem.ir.errors import InputError, OptionError
 from graphmem.ir.fleet import SweepProgress, SweepRecord
@@ -101,17 +101,6 @@ def _engine(scheduler: str | None, jobs: int, memory: int | None) -> Engine:
     return LocalEngine(jobs, memory) if jobs else InlineEngine()
 
 
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """The rows of one model at one batch, and the keys of the figures behind them; or why there are none."""
-
-    file: ModelFile
-    digest: str
-    cells: Sequence[Cell]
-    keys: Sequence[str]
-    error: str = ""
-
-
 @dataclass(slots=True)
 class _Run:
     """One sweep under way."""
@@ -129,7 +118,7 @@ class _Run:
         started = time.monotonic()
         state = SweepProgress(len(self.files) * len(self.grid.cells))
         fresh: set[str] = set()  # keys worked out in this run, or being so
-        waiting: deque[_Slot] = deque()
+        waiting: deque[Slot] = deque()
         coming = self._slots()
         suspects: deque[Task] = deque()
         is_over = False
@@ -163,7 +152,7 @@ class _Run:
             self.engine.close()
             self.journal.close()
 
-    def _slots(self) -> Iterator[_Slot]:
+    def _slots(self) -> Iterator[Slot]:
         """All rows in their order; every file is hashed once, when its turn comes."""
         for file in self.files:
             try:
@@ -172,12 +161,12 @@ class _Run:
                 found, error = "", str(failed)
             for cells in self.grid.by_batch().values():
                 keys = [] if error else [self._key(found, cell) for cell in cells]
-                yield _Slot(file, found, cells, keys, error)
+                yield Slot(file, found, cells, keys, error)
 
     def _key(self, found: str, cell: Cell) -> str:
         return key_of(engine=engine(), file=found, settings=figure_settings(cell), fixed=asdict(self.fixed))
 
-    def _start(self, slot: _Slot, fresh: set[str]) -> None:
+    def _start(self, slot: Slot, fresh: set[str]) -> None:
         """Submit what no earlier run and no other file of the same content has worked out."""
         wanted = {
             key: figure_settings(cell)
@@ -194,7 +183,7 @@ class _Run:
                 Task(slot.file.location, slot.digest, batch, tuple(wanted.items()), self.fixed, engine())
             )
 
-    def _differs(self, slot: _Slot, fresh: set[str]) -> bool:
+    def _differs(self, slot: Slot, fresh: set[str]) -> bool:
         """True when a copy of the same content had other external data beside it: then its figures are its own."""
         known = zip(slot.keys, (self.journal.get(key, slot.file.location) for key in slot.keys), strict=True)
         other = [key for key, found in known if found is None]
@@ -224,48 +213,10 @@ class _Run:
         for again in self._settle(self.engine.finished()):
             self.journal.add((key, Figure(error=DIED)) for key, _ in again.wanted)
 
-    def _rows(self, slot: _Slot) -> Iterator[SweepRecord]:
+    def _rows(self, slot: Slot) -> Iterator[SweepRecord]:
         for i, cell in enumerate(slot.cells):
             found = Figure(error=slot.error) if slot.error else self.journal.get(slot.keys[i], slot.file.location)
-            yield _record(slot, cell, found or Figure(error=CHANGED))
-
-
-def _record(slot: _Slot, cell: Cell, found: Figure) -> SweepRecord:
-    card = compared(cell["device"])
-    usable = None if card is None else card.usable_bytes()
-    headroom = None if usable is None or found.needed is None else usable - found.needed
-    batch = cell["batch"]
-    assert not isinstance(batch, str)
-    return SweepRecord(
-        model=slot.file.name,
-        hash=slot.digest,
-        mode=str(cell["mode"]),
-        batch=batch,
-        precision=str(cell["precision"]),
-        optimizer=str(cell["optimizer"]),
-        checkpoint=str(cell.get("checkpoint", "")),
-        device=str(cell["device"]),
-        peak_bytes=found.peak,
-        needed_bytes=found.needed,
-        usable_bytes=usable,
-        headroom_bytes=headroom,
-        fits=_fits(headroom, found.exactness),
-        exactness=found.exactness,
-        complete=found.exactness == "exact",
-        note=found.note,
-        error=found.error,
-        version=__version__,
-        seconds=found.seconds,
-    )
-
-
-def _fits(headroom: int | None, exactness: str) -> str:
-    """What a figure with that bound proves."""
-    if headroom is None:
-        return ""
-    if headroom >= 0:
-        return "unknown" if exactness == "at least" else "yes"
-    return "unknown" if exactness == "at most" else "no"
+            yield record_of(slot, cell, found or Figure(error=CHANGED))
 
 
 def _advanced(
