@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphmem.analysis import analyze
     from graphmem.arena import execute, plan, plan_lifetimes
+    from graphmem.fitting.answer import fit
     from graphmem.fleet.run import sweep
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
+    from graphmem.ir.fit import Fit
     from graphmem.ir.training import Training
     from graphmem.training import train
 
@@ -17,11 +19,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Analysis",
+    "Fit",
     "GraphmemError",
     "Training",
     "__version__",
     "analyze",
     "execute",
+    "fit",
     "plan",
     "plan_lifetimes",
     "sweep",
@@ -31,9 +35,11 @@ __all__ = [
 _HOME = {
     "analyze": "graphmem.analysis",
     "execute": "graphmem.arena",
+    "fit": "graphmem.fitting.answer",
     "plan": "graphmem.arena",
     "plan_lifetimes": "graphmem.arena",
     "Analysis": "graphmem.ir.analysis",
+    "Fit": "graphmem.ir.fit",
     "GraphmemError": "graphmem.ir.errors",
     "Training": "graphmem.ir.training",
     "sweep": "graphmem.fleet.run",

@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": ("graphmem.cli.verify", "Run a model with ONNX Runtime; predicted beside measured."),
     "optimize": ("graphmem.cli.optimize", "Write a reordered copy that ONNX Runtime runs in less memory."),
     "sweep": ("graphmem.cli.sweep", "Many models x many settings, on this machine or a Dask cluster."),
+    "fit": ("graphmem.cli.fit", "Does it fit a device, up to which batch, and what would make it fit, cheapest first."),
     "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
     "completion": ("graphmem.cli.completion", "Print the completion script of a shell."),

@@ -16,6 +16,7 @@ OPTIMIZERS = (
     "sgd", "momentum", "nesterov", "adam", "adamw", "amsgrad", "nadam", "radam", "rmsprop", "adagrad", "adafactor",
     "lion", "adam8bit", "muon",
 )  # fmt: skip
+PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
 
 
 @click.command()
@@ -31,6 +32,16 @@ OPTIMIZERS = (
 @click.option("--assume-bn", is_flag=True, help="Put batch norms back where they may have been folded away.")
 @click.option("--dropout", type=click.FloatRange(0, 1), metavar="P", help="Put back dropout that the export removed.")
 @click.option("--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="The same for attention weights.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the step.")
+@click.option(
+    "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."
+)
+@click.option(
+    "--checkpoint",
+    multiple=True,
+    metavar="SPEC",
+    help="Modules to compute again in the backward pass: 'layers.*', blocks, every:2 or sqrt.",
+)
 @click.option("--timeline", is_flag=True, help="Add the bytes alive in every operator (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
@@ -45,6 +56,9 @@ def train(
     assume_bn: bool,
     dropout: float | None,
     attention_dropout: float | None,
+    precision: str,
+    accumulate: int,
+    checkpoint: tuple[str, ...],
     timeline: bool,
     format_: str | None,
     output: Path | None,
@@ -57,7 +71,8 @@ def train(
 
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
-        freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout, **reading,
+        freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
+        precision=precision, accumulate=accumulate, checkpoint=checkpoint, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or timeline:

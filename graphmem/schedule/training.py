@@ -1,7 +1,14 @@
 """Program -> Schedule of one training step: forward, loss, backward, optimizer, as the simulated engine runs them.
 
 A step of the schedule is one outermost operator; buffers are allocations that outlive their operator. What exists
-before the step (parameters, buffers, optimizer state, inputs, targets) enters with the caller.
+before the step (parameters, buffers, optimizer state, inputs, targets) enters with the caller. The loop is
+
+    for _ in range(N):                      # one micro-batch of inputs at a time, N = 1 without accumulation
+        with autocast(...):                 # in the mixed precisions
+            out = model(*inputs)            # `out` and `loss` of the pass before die when their names are bound again
+            loss = loss_of(out, target) / N
+        loss.backward()                     # scaler.scale(loss).backward() in fp16-amp
+    optimizer.step()
 """
 
 from __future__ import annotations
@@ -9,13 +16,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from graphmem.autograd.autocast import autocast
 from graphmem.autograd.backward import backward
 from graphmem.autograd.losses import LOSSES, target_type
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
+from graphmem.autograd.precision import PRECISIONS, prepared
 from graphmem.autograd.program import Given, Program
 from graphmem.autograd.rebatch import rebatched
+from graphmem.autograd.registry import RULES
 from graphmem.autograd.run import Forward
+from graphmem.autograd.segments import segments_of
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
@@ -24,6 +35,7 @@ from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 
 GIVEN = ("parameter", "buffer", "constant", "input", "optimizer_state")
+STEADY = 2  # micro-batches that are run: the second starts as every later one does, with gradients, out and loss alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,7 @@ def training_trace(
     Raises OptionError when nothing is trainable, or the output does not fit the loss.
     """
     m = Machine(device=settings.device)
+    program = prepared(program, settings.precision)
     if batch is not None:
         program = rebatched(program, *batch)
     values = _given(m, program, settings)
@@ -55,18 +68,75 @@ def training_trace(
     m.kind = "optimizer_state"
     optimizer.make_state()
     target = _target(m, program, settings)
+    scale = _scaler(m) if PRECISIONS[settings.precision].is_scaled else None
     first = len(m.steps)
-    m.phase, m.kind = "forward", "activation"
-    forward = Forward(m, program, values, batch)
-    outputs = forward.run()
-    loss = _loss(m, settings, outputs, target)
-    saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
-    m.kind, m.label = "temporary", ""
-    if loss.node is None:
-        raise OptionError("the first output of the model does not depend on any trainable parameter")
-    backward(m, loss)
-    optimizer.run()
-    return TrainingTrace(_schedule(m, first), m, saved, _issues(forward), first)
+    loop = _Loop(m, program, values, settings, target, batch, scale)
+    for _ in range(min(settings.accumulate, STEADY)):
+        loop.micro_batch()
+    with m.scope():
+        if scale is not None:
+            _unscaled(m)
+        optimizer.run()
+    return TrainingTrace(_schedule(m, first), m, loop.saved, _issues(loop.forward), first)
+
+
+class _Loop:
+    """The locals of a training loop: `out` and `loss` live until their names are bound again."""
+
+    def __init__(
+        self, m: Machine, program: Program, values: dict[str, Tensor], settings: TrainingSettings,
+        target: Tensor | None, batch: tuple[int, int] | None, scale: Tensor | None,
+    ) -> None:  # fmt: skip
+        self.m, self.program, self.values, self.settings = m, program, values, settings
+        self.target, self.batch, self.scale = target, batch, scale
+        self.segments = segments_of(program, settings.checkpoint)
+        self.out: list[Tensor] = []
+        self.loss: Tensor | None = None
+        self.saved: tuple[int, ...] = ()
+
+    def micro_batch(self) -> None:
+        """One forward and backward pass; gradients stay."""
+        m = self.m
+        m.phase, m.kind = "forward", "activation"
+        self.forward = Forward(m, self.program, self.values, self.batch, self.segments)
+        with autocast(m, PRECISIONS[self.settings.precision].autocast):
+            self._forward()
+        self.saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
+        m.kind, m.label = "temporary", ""
+        assert self.loss is not None
+        if self.loss.node is None:
+            raise OptionError("the first output of the model does not depend on any trainable parameter")
+        m.phase = "backward"
+        with m.scope():
+            backward(m, RULES["aten.mul"](m, self.loss, self.scale) if self.scale is not None else self.loss)
+
+    def _forward(self) -> None:
+        m = self.m
+        out = self.forward.run()
+        for tensor in self.out:
+            m.release(tensor)
+        self.out = out
+        loss = _loss(m, self.settings, out, self.target)
+        if self.loss is not None:
+            m.release(self.loss)
+        self.loss = loss
+
+
+def _scaler(m: Machine) -> Tensor:
+    """The two tensors of torch.amp.GradScaler, the scale first."""
+    scale = _made(m, "optimizer_state", "scaler.scale", TensorType("float32", ()))
+    _made(m, "optimizer_state", "scaler.growth", TensorType("int32", ()))
+    return scale
+
+
+def _unscaled(m: Machine) -> None:
+    """scaler.step before the optimizer's: gradients are multiplied in place; two numbers stay until scaler.update."""
+    m.phase, m.kind, m.label = "optimizer", "temporary", "scaler"
+    for _ in ("inverse scale", "found infinities"):
+        with m.operator("aten::to"):
+            m.empty((), "float32")
+    with m.operator("aten::_amp_foreach_non_finite_check_and_unscale_"):
+        pass
 
 
 def _given(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
@@ -105,7 +175,10 @@ def _loss(m: Machine, settings: TrainingSettings, outputs: list[Tensor], target:
     m.label, m.origin = "loss", type(m.origin)()
     m.wanted, m.wanted_dtypes = (), ()
     with m.scope():
-        return m.hold(LOSSES[settings.loss](m, floats[0], target if target is not None else floats[0]))
+        loss = LOSSES[settings.loss](m, floats[0], target if target is not None else floats[0])
+        if settings.accumulate > 1:
+            loss = RULES["aten.div"](m, loss, settings.accumulate)
+        return m.hold(loss)
 
 
 def _issues(forward: Forward) -> tuple[Issue, ...]:

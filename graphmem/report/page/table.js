@@ -4,8 +4,8 @@
 const SHOWN = 200;
 
 // columns: [title, cell text, sort key, is a number, class of the cell?]...; onpick(row) when a line is chosen.
-function table(box, columns, rowsOf, isOn, onpick) {
-  let sort = 2, down = true, shown = SHOWN, rows = [];
+function table(box, columns, rowsOf, isOn, onpick, sort = 2) {
+  let down = true, shown = SHOWN, rows = [];
   const body = element("tbody"), more = element("button", { class: "more" }), heads = columns.map(([title, , , isNumber], i) => {
     const button = element("button", { type: "button" }, title);
     button.onclick = () => { down = sort === i ? !down : isNumber; sort = i; draw(); };

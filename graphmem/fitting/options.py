@@ -1,0 +1,147 @@
+"""(probe, settings, batch or none) -> Options: every candidate evaluated, those that fit kept, cheapest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from graphmem.fitting.accelerator import Accelerator
+from graphmem.fitting.probe import EXPANDABLE, NATIVE, TrainingProbe
+from graphmem.fitting.remedies import ACCUMULATE, BY_NAME, COMBINATIONS, REMEDIES, applied, code, what
+from graphmem.fitting.search import doubled_batch, largest_batch
+from graphmem.ir.fit import Largest, Need, Option, Outcome
+
+Settings: TypeAlias = Mapping[str, Any]
+_OUTCOMES: tuple[Outcome, ...] = ("same", "rounding", "other")
+AS_IS: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of every candidate: on which accelerator, within how many bytes, at which batch.
+
+    Without a batch the largest is looked for, from `base`, the largest of the settings as they are; in doublings
+    alone where `is_coarse`.
+    """
+
+    probe: TrainingProbe
+    settings: Settings
+    on: Accelerator
+    capacity: int
+    batch: int | None
+    base: Largest | None
+    is_coarse: bool = False
+
+    def need(self, names: tuple[str, ...], settings: Settings, batch: int | None) -> Need:
+        """What a step with those remedies needs."""
+        allocator = EXPANDABLE if "expandable" in names else NATIVE
+        return self.probe.need(batch, settings, self.on, allocator)
+
+    @property
+    def program_batch(self) -> int | None:
+        """A batch at which the program has been read."""
+        return self.batch if self.base is None else 1
+
+
+def candidates(on: Accelerator) -> tuple[tuple[str, ...], ...]:
+    """Names of the remedies to try, alone and combined; the first is none at all."""
+    rows = [(remedy.name,) for remedy in REMEDIES if remedy.allocator == NATIVE or on.has_caching_allocator]
+    return (AS_IS, *rows, *COMBINATIONS)
+
+
+def options(question: Question, progress: Callable[[str], None]) -> tuple[Option, ...]:
+    """The candidates that fit, cheapest first; between equals the greater batch."""
+    found: list[Option] = []
+    for names in candidates(question.on):
+        progress(" + ".join(names) or "as it is")
+        option = evaluated(question, names)
+        if option is not None and option.need.compared <= question.capacity:
+            found.append(option)
+    return tuple(sorted(found, key=_rank))
+
+
+def _rank(option: Option) -> tuple[Any, ...]:
+    batch = option.largest.batch if option.largest else 0
+    return (round(option.cost, 2), _OUTCOMES.index(option.outcome), -batch, option.need.compared, option.name)
+
+
+def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
+    """The option that those remedies are, whether it fits or not; None when one has nothing to offer."""
+    program = question.probe.program(question.program_batch, question.settings)
+    settings = applied(names, question.settings, program)
+    if settings is None:
+        return None
+    largest: Largest | None = None
+    micro: int | None
+    if ACCUMULATE in names:
+        split = _accumulated(question, names, settings)
+        if split is None:
+            return None
+        micro, settings, largest = split
+    elif question.base is None:
+        micro = question.batch
+    else:
+        largest = question.base if names == AS_IS else _largest(question, names, settings)
+        micro = max(1, largest.batch)
+    need = question.need(names, settings, micro)
+    return Option(
+        name="+".join(names) or "as-is",
+        what="; ".join(what(name, settings, need.batch, largest is not None) for name in names) or "as it is",
+        code=code(names, settings, program),
+        outcome=max((BY_NAME[n].outcome for n in names if n != ACCUMULATE), key=_OUTCOMES.index, default="same"),
+        settings=settings,
+        allocator=EXPANDABLE if "expandable" in names else NATIVE,
+        need=need,
+        largest=largest,
+        cost=_cost(question, need, settings["accumulate"]),
+        capacity=question.capacity,
+    )
+
+
+def _largest(question: Question, names: tuple[str, ...], settings: Settings) -> Largest:
+    assert question.base is not None
+    start = max(1, question.base.batch)
+
+    def need(batch: int) -> int:
+        return question.need(names, settings, batch).compared
+
+    if question.is_coarse:
+        return doubled_batch(need, question.capacity, start)
+    return largest_batch(need, question.capacity, guess=start)
+
+
+def _accumulated(
+    question: Question, names: tuple[str, ...], settings: Settings
+) -> tuple[int, Settings, Largest | None] | None:
+    """(micro-batch, settings, largest micro-batch): the fewest equal parts of the batch that fit, at least two."""
+    if settings["accumulate"] > 1:
+        return None
+    if question.base is not None:
+        twice = {**settings, "accumulate": 2}
+        largest = _largest(question, names, twice)
+        return (largest.batch, twice, largest) if largest.batch else None
+    if question.batch is None:
+        return None
+    for passes in _divisors(question.batch):
+        split = {**settings, "accumulate": passes}
+        if question.need(names, split, question.batch // passes).compared <= question.capacity:
+            return question.batch // passes, split, None
+    return None
+
+
+def _divisors(batch: int) -> Iterable[int]:
+    """The divisors of the batch above 1, the least first."""
+    return (number for number in range(2, batch + 1) if batch % number == 0)
+
+
+def _cost(question: Question, need: Need, passes: int) -> float:
+    """Estimated time of a sample relative to the settings as they are: bytes moved over bytes moved."""
+    if need.batch is None:
+        return need.moved / question.need(AS_IS, question.settings, None).moved
+    far = question.batch or max(2, question.base.batch if question.base else 2)
+    low = question.need(AS_IS, question.settings, 1).moved
+    high = question.need(AS_IS, question.settings, max(2, far)).moved
+    samples = need.batch * passes
+    as_it_is = low + (high - low) * (samples - 1) / (max(2, far) - 1)
+    return need.moved / as_it_is

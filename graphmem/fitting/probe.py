@@ -1,0 +1,215 @@
+"""(file, batch, settings) -> Need, remembered: a file is read once per batch, a step simulated once per settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from graphmem.analysis import inference, model_facts
+from graphmem.autograd.program import Program
+from graphmem.autograd.raising import Options, raised
+from graphmem.fitting.accelerator import Accelerator
+from graphmem.fitting.traffic import moved_by_run, moved_by_step
+from graphmem.ir.analysis import ModelFacts
+from graphmem.ir.errors import ModelError, OptionError
+from graphmem.ir.fit import Need
+from graphmem.ir.graph import Effect, Graph, Issue, exactness_of
+from graphmem.ir.training import TrainingSettings
+from graphmem.ir.types import TensorType
+from graphmem.memory.allocator import replayed
+from graphmem.memory.liveness import lifetimes, timeline
+from graphmem.reader import read
+from graphmem.schedule.training import TrainingTrace, training_trace
+from graphmem.training import read_with_batch, _uncounted, _without_workspace, batch_of
+
+NATIVE, EXPANDABLE = "native", "expandable"
+Settings: TypeAlias = Mapping[str, Any]
+Fixed: TypeAlias = "tuple[int, int] | None"  # (batch of the file, another one it is asked for at)
+_STATE = ("parameter", "buffer", "optimizer_state")
+_RAISING = ("assume_bn", "dropout", "attention_dropout")
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Whether the file leaves the batch free, and the batch that it fixes, where it does."""
+
+    is_free: bool
+    held: int | None
+
+
+@dataclass(slots=True)
+class Source:
+    """The file, read once per batch."""
+
+    path: Path
+    reading: Mapping[str, Any]
+    _graphs: dict[int | None, tuple[Graph, Fixed]] = field(default_factory=dict)
+
+    def at(self, batch: int | None) -> tuple[Graph, Fixed]:
+        """The graph at a batch, and the two batches where the file fixes another."""
+        if batch not in self._graphs:
+            self._graphs[batch] = read_with_batch(batch, partial(read, self.path, **self.reading))
+        return self._graphs[batch]
+
+    def batching(self) -> Batching:
+        """Whether the batch may be chosen; looked at with 8, which a search looks at too."""
+        try:
+            graph, fixed = self.at(8)
+        except (OptionError, ModelError):
+            return Batching(False, batch_of(self.at(None)[0]))
+        if any(issue.kind == "batch" for issue in graph.issues):
+            return Batching(True, None)
+        return Batching(False, fixed[0] if fixed else 8)
+
+    def facts(self, batch: int | None) -> ModelFacts:
+        """The model at a glance."""
+        return model_facts(self.at(batch)[0], self.path.stem)
+
+    def input_bytes(self, batch: int | None) -> int:
+        """Bytes of one batch of inputs."""
+        graph, fixed = self.at(batch)
+        types = [graph.tensors[name].type for name in graph.inputs]
+        nbytes = sum(t.nbytes for t in types if isinstance(t, TensorType) and t.has_size)
+        return nbytes * fixed[1] // fixed[0] if fixed else nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What is kept of one simulated step."""
+
+    peak: int
+    events: tuple[tuple[int, int], ...]
+    moved: int
+    exactness: Effect
+    uncounted: tuple[str, ...]
+    issues: tuple[Issue, ...]
+    state: int
+
+
+@dataclass(slots=True)
+class TrainingProbe:
+    """Training steps of one file."""
+
+    source: Source
+    _programs: dict[Any, Program] = field(default_factory=dict)
+    _traced: dict[Any, Traced] = field(default_factory=dict)
+    _needs: dict[Any, Need] = field(default_factory=dict)
+
+    def need(self, batch: int | None, settings: Settings, on: Accelerator, allocator: str = NATIVE) -> Need:
+        """What the step needs; `settings` are keyword arguments of `graphmem.train`."""
+        key = (batch, _key(settings), on, allocator)
+        if key not in self._needs:
+            self._needs[key] = self._need(batch, settings, on, allocator)
+        return self._needs[key]
+
+    def _need(self, batch: int | None, settings: Settings, on: Accelerator, allocator: str) -> Need:
+        traced = self.traced(batch, settings, on.torch_device)
+        if not on.has_caching_allocator:
+            return Need(batch, traced.peak, traced.peak, "at least", None, None, on.uncounted, traced.moved)
+        found = replayed(((0, on.cublas_workspace), *traced.events), expandable=allocator == EXPANDABLE)
+        exactness: Effect = "at least" if traced.uncounted else traced.exactness
+        reserved = found.peak_reserved
+        return Need(
+            batch, traced.peak, reserved, exactness, found.peak_allocated, reserved, traced.uncounted, traced.moved
+        )
+
+    def issues(self, batch: int | None, settings: Settings) -> tuple[Issue, ...]:
+        """What is missing or assumed in the figures."""
+        return self.traced(batch, settings, "cuda").issues
+
+    def notes(self, batch: int | None, settings: Settings) -> tuple[str, ...]:
+        """What the file does not say and an option would, each kind once."""
+        return tuple(dict.fromkeys(i.what for i in self.program(batch, settings).inferred if "; give --" in i.what))
+
+    def state_bytes(self, batch: int | None, settings: Settings) -> int:
+        """Bytes of a checkpoint: parameters, buffers and the optimizer's state."""
+        return self.traced(batch, settings, "cuda").state
+
+    def traced(self, batch: int | None, settings: Settings, torch_device: str) -> Traced:
+        """The step on a simulated machine."""
+        key = (batch, _key(settings), torch_device)
+        if key not in self._traced:
+            graph, fixed = self.source.at(batch)
+            program = self.program(batch, settings)
+            trace = training_trace(program, _settings(settings, torch_device), settings["weight_decay"], fixed)
+            self._traced[key] = _kept(trace, graph, program, settings.get("accumulate", 1))
+        return self._traced[key]
+
+    def program(self, batch: int | None, settings: Settings) -> Program:
+        """The model as ATen calls."""
+        options = tuple(settings[name] for name in _RAISING)
+        if (batch, options) not in self._programs:
+            self._programs[batch, options] = raised(self.source.at(batch)[0], Options(*options))
+        return self._programs[batch, options]
+
+
+def _key(settings: Settings) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(settings.items()))
+
+
+def _settings(settings: Settings, torch_device: str) -> TrainingSettings:
+    form = settings["form"] or ("foreach" if torch_device == "cuda" else "single")
+    names = ("precision", "accumulate")
+    asked = {name: settings[name] for name in names if name in settings}
+    freeze = tuple(settings["freeze"])
+    return TrainingSettings(settings["loss"], settings["optimizer"], form, torch_device, freeze, **asked)
+
+
+def _kept(trace: TrainingTrace, graph: Graph, program: Program, accumulate: int) -> Traced:
+    alive = lifetimes(trace.schedule)
+    records = trace.machine.records
+    events = tuple((e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events)
+    issues = (*graph.issues, *program.issues, *trace.issues)
+    return Traced(
+        timeline(alive, _without_workspace(trace)).peak,
+        events,
+        moved_by_step(trace, accumulate),
+        exactness_of(issues),
+        _uncounted(trace),
+        issues,
+        sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step),
+    )
+
+
+@dataclass(slots=True)
+class InferenceProbe:
+    """Forward runs of one file: weights and the activations alive at their peak."""
+
+    source: Source
+    _needs: dict[Any, Need] = field(default_factory=dict)
+
+    def need(self, batch: int | None, settings: Settings, on: Accelerator, allocator: str = NATIVE) -> Need:
+        """What the run needs; `settings` are keyword arguments of `graphmem.analyze`."""
+        del on, allocator  # a forward run is the same everywhere: the runtime's own allocator is not counted
+        key = (batch, _key(settings))
+        if key not in self._needs:
+            self._needs[key] = self._need(batch, settings)
+        return self._needs[key]
+
+    def _need(self, batch: int | None, settings: Settings) -> Need:
+        graph, fixed = self.source.at(batch)
+        if fixed is not None:
+            raise OptionError(f"the file fixes the batch at {fixed[0]}; export with a dynamic batch to ask for {batch}")
+        run = inference(graph, settings["memory_model"], "file")
+        weights = model_facts(graph, "").weight_bytes
+        peak = weights + run.peak
+        unknown = ("what the runtime adds: its arena, kernels' scratch",)
+        return Need(batch, peak, peak, "at least", None, None, unknown, moved_by_run(weights, run))
+
+    def issues(self, batch: int | None, settings: Settings) -> tuple[Issue, ...]:
+        """What is missing or assumed in the figures."""
+        del settings
+        return self.source.at(batch)[0].issues
+
+    def notes(self, batch: int | None, settings: Settings) -> tuple[str, ...]:
+        """Nothing: a forward run is what the file says."""
+        del batch, settings
+        return ()
+
+    def state_bytes(self, batch: int | None, settings: Settings) -> int:
+        """Bytes of the weights."""
+        del settings
+        return self.source.facts(batch).weight_bytes

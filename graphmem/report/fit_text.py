@@ -1,0 +1,243 @@
+"""Fit -> the terminal answer: yes or no, why, memory over batch, what else fits and what it costs, system memory."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from graphmem.ir.device import CONTEXT_BYTES, DISPLAY_BYTES
+from graphmem.ir.fit import Candidate, Fit, Need, Option
+from graphmem.report.terminal import console_of, written
+from graphmem.report.units import SIGNS, size
+
+ROWS = 12  # options and devices shown
+_RESULTS = {"same": "same", "rounding": "rounds", "other": "differs"}
+
+
+def fit_text(fit: Fit, width: int = 80, color: bool = False, explain: bool = False) -> str:
+    """The answer, `width` columns wide; with `explain` the code of each option."""
+    buffer = io.StringIO()
+    console = console_of(buffer, width, color)
+    for part in _parts(fit, console.width, explain):
+        console.print(part)
+        console.print()
+    return written(buffer)
+
+
+def _parts(fit: Fit, width: int, explain: bool) -> Iterable[Text | Table]:
+    yield _headline(fit)
+    yield _verdict(fit)
+    yield _reasons(fit, width)
+    if len(fit.curve) > 1:
+        yield _curve(fit, width)
+    if fit.device is None:
+        yield _devices(fit.candidates)
+    shown = _helpful(fit)
+    if shown:
+        yield Text(_options_title(fit), style="bold")
+        yield _options(fit, shown[:ROWS])
+        yield _legend(len(shown) - ROWS)
+        if explain:
+            yield _code(shown[:ROWS])
+    yield _host(fit)
+    notes = [f"{issue.kind}: {issue.where}: {issue.what}" for issue in fit.issues[:ROWS]] + list(fit.notes)
+    if len(fit.issues) > ROWS:
+        notes.append(f"and {len(fit.issues) - ROWS} more issues")
+    if notes:
+        yield Text("\n".join(notes), style="yellow")
+
+
+def _headline(fit: Fit) -> Text:
+    asked = ["inference"]
+    if fit.mode == "training":
+        s = fit.settings
+        asked = ["training", s["loss"], s["optimizer"], s["precision"]]
+        asked += [f"{s['accumulate']} passes"] if s["accumulate"] > 1 else []
+    line = Text("graphmem ", style="dim").append(fit.model.name, style="bold not dim")
+    where = f" on {fit.device.name}" if fit.device else ", on which device?"
+    return line.append("   " + " · ".join(asked)).append(where)
+
+
+def figure(need: Need) -> str:
+    """What is compared, with the sign that says how to read it."""
+    return SIGNS[need.exactness] + size(need.compared)
+
+
+def _verdict(fit: Fit) -> Text:
+    word, rest = _sentence(fit)
+    style = "bold green" if fit.fits else "bold red"
+    text = Text(word, style=style).append(rest, style="bold")
+    if not fit.is_proved:
+        text.append(f"\n{_doubt(fit)}", style="yellow")
+    return text
+
+
+def _sentence(fit: Fit) -> tuple[str, str]:
+    need = fit.need
+    batch = "the step" if need.batch is None else f"batch {need.batch}"
+    if fit.device is None:
+        number = len(fit.candidates)
+        return (
+            ("yes", f": {batch} fits {number} devices of the catalogue") if number else ("no", ": no device has room")
+        )
+    if need.compared > fit.usable:
+        short = size(need.compared - fit.usable)
+        upto = f"; {fit.largest.batch} is the largest batch that fits" if fit.largest and fit.largest.batch else ""
+        return "no", f": {batch} needs {figure(need)}, {short} more than there is{upto}"
+    if fit.largest is None:
+        return "yes", f": {batch} needs {figure(need)}, {size(fit.usable - need.compared)} to spare"
+    upto = f"batch {fit.largest.batch} is the largest that fits" + (
+        f" ({fit.largest.refused} does not)" if fit.largest.refused else " that was looked at"
+    )
+    if fit.batch_asked is None:
+        return "yes", f": {upto}"
+    return "yes", f": {batch} needs {figure(need)}, {size(fit.usable - need.compared)} to spare; {upto}"
+
+
+def _doubt(fit: Fit) -> str:
+    missing = sorted({_library(what) for what in fit.need.uncounted})
+    if fit.fits:
+        return "not proved: " + (
+            " and ".join(missing) + " is not counted" if missing else "the figures are lower bounds"
+        )
+    return "not proved: the figures are upper bounds"
+
+
+def _library(what: str) -> str:
+    return "cuDNN's scratch memory, chosen on the card," if what.startswith("cuDNN") else what
+
+
+def _reasons(fit: Fit, width: int) -> Text:
+    lines = []
+    shown = next((n for n in fit.curve if fit.largest and n.batch == fit.largest.batch), fit.need)
+    at = "" if shown.batch is None else f" at batch {shown.batch}"
+    tensors = "" if shown.reserved is None else f"; its tensors peak at {size(shown.peak)}"
+    lines += _wrapped("needs", f"{figure(shown)}{at}, {fit.compared}{tensors}", width)
+    if fit.device is not None:
+        lines += _wrapped("has", _has(fit), width)
+    return Text("\n".join(lines))
+
+
+def _has(fit: Fit) -> str:
+    assert fit.device is not None
+    device = fit.device
+    if device.nominal_bytes == device.reported_bytes:
+        seen = size(device.reported_bytes)
+    else:
+        about = "" if device.is_measured else "about "
+        seen = f"{size(device.nominal_bytes)} on the box, {about}{size(device.reported_bytes)} that a framework sees"
+    taken = f"about {size(CONTEXT_BYTES)} of context"
+    is_shared = fit.usable < device.usable_bytes()
+    taken += f" and {size(DISPLAY_BYTES)} for the desktop" if is_shared else ""
+    return f"{size(fit.usable)} for a model: {seen}, less {taken}"
+
+
+def _wrapped(label: str, text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=f"{label:<7}", subsequent_indent=" " * 7)
+
+
+def _curve(fit: Fit, width: int) -> Text:
+    """One bar per batch, the device's memory as a line through them."""
+    most = max(need.compared for need in fit.curve)
+    room = width - 24
+    scale = room / max(most, fit.usable)
+    mark = round(fit.usable * scale) if fit.device else -1
+    text = Text(f"{'batch':>7}  {'needs':>13}", style="dim")
+    text.append(f"{'':{max(0, mark - 6)}}{size(fit.usable)} usable".rjust(0) if fit.device else "", style="dim")
+    for need in fit.curve:
+        filled = max(1, round(need.compared * scale))
+        fits = not fit.device or need.compared <= fit.usable
+        text.append(f"\n{need.batch or '':>7}  {figure(need):>13}  ")
+        cells = ["█" if column < filled else " " for column in range(max(filled, mark + 1))]
+        if fit.device:
+            cells[mark] = "│"
+        text.append("".join(cells), style="green" if fits else "red")
+    return text
+
+
+def _helpful(fit: Fit) -> list[Option]:
+    """Options that give more room than the settings as they are, and these."""
+    asked = fit.need.compared
+    largest = fit.largest.batch if fit.largest else 0
+
+    def helps(option: Option) -> bool:
+        if option.name == "as-is" or option.settings.get("accumulate", 1) > 1:
+            return True
+        if option.largest is not None:
+            return option.largest.batch > largest
+        return option.need.compared < asked
+
+    return [option for option in fit.options if helps(option)]
+
+
+def _options_title(fit: Fit) -> str:
+    if fit.device is None:
+        return f"what a step of batch {fit.need.batch} needs otherwise, cheapest first"
+    if fit.batch_asked is None:
+        return "what makes room for more, cheapest first"
+    return f"what fits at batch {fit.need.batch}, cheapest first"
+
+
+def _options(fit: Fit, shown: Sequence[Option]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    by_batch = fit.device is not None and fit.batch_asked is None and fit.largest is not None
+    table.add_column("cost", justify="right", no_wrap=True)
+    table.add_column("result", no_wrap=True)
+    if by_batch:
+        table.add_column("batch", justify="right", no_wrap=True)
+    table.add_column("needs", justify="right", no_wrap=True)
+    if not by_batch:
+        table.add_column("to spare" if fit.device else "smallest device", no_wrap=True)
+    table.add_column("what to do")
+    for option in shown:
+        cells = [f"{option.cost:.2f}", _RESULTS[option.outcome]]
+        cells += [_batch(option)] if by_batch else []
+        cells.append(figure(option.need))
+        if not by_batch:
+            cells.append(size(option.headroom) if fit.device else option.smallest_device)
+        table.add_row(*cells, option.what)
+    return table
+
+
+def _batch(option: Option) -> str:
+    if option.largest is None:
+        return str(option.need.batch or "")
+    if option.settings.get("accumulate", 1) > 1:
+        return "any"
+    is_exact = option.largest.refused == option.largest.batch + 1
+    return f"{option.largest.batch}" if is_exact else f"{option.largest.batch}+"
+
+
+def _legend(more: int) -> Text:
+    lines = [f"and {more} more: --format json"] if more > 0 else []
+    lines.append("cost: time of a sample as estimated by bytes moved, 1.00 as it is (docs/fit.md)")
+    lines.append("result: what is learned stays the same, rounds differently, or differs")
+    return Text("\n".join(lines), style="dim")
+
+
+def _code(shown: Sequence[Option]) -> Text:
+    blocks = [f"# {option.what}\n{option.code}" for option in shown if option.code]
+    return Text("\n\n".join(blocks))
+
+
+def _devices(candidates: Sequence[Candidate]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    table.add_column("device", no_wrap=True)
+    for name in ("usable", "needs", "to spare"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in candidates[:ROWS]:
+        table.add_row(row.device.name, size(row.usable), figure(row.need), size(row.headroom))
+    if len(candidates) > ROWS:
+        table.add_row(f"and {len(candidates) - ROWS} more: --format json", style="dim")
+    return table
+
+
+def _host(fit: Fit) -> Text:
+    text = Text("system memory to pair: ", style="bold").append(size(fit.host.sold), style="bold")
+    for part in fit.host.parts:
+        text.append(f"\n{size(part.nbytes):>11}  {part.what}", style="dim")
+    return text
