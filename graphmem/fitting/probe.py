@@ -23,7 +23,7 @@ from graphmem.memory.allocator import replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.training import TrainingTrace, training_trace
-from graphmem.training import read_with_batch, _uncounted, _without_workspace, batch_of
+from graphmem.training import _uncounted, _without_workspace, batch_of, read_with_batch
 
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
 
 from graphmem.autograd.optimizers import OPTIMIZERS
+from graphmem.autograd.precision import PRECISIONS
+from graphmem.fitting.accelerator import accelerator
 from graphmem.fitting.devices import device
 from graphmem.ir.device import Device
 from graphmem.ir.errors import OptionError
+from graphmem.memory.allocator import CUBLAS_WORKSPACE
 
 Value: TypeAlias = "int | str | None"
 Cell: TypeAlias = Mapping[str, Value]
 
 MODES = ("inference", "training")
-PRECISIONS = ("fp32",)
+NONE = "none"
+MOST = 2**31
 SIMULATED = ("cpu", "cuda")  # values of the device axis that no figure is held against
 
 
@@ -53,14 +58,30 @@ def one_of(what: str, choices: Iterable[str]) -> Callable[[Any], Value]:
     return checked
 
 
+def whole(what: str, value: Any) -> Value:
+    """A whole number from 1."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and 1 <= int(text) < MOST):
+        raise OptionError(f"{what} '{value}' is not a whole number from 1")
+    return int(text)
+
+
 def batch(value: Any) -> Value:
     """A batch: a whole number from 1, or None for the one that the file says."""
-    if value is None or (type(value) is int and value >= 1):
-        return value
+    return None if value is None else whole("batch", value)
+
+
+def checkpoint(value: Any) -> Value:
+    """What `train` is to checkpoint, several joined by "+", or "none"; the model has the last word."""
     text = str(value).strip()
-    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
-        raise OptionError(f"batch '{value}' is not a whole number from 1")
-    return int(text)
+    if not text:
+        raise OptionError("checkpoint '' says nothing; give none, blocks, every:K, sqrt or patterns of modules")
+    return text
+
+
+def checkpoints(value: Value) -> tuple[str, ...]:
+    """The same as `train` takes it."""
+    return () if value in (NONE, "") else tuple(part.strip() for part in str(value).split("+"))
 
 
 def device_name(value: Any) -> Value:
@@ -75,8 +96,10 @@ def device_name(value: Any) -> Value:
 AXES: tuple[Axis, ...] = (
     Axis("batch", None, batch, "Batches, such as 1,2,4,8. Default: the file's own, 1 where it is free.", "read"),
     Axis("mode", "inference", one_of("mode", MODES), "Inference, training or both."),
-    Axis("precision", "fp32", one_of("precision", PRECISIONS), f"Of {', '.join(PRECISIONS)}."),
+    Axis("precision", "fp32", one_of("precision", PRECISIONS), f"Of {', '.join(PRECISIONS)}.", modes=("training",)),
     Axis("optimizer", "sgd", one_of("optimizer", OPTIMIZERS), "With --train, such as sgd,adamw.", modes=("training",)),
+    Axis("accumulate", 1, partial(whole, "accumulate"), "Passes before the optimizer steps.", modes=("training",)),
+    Axis("checkpoint", NONE, checkpoint, "As train's, several joined by +: none,blocks,a.*+b.*.", modes=("training",)),
     Axis(
         "device",
         "cpu",
@@ -132,12 +155,20 @@ def grid_of(given: Mapping[str, Any]) -> Grid:
 def figure_settings(cell: Cell) -> dict[str, Value]:
     """What the figure behind a cell depends on: the cell without its device, and what a training step runs on."""
     settings = {axis.name: cell[axis.name] for axis in AXES if axis.stage != "compare"}
-    return {**settings, "on": simulated(cell["device"]) if cell["mode"] == "training" else ""}
+    return {**settings, "on": simulated(cell["device"]) if cell["mode"] == "training" else "", "cublas": cublas(cell)}
 
 
 def simulated(name: Value) -> str:
-    """What a training step is simulated on for a device of the grid."""
-    return "cpu" if name == "cpu" else "cuda"
+    """What a training step is simulated on for a device of the grid, as in `graphmem fit`."""
+    card = compared(name)
+    return str(name) if card is None else accelerator(card).torch_device
+
+
+def cublas(cell: Cell) -> Value:
+    """Bytes of cuBLAS's workspace on the cell's device; None for that of most cards, which `train` takes too."""
+    card = compared(cell["device"])
+    nbytes = 0 if card is None or cell["mode"] != "training" else accelerator(card).cublas_workspace
+    return None if nbytes in (0, CUBLAS_WORKSPACE[8]) else nbytes
 
 
 def compared(name: Value) -> Device | None:

@@ -29,7 +29,9 @@ def record_of(slot: Slot, cell: Cell, found: Figure) -> SweepRecord:
     usable = None if card is None else card.usable_bytes()
     headroom = None if usable is None or found.needed is None else usable - found.needed
     batch = cell["batch"]
+    accumulate = cell["accumulate"] or None
     assert not isinstance(batch, str)
+    assert not isinstance(accumulate, str)
     return SweepRecord(
         model=slot.file.name,
         hash=slot.digest,
@@ -37,7 +39,8 @@ def record_of(slot: Slot, cell: Cell, found: Figure) -> SweepRecord:
         batch=batch,
         precision=str(cell["precision"]),
         optimizer=str(cell["optimizer"]),
-        checkpoint=str(cell.get("checkpoint", "")),
+        accumulate=accumulate,
+        checkpoint=str(cell["checkpoint"]),
         device=str(cell["device"]),
         peak_bytes=found.peak,
         needed_bytes=found.needed,

@@ -19,11 +19,12 @@ from graphmem import __version__
 from graphmem.analysis import inference, model_facts
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
-from graphmem.fleet.axes import Value
+from graphmem.fleet.axes import Value, checkpoints
 from graphmem.fleet.files import content, is_url
 from graphmem.ir.errors import InputError, ModelError, OptionError
 from graphmem.ir.graph import Graph, Issue, exactness_of
-from graphmem.ir.training import TrainingSettings
+from graphmem.ir.training import Training, TrainingSettings
+from graphmem.memory.allocator import replayed
 from graphmem.reader import graph_of
 from graphmem.reader.constants import shape_files
 from graphmem.reader.dims import fitting
@@ -180,6 +181,7 @@ class _Step:
     model: Any
     task: Task
     rebatched: tuple[int, int] | None = None  # the batch that the file fixes, the one asked for; once read
+    last: tuple[Mapping[str, Value], Training] | None = None
 
     @cached_property
     def graph(self) -> Graph:
@@ -191,6 +193,22 @@ class _Step:
         reading = partial(graph_of, self.model, _folder(self.task.location), dims)
         graph, self.rebatched = read_with_batch(self.task.batch, reading)
         return graph
+
+    def trained(self, settings: Mapping[str, Value]) -> Training:
+        """One training step; the last one is kept for devices that differ in what they add to it."""
+        if self.last is None or self.last[0] != settings:
+            on = str(settings["on"])
+            asked = TrainingSettings(
+                loss=self.task.fixed.loss,
+                optimizer=str(settings["optimizer"]),
+                form="foreach" if on == "cuda" else "single",
+                device=on,
+                precision=str(settings["precision"]),
+                accumulate=int(settings["accumulate"] or 1),
+                checkpoint=checkpoints(settings["checkpoint"]),
+            )
+            self.last = settings, training(self.graph, self.program, asked, "the file", False, self.rebatched)
+        return self.last[1]
 
     @cached_property
     def program(self) -> Program:
@@ -212,12 +230,20 @@ def _inference(step: _Step, _: Mapping[str, Value]) -> Figure:
 
 def _training(step: _Step, settings: Mapping[str, Value]) -> Figure:
     """One training step; on a GPU also what the caching allocator reserves for it, which is what must fit."""
-    on = str(settings["on"])
-    form = "foreach" if on == "cuda" else "single"
-    asked = TrainingSettings(step.task.fixed.loss, str(settings["optimizer"]), form, on)
-    found = training(step.graph, step.program, asked, "the file", False, step.rebatched)
+    found = step.trained({name: value for name, value in settings.items() if name != "cublas"})
+    workspace = settings["cublas"]
     needed = found.peak if found.allocator is None else found.allocator.reserved
+    if found.allocator is not None and isinstance(workspace, int):
+        needed = _reserved(found, workspace)
     return Figure(found.peak, needed, found.exactness, _noted(step, found.issues))
+
+
+def _reserved(found: Training, cublas_workspace: int) -> int:
+    """What the caching allocator reserves for the step beside another workspace of cuBLAS."""
+    assert found.details is not None
+    sizes = [buffer.nbytes for buffer in found.schedule.buffers] + [nbytes for nbytes, _ in found.details.scratch]
+    events = [(event, sizes[event - 1]) if event > 0 else (-event, 0) for event in found.details.events.tolist()]
+    return replayed([(0, cublas_workspace), *events]).peak_reserved
 
 
 _FIGURES: dict[str, Callable[[_Step, Mapping[str, Value]], Figure]] = {"inference": _inference, "training": _training}

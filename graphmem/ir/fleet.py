@@ -24,6 +24,7 @@ class SweepRecord:
     batch: int | None
     precision: str
     optimizer: str
+    accumulate: int | None
     checkpoint: str
     device: str
     peak_bytes: int | None
@@ -43,9 +44,16 @@ class SweepRecord:
         """What names the row within a results file: model and setting, not what came out."""
         return tuple(str(getattr(self, name)) for name in SETTING)
 
+    @property
+    def variant(self) -> str:
+        """The setting but for batch and device, in words; what is not done is not said."""
+        passes = f"accumulate {self.accumulate}" if (self.accumulate or 1) > 1 else ""
+        kept = "" if self.checkpoint in ("", "none") else f"checkpoint {self.checkpoint}"
+        return " ".join(part for part in (self.mode, self.precision, self.optimizer, passes, kept) if part)
+
 
 # The columns that tell rows apart.
-SETTING = ("model", "mode", "batch", "precision", "optimizer", "checkpoint", "device")
+SETTING = ("model", "mode", "batch", "precision", "optimizer", "accumulate", "checkpoint", "device")
 COLUMNS = tuple(field.name for field in fields(SweepRecord))
 
 

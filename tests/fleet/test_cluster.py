@@ -54,9 +54,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.filterwarnings("ignore")  # of Dask's own threads and sockets
-def test_a_cluster_gives_the_rows_that_processes_give_even_when_a_worker_is_killed(
-    fleet: Path, cluster: str, tmp_path: Path
-) -> None:
+def test_a_cluster_gives_the_rows_that_processes_give_even_when_a_worker_is_killed(fleet: Path, cluster: str) -> None:
     for width in range(40, 80):
         mlp(fleet / f"z{width}.onnx", width)
     local = timeless(list(graphmem.sweep(fleet, GRID, jobs=0)))
@@ -78,5 +76,5 @@ def test_a_cluster_gives_the_rows_that_processes_give_even_when_a_worker_is_kill
 def test_no_cluster_at_the_address_is_one_line(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed", reason="NO CLUSTER TESTS: dask.distributed is not installed (extra `dask`)")
     monkeypatch.setattr("graphmem.fleet.cluster.PATIENCE", 1)
-    with pytest.raises(OptionError, match="no Dask cluster at 'tcp://127.0.0.1:9'"):
+    with pytest.raises(OptionError, match="no Dask cluster at 'tcp://127"):
         graphmem.sweep(fleet, GRID, "tcp://127.0.0.1:9")

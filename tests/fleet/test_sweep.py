@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 
 import graphmem
+from graphmem.fitting.accelerator import accelerator
+from graphmem.fitting.devices import device
+from graphmem.fitting.probe import Source, TrainingProbe
+from graphmem.fleet.axes import checkpoints
 from graphmem.ir.errors import OptionError
+from graphmem.ir.fit import Need
 from graphmem.ir.fleet import SweepProgress, SweepRecord
 from tests.fleet.conftest import mlp
 
+MODELS = Path(__file__).parents[2] / "models"
 GRID = {
     "batch": [1, 4],
     "mode": ["inference", "training"],
@@ -42,18 +48,52 @@ def test_figures_are_those_of_the_single_commands(fleet: Path) -> None:
         assert (row.fits, row.exactness) == ("" if on == "cpu" else "yes", "exact")
 
 
+def test_every_axis_of_training_is_what_train_takes() -> None:
+    grid = {
+        "batch": 4, "mode": "training", "precision": ["fp32", "bf16-amp"], "accumulate": [1, 2],
+        "checkpoint": ["none", "layer1.*+layer2.*"], "device": ["cuda", "h100 sxm", "m3 max"],
+    }  # fmt: skip
+    rows = list(graphmem.sweep(MODELS / "resnet18.onnx", grid, jobs=0))
+    assert len({row.peak_bytes for row in rows}) >= 6
+    for row in rows:
+        single = graphmem.train(
+            MODELS / "resnet18.onnx", batch=4, precision=row.precision, accumulate=row.accumulate or 0,
+            checkpoint=() if row.checkpoint == "none" else ("layer1.*", "layer2.*"),
+            device="cpu" if row.device.startswith("M3") else "cuda",
+        )  # fmt: skip
+        assert row.peak_bytes == single.peak
+        reserved = None if single.allocator is None else single.allocator.reserved
+        if row.device == "cuda":
+            assert row.needed_bytes == reserved
+        elif row.device.startswith("M3"):
+            assert row.needed_bytes == single.peak
+        else:  # the greater workspace of cuBLAS on Hopper
+            assert row.needed_bytes == need(row).compared
+
+
+def need(row: SweepRecord) -> Need:
+    """What `graphmem fit` holds against the device for the same step."""
+    settings = {
+        "loss": "cross_entropy", "optimizer": "sgd", "form": None, "weight_decay": False, "freeze": (),
+        "precision": row.precision, "accumulate": row.accumulate, "checkpoint": checkpoints(row.checkpoint),
+        "assume_bn": False, "dropout": None, "attention_dropout": None,
+    }  # fmt: skip
+    probe = TrainingProbe(Source(Path(row.model), {}))
+    return probe.need(row.batch, settings, accelerator(device(row.device)))
+
+
 def test_rows_come_in_the_order_of_paths_and_grid_however_many_work(fleet: Path) -> None:
     one = timeless(list(graphmem.sweep(fleet, GRID, jobs=1)))
     assert timeless(list(graphmem.sweep(fleet, GRID, jobs=0))) == one
     two = timeless(list(graphmem.sweep(fleet, GRID, jobs=2)))
     assert one == two
     assert [row.setting for row in one[:CELLS:2]] == [
-        (one[0].model, "inference", "1", "fp32", "", "", "RTX 3060"),
-        (one[0].model, "training", "1", "fp32", "sgd", "", "RTX 3060"),
-        (one[0].model, "training", "1", "fp32", "adamw", "", "RTX 3060"),
-        (one[0].model, "inference", "4", "fp32", "", "", "RTX 3060"),
-        (one[0].model, "training", "4", "fp32", "sgd", "", "RTX 3060"),
-        (one[0].model, "training", "4", "fp32", "adamw", "", "RTX 3060"),
+        (one[0].model, "inference", "1", "", "", "None", "", "RTX 3060"),
+        (one[0].model, "training", "1", "fp32", "sgd", "1", "none", "RTX 3060"),
+        (one[0].model, "training", "1", "fp32", "adamw", "1", "none", "RTX 3060"),
+        (one[0].model, "inference", "4", "", "", "None", "", "RTX 3060"),
+        (one[0].model, "training", "4", "fp32", "sgd", "1", "none", "RTX 3060"),
+        (one[0].model, "training", "4", "fp32", "adamw", "1", "none", "RTX 3060"),
     ]
 
 
@@ -125,7 +165,8 @@ def test_progress_counts_rows_failures_and_what_was_known(fleet: Path, tmp_path:
 @pytest.mark.parametrize(
     ("paths", "grid", "said"),
     [
-        ("{fleet}/*.onnx", {"precision": "fp3"}, "precision 'fp3' is not one of fp32"),
+        ("{fleet}/*.onnx", {"precision": "fp3"}, "precision 'fp3' is not one of fp32, bf16"),
+        ("{fleet}/*.onnx", {"precision": "bf16"}, "'precision' goes with training"),
         ("{fleet}/*.onnx", {"batch": 0}, "batch '0' is not a whole number from 1"),
         ("{fleet}/*.onnx", {"device": "rtx 999"}, "is not in the catalogue"),
         ("{fleet}/*.onnx", {"colour": "red"}, "a grid has no axis 'colour'"),
