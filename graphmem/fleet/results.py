@@ -149,7 +149,9 @@ def _typed(name: str, value: Any) -> Any:
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     csv.field_size_limit(1 << 30)
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        table = csv.DictReader(file)
+        _named(dict.fromkeys(table.fieldnames or ()))
+        return list(table)
 
 
 def _read_json(path: Path) -> list[dict[str, Any]]:
