@@ -34,7 +34,8 @@ def model_files(paths: Iterable[str | Path]) -> tuple[ModelFile, ...]:
     for path in paths:
         for name in _names(str(path)):
             location = _location(name)
-            found.setdefault(location, ModelFile(name, location))
+            shown = name.encode("utf-8", "backslashreplace").decode()  # a name that is no text, as it can be written
+            found.setdefault(location, ModelFile(shown, location))
     if not found:
         raise OptionError("no model to sweep; give files, folders, globs or @FILE")
     return tuple(found.values())
