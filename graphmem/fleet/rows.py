@@ -46,7 +46,7 @@ def record_of(slot: Slot, cell: Cell, found: Figure) -> SweepRecord:
         needed_bytes=found.needed,
         usable_bytes=usable,
         headroom_bytes=headroom,
-        fits=_fits(headroom, found.exactness),
+        fits=proved(headroom, found.exactness),
         exactness=found.exactness,
         complete=found.exactness == "exact",
         note=found.note,
@@ -56,7 +56,7 @@ def record_of(slot: Slot, cell: Cell, found: Figure) -> SweepRecord:
     )
 
 
-def _fits(headroom: int | None, exactness: str) -> str:
+def proved(headroom: int | None, exactness: str) -> str:
     """What a figure with that bound proves."""
     if headroom is None:
         return ""

@@ -13,6 +13,7 @@ import graphmem
 from graphmem.fitting.accelerator import accelerator
 from graphmem.fitting.devices import device
 from graphmem.fitting.probe import Source, TrainingProbe
+from graphmem.fleet.rows import proved
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Need
 from graphmem.ir.fleet import SweepProgress, SweepRecord
@@ -178,6 +179,17 @@ def test_progress_counts_rows_failures_and_what_was_known(fleet: Path, tmp_path:
 def test_what_cannot_be_asked_is_refused_at_once(fleet: Path, paths: str, grid: dict[str, object], said: str) -> None:
     with pytest.raises(OptionError, match=said.replace("*", r"\*")):
         graphmem.sweep(paths.format(fleet=fleet), grid)
+
+
+@pytest.mark.parametrize(
+    ("headroom", "exactness", "fits"),
+    [
+        (0, "exact", "yes"), (-1, "exact", "no"), (5, "at most", "yes"), (-5, "at most", "unknown"),
+        (5, "at least", "unknown"), (-5, "at least", "no"), (None, "exact", ""), (None, "", ""),
+    ],
+)  # fmt: skip
+def test_a_bound_decides_only_what_it_proves(headroom: int | None, exactness: str, fits: str) -> None:
+    assert proved(headroom, exactness) == fits
 
 
 def test_a_url_is_read_where_fsspec_is(fleet: Path) -> None:
