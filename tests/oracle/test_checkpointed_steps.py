@@ -63,7 +63,7 @@ def test_a_checkpointed_step_is_byte_exact(name: str, spec: str, oracle: Any, tm
 
     case = _case(name)
     path = tmp_path / f"{name}.onnx"
-    oracle.exported(case, "train_raw", path)
+    oracle.exported(case, "train_dynraw", path)
     plain = gradients(oracle, _case(name))
     wrapped = _case(name)
     wrap(wrapped[0], CASES[name][spec])
@@ -79,7 +79,7 @@ def test_sqrt_is_checkpoint_sequential(oracle: Any, tmp_path: Path) -> None:
 
     case = _case("stages")
     path = tmp_path / "stages.onnx"
-    oracle.exported(case, "train_raw", path)
+    oracle.exported(case, "train_dynraw", path)
     layers = case[0].blocks
     layers.forward = lambda x: checkpoint_sequential(list(layers), 2, x, use_reentrant=False)  # 6 blocks, 3 by 3
     predicted = graphmem.train(path, loss=case[3], checkpoint=["sqrt"]).peak
