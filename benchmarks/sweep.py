@@ -39,10 +39,25 @@ def command(folder: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "graphmem", "sweep", str(folder), *WORDS, "-o", str(out), *more]
 
 
-def swept(folder: Path, out: Path, *more: str) -> float:
-    started = time.perf_counter()
+class Stopwatch:
+    """Seconds on the wall and on processors, of this process and of children that have ended."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter(), self._processors()
+
+    def _processors(self) -> float:
+        times = os.times()
+        return times.user + times.system + times.children_user + times.children_system
+
+    def read(self, parts: int = 1) -> tuple[float, float]:
+        """Both, divided by `parts`."""
+        return (time.perf_counter() - self.started[0]) / parts, (self._processors() - self.started[1]) / parts
+
+
+def swept(folder: Path, out: Path, *more: str) -> tuple[float, float]:
+    watch = Stopwatch()
     subprocess.run(command(folder, out, *more), check=True, capture_output=True, timeout=3600)
-    return time.perf_counter() - started
+    return watch.read()
 
 
 def timeless(path: Path) -> list[list[str]]:
@@ -70,31 +85,29 @@ def dask_cluster(folder: Path) -> Iterator[str]:
             process.wait()
 
 
-def per_process(rows: Sequence[list[str]], sample: int) -> float:
+def per_process(rows: Sequence[list[str]], sample: int) -> tuple[float, float]:
     """Mean seconds of a cell in a process of its own."""
     header, *body = rows
     chosen = random.Random(SEED).sample(body, sample)
-    started = time.perf_counter()
+    watch = Stopwatch()
     for row in chosen:
         cell = dict(zip(header, row, strict=False))
         words = ["train", cell["model"], "--batch", cell["batch"], "--precision", cell["precision"]]
         words += ["--optimizer", "adamw", "--device", "cuda", "--format", "json"]
         subprocess.run([sys.executable, "-m", "graphmem", *words], check=False, capture_output=True)
-    return (time.perf_counter() - started) / sample
+    return watch.read(sample)
 
 
-def alone(rows: Sequence[list[str]], sample: int) -> float:
+def alone(rows: Sequence[list[str]], sample: int) -> tuple[float, float]:
     """Mean seconds of a cell in one process that shares nothing between cells."""
     header, *body = rows
-    taken = 0.0
+    watch = Stopwatch()
     for row in random.Random(SEED + 1).sample(body, sample):
         cell = dict(zip(header, row, strict=False))
         grid = {name: cell[name] for name in ("precision", "device", "optimizer", "mode")}
         _LAST.clear()
-        started = time.perf_counter()
         list(graphmem.sweep(cell["model"], {**grid, "batch": int(cell["batch"])}, jobs=0))
-        taken += time.perf_counter() - started
-    return taken / sample
+    return watch.read(sample)
 
 
 def killed(folder: Path, here: Path, kills: int, figures: int) -> tuple[Path, str]:
@@ -149,14 +162,20 @@ def main() -> None:
         cells = len(rows) - 1
         failed = sum(bool(row[rows[0].index("error")]) for row in rows[1:])
         models = len({row[0] for row in rows[1:]})
-        print(f"{models} networks, {cells} rows, {failed} failed; identical but for the seconds")
+        print(f"{models} networks, {cells} rows, {failed} failed; identical but for the seconds", flush=True)
         cell, lone = per_process(rows, asked.sample), alone(rows, asked.sample)
-        print("\n| way | seconds | rows/s | of a process per cell |\n|---|---|---|---|")
-        print(f"| a process per cell ({asked.sample} sampled) | {cell * cells:.0f} | {1 / cell:.1f} | 100 % |")
-        told = f"{lone * cells:.0f} | {1 / lone:.1f} | {lone / cell:.1%}"
-        print(f"| one process, nothing shared ({asked.sample} sampled) | {told} |")
-        for way, seconds in took.items():
-            print(f"| {way} | {seconds:.1f} | {cells / seconds:.0f} | {seconds / cells / cell:.1%} |")
+        whole = cell[1] * cells
+        print("\n| way | seconds | processor seconds | rows per processor second | saved |\n|---|---|---|---|---|")
+        sampled = f"({asked.sample} cells sampled)"
+        took = {
+            f"a process per cell {sampled}": (cell[0] * cells, whole),
+            f"one process, nothing shared {sampled}": (lone[0] * cells, lone[1] * cells),
+            **took,
+        }
+        for way, (wall, used) in took.items():
+            figures = f"{used:.0f} | {cells / used:.3g} | {1 - used / whole:.1%}"
+            print(f"| {way} | {wall:.0f} | {figures if 'Dask' not in way else 'not seen from here | |'} |")
+        sys.stdout.flush()
         if asked.kills:
             out, told = killed(asked.folder, here, asked.kills, lines(here / "two.csv.journal"))
             assert timeless(out) == rows
