@@ -7,19 +7,20 @@ stage "compare"   holds a figure that is already there against something: costs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
 
 from graphmem.autograd.optimizers import OPTIMIZERS
-from graphmem.autograd.precision import PRECISIONS
+from graphmem.autograd.precision import PRECISIONS as STEP_PRECISIONS
 from graphmem.fitting.accelerator import accelerator
 from graphmem.fitting.devices import device
 from graphmem.ir.device import Device
 from graphmem.ir.errors import OptionError
 from graphmem.memory.allocator import CUBLAS_WORKSPACE
+from graphmem.schedule.precision import PRECISIONS as RUN_PRECISIONS
 
 Value: TypeAlias = "int | str | None"
 Cell: TypeAlias = Mapping[str, Value]
@@ -44,6 +45,11 @@ class Axis:
     told: str
     stage: str = "figure"
     modes: tuple[str, ...] = MODES
+    choices: Mapping[str, Container[str]] | None = None  # by mode, where the modes differ
+
+    def applies(self, mode: Value, value: Value) -> bool:
+        """True when the mode can have that value."""
+        return self.choices is None or mode not in self.modes or value in self.choices[str(mode)]
 
 
 def one_of(what: str, choices: Iterable[str]) -> Callable[[Any], Value]:
@@ -93,10 +99,18 @@ def device_name(value: Any) -> Value:
     return text if found.kind == "size" else found.name
 
 
+PRECISIONS = tuple(dict.fromkeys((*STEP_PRECISIONS, *RUN_PRECISIONS)))
+
 AXES: tuple[Axis, ...] = (
     Axis("batch", None, batch, "Batches, such as 1,2,4,8. Default: the file's own, 1 where it is free.", "read"),
     Axis("mode", "inference", one_of("mode", MODES), "Inference, training or both."),
-    Axis("precision", "fp32", one_of("precision", PRECISIONS), f"Of {', '.join(PRECISIONS)}.", modes=("training",)),
+    Axis(
+        "precision",
+        "fp32",
+        one_of("precision", PRECISIONS),
+        f"Of training: {', '.join(STEP_PRECISIONS)}; of inference: {', '.join(RUN_PRECISIONS)}.",
+        choices={"training": STEP_PRECISIONS, "inference": RUN_PRECISIONS},
+    ),
     Axis("optimizer", "sgd", one_of("optimizer", OPTIMIZERS), "With --train, such as sgd,adamw.", modes=("training",)),
     Axis("accumulate", 1, partial(whole, "accumulate"), "Passes before the optimizer steps.", modes=("training",)),
     Axis("checkpoint", NONE, checkpoint, "As train's, several joined by +: none,blocks,a.*+b.*.", modes=("training",)),
@@ -122,6 +136,8 @@ class Grid:
         seen: dict[tuple[Value, ...], Cell] = {}
         for combination in product(*(self.values[axis.name] for axis in AXES)):
             raw = dict(zip((axis.name for axis in AXES), combination, strict=True))
+            if not all(axis.applies(raw["mode"], raw[axis.name]) for axis in AXES):
+                continue
             cell = {axis.name: raw[axis.name] if raw["mode"] in axis.modes else "" for axis in AXES}
             seen.setdefault(tuple(cell.values()), cell)
         return tuple(seen.values())
@@ -149,7 +165,17 @@ def grid_of(given: Mapping[str, Any]) -> Grid:
     for axis in AXES:
         if values[axis.name] != (axis.default,) and not set(axis.modes) & set(values["mode"]):
             raise OptionError(f"'{axis.name}' goes with {' or '.join(axis.modes)}; ask for that mode")
+        _check_modes(axis, values[axis.name], values["mode"])
     return Grid(values)
+
+
+def _check_modes(axis: Axis, values: Sequence[Value], modes: Sequence[Value]) -> None:
+    """OptionError for a value that none of the modes can have, or a mode that can have none of the values."""
+    for mode in modes:
+        lost = [value for value in values if not any(axis.applies(other, value) for other in modes)]
+        lost = lost or ([] if any(axis.applies(mode, value) for value in values) else list(values))
+        if lost:
+            raise OptionError(f"{axis.name} '{lost[0]}' is none of {mode}; leave it out, or ask for another mode")
 
 
 def figure_settings(cell: Cell) -> dict[str, Value]:

@@ -29,6 +29,7 @@ from graphmem.reader import graph_of
 from graphmem.reader.constants import shape_files
 from graphmem.reader.dims import fitting
 from graphmem.reader.load import file_bytes, inlined, message
+from graphmem.schedule.precision import in_precision
 from graphmem.training import read_with_batch, training
 
 NOWHERE = Path("/nonexistent")  # the folder of a model at a URL: its external data are not read
@@ -216,12 +217,13 @@ class _Step:
         return raised(self.graph, Options())
 
 
-def _inference(step: _Step, _: Mapping[str, Value]) -> Figure:
+def _inference(step: _Step, settings: Mapping[str, Value]) -> Figure:
     """Weights and activations of one forward run, file order, `views` memory model."""
-    graph = step.graph
     if step.rebatched is not None:
         held, asked = step.rebatched
         raise OptionError(f"the file fixes its batch at {held}; export it with a dynamic batch to run {asked}")
+    precision = str(settings["precision"])
+    graph = step.graph if precision == "fp32" else in_precision(step.graph, precision)
     run = inference(graph, "views", "file")
     peak = model_facts(graph, "").weight_bytes + run.peak
     issues = (*graph.issues, *run.notes)

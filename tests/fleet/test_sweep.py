@@ -48,6 +48,18 @@ def test_figures_are_those_of_the_single_commands(fleet: Path) -> None:
         assert (row.fits, row.exactness) == ("" if on == "cpu" else "yes", "exact")
 
 
+def test_a_precision_makes_rows_of_the_modes_that_have_it() -> None:
+    path = MODELS / "tiny_cnn.onnx"
+    grid = {"mode": ["inference", "training"], "precision": ["fp32", "bf16", "bf16-amp", "int8"], "batch": 2}
+    rows = {(row.mode, row.precision): row.peak_bytes for row in graphmem.sweep(path, grid, jobs=0)}
+    runs = {
+        ("inference", p): graphmem.analyze(path, batch=2, precision=p).peak_with_weights
+        for p in ("fp32", "bf16", "int8")
+    }
+    steps = {("training", p): graphmem.train(path, batch=2, precision=p).peak for p in ("fp32", "bf16", "bf16-amp")}
+    assert rows == runs | steps
+
+
 def test_every_axis_of_training_is_what_train_takes() -> None:
     grid = {
         "batch": 4, "mode": "training", "precision": ["fp32", "bf16-amp"], "accumulate": [1, 2],
@@ -89,10 +101,10 @@ def test_rows_come_in_the_order_of_paths_and_grid_however_many_work(fleet: Path)
     two = timeless(list(graphmem.sweep(fleet, GRID, jobs=2)))
     assert one == two
     assert [row.setting for row in one[:CELLS:2]] == [
-        (one[0].model, "inference", "1", "", "", "None", "", "RTX 3060"),
+        (one[0].model, "inference", "1", "fp32", "", "None", "", "RTX 3060"),
         (one[0].model, "training", "1", "fp32", "sgd", "1", "none", "RTX 3060"),
         (one[0].model, "training", "1", "fp32", "adamw", "1", "none", "RTX 3060"),
-        (one[0].model, "inference", "4", "", "", "None", "", "RTX 3060"),
+        (one[0].model, "inference", "4", "fp32", "", "None", "", "RTX 3060"),
         (one[0].model, "training", "4", "fp32", "sgd", "1", "none", "RTX 3060"),
         (one[0].model, "training", "4", "fp32", "adamw", "1", "none", "RTX 3060"),
     ]
@@ -167,7 +179,9 @@ def test_progress_counts_rows_failures_and_what_was_known(fleet: Path, tmp_path:
     ("paths", "grid", "said"),
     [
         ("{fleet}/*.onnx", {"precision": "fp3"}, "precision 'fp3' is not one of fp32, bf16"),
-        ("{fleet}/*.onnx", {"precision": "bf16"}, "'precision' goes with training"),
+        ("{fleet}/*.onnx", {"precision": "bf16-amp"}, "precision 'bf16-amp' is none of inference"),
+        ("{fleet}/*.onnx", {"precision": "int8", "mode": "training"}, "precision 'int8' is none of training"),
+        ("{fleet}/*.onnx", {"accumulate": 2}, "'accumulate' goes with training"),
         ("{fleet}/*.onnx", {"batch": 0}, "batch '0' is not a whole number from 1"),
         ("{fleet}/*.onnx", {"device": "rtx 999"}, "is not in the catalogue"),
         ("{fleet}/*.onnx", {"colour": "red"}, "a grid has no axis 'colour'"),
