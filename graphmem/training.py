@@ -66,6 +66,7 @@ def train(
     attention_dropout: float | None = None,
     precision: str = "fp32",
     accumulate: int = 1,
+    checkpoint: Sequence[str] = (),
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -87,6 +88,8 @@ def train(
         attention_dropout: the same for dropout of attention weights alone; as `dropout` when None.
         precision: a key of PRECISIONS; fp32 stands for the types of the file.
         accumulate: forward and backward passes of `batch` samples before the optimizer steps.
+        checkpoint: what torch.utils.checkpoint (use_reentrant=False) is wrapped around: patterns of module scopes (as
+            in the shell), "blocks", "every:K" or "sqrt".
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -105,7 +108,7 @@ def train(
         raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
     graph, fixed = _read(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
-    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze), precision, accumulate)
+    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint))
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
     kinds = {i.what for i in program.inferred}
     effects = {}

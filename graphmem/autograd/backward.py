@@ -33,10 +33,12 @@ class Engine:
         self.buffers: dict[int, list[Tensor | None]] = {}
         self.ready: list[tuple[int, int, Node]] = []
         self.pushed = 0
+        self.reached: set[int] = set()
 
     def run(self, root: Node, output: int, seed: Tensor) -> None:
         """Evaluate everything that `root` leads to."""
         self._count_dependencies(root)
+        self._forget_unreached()
         self._arrive(root, output, self.m.hold(seed))
         self._push(root)
         while self.ready:
@@ -45,15 +47,20 @@ class Engine:
         self.m.node = ""
 
     def _count_dependencies(self, root: Node) -> None:
-        pending, seen = [root], {id(root)}
+        pending = [root]
+        self.reached.add(id(root))
         while pending:
             for edge in pending.pop().edges:
                 if edge is None:
                     continue
                 self.waiting[id(edge[0])] = self.waiting.get(id(edge[0]), 0) + 1
-                if id(edge[0]) not in seen:
-                    seen.add(id(edge[0]))
+                if id(edge[0]) not in self.reached:
+                    self.reached.add(id(edge[0]))
                     pending.append(edge[0])
+
+    def _forget_unreached(self) -> None:
+        for frame in self.m.frames:
+            frame.forget(self.m, self.reached)
 
     def _push(self, node: Node) -> None:
         self.pushed += 1
@@ -70,6 +77,8 @@ class Engine:
         for tensor in node.saved:
             m.release(tensor)
         node.saved.clear()
+        if node.frame is not None:
+            node.frame.leave(m, node)
         for edge, grad in zip(node.edges, outputs, strict=True):
             if edge is None:
                 if grad is not None:
@@ -90,11 +99,14 @@ class Engine:
         with m.scope():
             if any(g is not None for g in grads):
                 assert node.backward is not None
+                unpacked = node.frame.unpack(m, node) if node.frame is not None else []
                 made = node.backward(m, node, *grads)
                 results: Sequence[Tensor | None] = (made,) if isinstance(made, Tensor) or made is None else made
                 for i, grad in enumerate(results):
                     if grad is not None and i < len(held):
                         held[i] = m.hold(grad)
+                for tensor in unpacked:  # of a hook: they die with the function, before what arrived
+                    m.release(tensor)
             m.drop(*reversed(m.scopes[-1]))
             self._validate(node, held)
         for tensor_ in grads:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from graphmem.autograd import strides as st
 from graphmem.autograd.strides import Shape, Strides
@@ -20,6 +20,7 @@ from graphmem.ir.graph import Origin
 
 F = TypeVar("F", bound=Callable[..., Any])
 NO_ORIGIN = Origin()
+UNMADE = "unmade"  # kind of a record that the trace has no allocation for
 
 
 @dataclass(slots=True)
@@ -45,6 +46,13 @@ class Operation:
     node: str
     origin: Origin
     workspace: int = 0
+
+
+class Packer(Protocol):
+    """Takes what a node saves; `fresh` are the outputs that the operator has allocated for it."""
+
+    def pack(self, m: Machine, node: Node, saves: Sequence[Tensor], fresh: Sequence[Tensor]) -> None:
+        """Take them."""
 
 
 @dataclass(slots=True)
@@ -80,6 +88,9 @@ class Machine:
     wanted: tuple[Shape, ...] = ()  # output shapes and types that the file states, for the running call
     wanted_dtypes: tuple[str, ...] = ()
     autocast: Autocast | None = None
+    packer: Packer | None = None  # takes what nodes save, while a checkpointed call runs
+    frames: list[Any] = field(default_factory=list)  # of the checkpointed calls of the forward pass
+    opened: int = 0  # number of events before the open operator
 
     # -- memory
 
@@ -132,10 +143,24 @@ class Machine:
     def _free(self, storage: Storage) -> None:
         record = self.records[storage.number]
         record.stop = len(self.steps)
+        if record.kind == UNMADE:
+            return
         self.events.append(-(storage.number + 1))
         if storage.number in self.inner:
             self.inner_live -= self.inner.pop(storage.number)
             record.kind = "workspace"
+
+    def unmake(self, number: int) -> None:
+        """Take an allocation of the open operator back: it was stopped before it came to that."""
+        if number not in self.inner:
+            return
+        self.records[number].kind, self.records[number].nbytes = UNMADE, 0
+        self.events.remove(number + 1)
+        self.inner_live -= self.inner.pop(number)
+        live = self.inner_top = 0
+        for event in self.events[self.opened :]:
+            live += self.records[abs(event) - 1].nbytes if event > 0 else -self.records[abs(event) - 1].nbytes
+            self.inner_top = max(self.inner_top, live)
 
     def drop(self, *tensors: Tensor) -> None:
         """Give up the scope's handles early, as the end of a C++ statement does for its temporaries."""
@@ -166,6 +191,8 @@ class Machine:
         while len(self.scopes) > depth:
             for tensor in reversed(self.scopes.pop()):
                 self.release(tensor)
+        if self.open_:
+            self.steps[-1].workspace = self.inner_top - self.inner_live
         self.inner, self.open_ = {}, ""
 
     @contextmanager
@@ -176,6 +203,7 @@ class Machine:
             return
         self.open_ = name
         self.inner, self.inner_live, self.inner_top = {}, 0, 0
+        self.opened = len(self.events)
         self.steps.append(Operation(name, self.phase, self.node, self.origin))
         yield
         self.steps[-1].workspace = self.inner_top - self.inner_live
@@ -200,9 +228,13 @@ class Machine:
             return
         edges = tuple(self.edge(t) for t in inputs)
         metas = tuple((t.shape, t.dtype) if t is not None else ((), "") for t in inputs)
-        held = [self.hold(t) for t in saves if t is not None]
-        node = Node(name, self.sequence, edges, metas, backward, held, len(outputs), origin=self.origin)
+        kept = [t for t in saves if t is not None]
+        node = Node(name, self.sequence, edges, metas, backward, outputs=len(outputs), origin=self.origin)
         self.sequence += 1
+        if self.packer is None:
+            node.saved = [self.hold(t) for t in kept]
+        else:
+            self.packer.pack(self, node, kept, _fresh(inputs, outputs))
         for i, tensor in enumerate(outputs):
             if tensor.is_float:
                 tensor.node, tensor.output, tensor.requires_grad = node, i, True
@@ -224,6 +256,12 @@ class Machine:
         before, self.grad_enabled = self.grad_enabled, False
         yield
         self.grad_enabled = before
+
+
+def _fresh(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The outputs that are on no input's memory."""
+    taken = {id(t.storage) for t in inputs if t is not None}
+    return [t for t in outputs if id(t.storage) not in taken]
 
 
 def results(value: Any) -> list[Tensor]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
+from functools import partial
 from typing import Any
 
+from graphmem.autograd.frames import Frame, packing, random_state
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.program import Call, Program, Ref
 from graphmem.autograd.rebatch import wanted
 from graphmem.autograd.registry import Rule, rule_of
+from graphmem.autograd.segments import Segment
 from graphmem.autograd.tensor import Tensor
 
 
@@ -16,8 +20,9 @@ class Forward:
     """Runs the calls of a program; `values` holds what is still needed, with a handle each."""
 
     def __init__(
-        self, machine: Machine, program: Program, values: Mapping[str, Tensor], batch: tuple[int, int] | None = None
-    ) -> None:
+        self, machine: Machine, program: Program, values: Mapping[str, Tensor], batch: tuple[int, int] | None = None,
+        segments: Sequence[Segment] = (),
+    ) -> None:  # fmt: skip
         self.batch = batch  # of the file, and the one asked for
         self.m = machine
         self.program = program
@@ -25,16 +30,51 @@ class Forward:
         self.given = frozenset(values)
         self.unknown: dict[str, Call] = {}
         self.dies = _last_reads(program)
+        self.segments = segments  # of calls that are checkpointed, in order
 
     def run(self) -> list[Tensor]:
         """The outputs, still held."""
-        for position, call in enumerate(self.program.calls):
-            self._run(call)
+        position = 0
+        for segment in self.segments:
+            self._span(position, segment.start)
+            self._checkpointed(segment)
+            position = segment.stop
+        self._span(position, len(self.program.calls))
+        return [self.values[name] for name in self.program.outputs if name in self.values]
+
+    def _span(self, start: int, stop: int) -> None:
+        for position in range(start, stop):
+            self._run(self.program.calls[position])
             for name in self.dies.get(position, ()):
                 tensor = self.values.pop(name, None) if name not in self.given else None
                 if tensor is not None:
                     self.m.release(tensor)
-        return [self.values[name] for name in self.program.outputs if name in self.values]
+
+    def _checkpointed(self, segment: Segment) -> None:
+        """The calls of a segment, with what they save packed away in a frame that can run them again."""
+        m = self.m
+        calls = self.program.calls[segment.start : segment.stop]
+        names = dict.fromkeys(name for call in calls for name in call.reads)
+        inputs = {n: m.hold(self.values[n]) for n in names if n in self.values and n not in self.given}
+        m.origin, m.label = calls[0].origin, ""
+        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)])
+        with packing(m, frame):
+            self._span(segment.start, segment.stop)
+        frame.again = partial(self._again, segment, inputs)
+        frame.close_if_empty(m)
+        m.frames.append(frame)
+
+    def _again(self, segment: Segment, inputs: Mapping[str, Tensor]) -> None:
+        """Run the calls of a segment once more; nothing of it is kept by name."""
+        again = copy(self)
+        again.values = {**{name: self.values[name] for name in self.given}, **inputs}
+        again.given = frozenset(again.values)
+        try:
+            again._span(segment.start, segment.stop)
+        finally:
+            for name, tensor in again.values.items():
+                if name not in again.given:
+                    self.m.release(tensor)
 
     def _run(self, call: Call) -> None:
         m = self.m

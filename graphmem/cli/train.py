@@ -36,6 +36,12 @@ PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
 @click.option(
     "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."
 )
+@click.option(
+    "--checkpoint",
+    multiple=True,
+    metavar="SPEC",
+    help="Modules to compute again in the backward pass: 'layers.*', blocks, every:2 or sqrt.",
+)
 @click.option("--timeline", is_flag=True, help="Add the bytes alive in every operator (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
@@ -52,6 +58,7 @@ def train(
     attention_dropout: float | None,
     precision: str,
     accumulate: int,
+    checkpoint: tuple[str, ...],
     timeline: bool,
     format_: str | None,
     output: Path | None,
@@ -65,7 +72,7 @@ def train(
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
         freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
-        precision=precision, accumulate=accumulate, **reading,
+        precision=precision, accumulate=accumulate, checkpoint=checkpoint, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or timeline:

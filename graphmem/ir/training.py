@@ -28,6 +28,7 @@ class TrainingSettings:
     frozen: tuple[str, ...] = ()
     precision: str = "fp32"  # a key of autograd.precision.PRECISIONS
     accumulate: int = 1  # forward and backward passes before the optimizer steps
+    checkpoint: tuple[str, ...] = ()  # what torch.utils.checkpoint is wrapped around: see docs/checkpointing.md
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from graphmem.autograd.program import Given, Program
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.registry import RULES
 from graphmem.autograd.run import Forward
+from graphmem.autograd.segments import segments_of
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
@@ -88,6 +89,7 @@ class _Loop:
     ) -> None:  # fmt: skip
         self.m, self.program, self.values, self.settings = m, program, values, settings
         self.target, self.batch, self.scale = target, batch, scale
+        self.segments = segments_of(program, settings.checkpoint)
         self.out: list[Tensor] = []
         self.loss: Tensor | None = None
         self.saved: tuple[int, ...] = ()
@@ -96,7 +98,7 @@ class _Loop:
         """One forward and backward pass; gradients stay."""
         m = self.m
         m.phase, m.kind = "forward", "activation"
-        self.forward = Forward(m, self.program, self.values, self.batch)
+        self.forward = Forward(m, self.program, self.values, self.batch, self.segments)
         with autocast(m, PRECISIONS[self.settings.precision].autocast):
             self._forward()
         self.saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
