@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from graphmem.fitting.accelerator import Accelerator
-from graphmem.fitting.probe import EXPANDABLE, NATIVE, TrainingProbe
-from graphmem.fitting.remedies import ACCUMULATE, BY_NAME, COMBINATIONS, REMEDIES, applied, code, what
+from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
+from graphmem.fitting.recipe import code, what
+from graphmem.fitting.remedies import ACCUMULATE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
 from graphmem.fitting.search import doubled_batch, largest_batch
 from graphmem.ir.fit import Largest, Need, Option, Outcome
 
@@ -25,7 +26,7 @@ class Question:
     alone where `is_coarse`.
     """
 
-    probe: TrainingProbe
+    probe: Probe
     settings: Settings
     on: Accelerator
     capacity: int
@@ -44,16 +45,17 @@ class Question:
         return self.batch if self.base is None else 1
 
 
-def candidates(on: Accelerator) -> tuple[tuple[str, ...], ...]:
+def candidates(on: Accelerator, is_training: bool) -> tuple[tuple[str, ...], ...]:
     """Names of the remedies to try, alone and combined; the first is none at all."""
-    rows = [(remedy.name,) for remedy in REMEDIES if remedy.allocator == NATIVE or on.has_caching_allocator]
-    return (AS_IS, *rows, *COMBINATIONS)
+    offered = [remedy for remedy in REMEDIES if (remedy.is_for_steps if is_training else remedy.is_for_runs)]
+    rows = [(r.name,) for r in offered if r.allocator == NATIVE or on.has_caching_allocator]
+    return (AS_IS, *rows, *(COMBINATIONS if is_training else RUN_COMBINATIONS))
 
 
 def options(question: Question, progress: Callable[[str], None]) -> tuple[Option, ...]:
     """The candidates that fit, cheapest first; between equals the greater batch."""
     found: list[Option] = []
-    for names in candidates(question.on):
+    for names in candidates(question.on, question.probe.is_training):
         progress(" + ".join(names) or "as it is")
         option = evaluated(question, names)
         if option is not None and option.need.compared <= question.capacity:
@@ -85,10 +87,12 @@ def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
         largest = question.base if names == AS_IS else _largest(question, names, settings)
         micro = max(1, largest.batch)
     need = question.need(names, settings, micro)
+    is_training = question.probe.is_training
+    said = [what(name, settings, need.batch, largest is not None, is_training) for name in names]
     return Option(
         name="+".join(names) or "as-is",
-        what="; ".join(what(name, settings, need.batch, largest is not None) for name in names) or "as it is",
-        code=code(names, settings, program),
+        what="; ".join(said) or "as it is",
+        code=code(names, settings, program, is_training),
         outcome=max((BY_NAME[n].outcome for n in names if n != ACCUMULATE), key=_OUTCOMES.index, default="same"),
         settings=settings,
         allocator=EXPANDABLE if "expandable" in names else NATIVE,
@@ -115,7 +119,7 @@ def _accumulated(
     question: Question, names: tuple[str, ...], settings: Settings
 ) -> tuple[int, Settings, Largest | None] | None:
     """(micro-batch, settings, largest micro-batch): the fewest equal parts of the batch that fit, at least two."""
-    if settings["accumulate"] > 1:
+    if settings["accumulate"] > 1 or (question.base is not None and not question.probe.is_training):
         return None
     if question.base is not None:
         twice = {**settings, "accumulate": 2}
@@ -144,4 +148,4 @@ def _cost(question: Question, need: Need, passes: int) -> float:
     high = question.need(AS_IS, question.settings, max(2, far)).moved
     samples = need.batch * passes
     as_it_is = low + (high - low) * (samples - 1) / (max(2, far) - 1)
-    return need.moved / as_it_is
+    return need.moved * (1 if question.probe.is_training else passes) / as_it_is

@@ -220,8 +220,13 @@ def _legend(more: int) -> Text:
 
 
 def _code(shown: Sequence[Option]) -> Text:
-    blocks = [f"# {option.what}\n{option.code}" for option in shown if option.code]
-    return Text("\n\n".join(blocks))
+    """The code of every option, its lines left as they are: they are to be pasted."""
+    blocks = [
+        "\n".join(textwrap.wrap(option.what, 76, initial_indent="# ", subsequent_indent="# ")) + "\n" + option.code
+        for option in shown
+        if option.code
+    ]
+    return Text("\n\n".join(blocks), no_wrap=True, overflow="ignore")
 
 
 def _devices(candidates: Sequence[Candidate]) -> Table:
