@@ -49,6 +49,7 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
     largest = None
     if asked.device and can_search:
         largest = largest_batch(lambda b: needed(b).compared, usable, asked.batch or 8, 0 if is_coarse else BEYOND)
+    shown = largest.batch if largest and largest.batch and asked.batch is None else batch
     points = _points(largest, batch, is_coarse) if can_search else [batch]
     candidates = () if asked.device else _candidates(probe, settings, batch, asked.has_display)
     question = Question(probe, settings, on, usable, batch, largest if asked.batch is None else None, is_coarse)
@@ -66,7 +67,7 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
         curve=tuple(needed(b) for b in points),
         options=found,
         candidates=candidates,
-        host=host_memory(source.input_bytes(batch), probe.state_bytes(batch, settings, on), probe.is_training),
+        host=host_memory(source.input_bytes(shown), probe.state_bytes(batch, settings, on), probe.is_training),
         issues=_told(probe.issues(batch, settings, on)),
         notes=probe.notes(batch, settings),
     )
