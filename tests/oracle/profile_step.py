@@ -89,9 +89,9 @@ def forward_trace(model: nn.Module, inputs: tuple[Any, ...]) -> StepTrace:
         del first
         state = [*model.parameters(), *model.buffers(), *inputs]
         storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in state}
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
-            with record_function("## forward"):
-                out = model(*inputs)
+        watched = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        with watched as prof, record_function("## forward"):
+            out = model(*inputs)
     trace = StepTrace(sum(storages.values()))
     _replay(prof.profiler.kineto_results.experimental_event_tree(), trace)
     del out

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: forward runs are not held against real ones")
 
-import graphmem
-from tests.oracle.profile_step import forward_trace
+import graphmem  # noqa: E402
+from tests.oracle.profile_step import forward_trace  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models"
 
