@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from graphmem.analysis import analyze
     from graphmem.arena import execute, plan, plan_lifetimes
     from graphmem.fitting.answer import fit
+    from graphmem.fleet.run import sweep
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
     from graphmem.ir.fit import Fit
@@ -27,6 +28,7 @@ __all__ = [
     "fit",
     "plan",
     "plan_lifetimes",
+    "sweep",
     "train",
 ]
 
@@ -40,6 +42,7 @@ _HOME = {
     "Fit": "graphmem.ir.fit",
     "GraphmemError": "graphmem.ir.errors",
     "Training": "graphmem.ir.training",
+    "sweep": "graphmem.fleet.run",
     "train": "graphmem.training",
 }
 

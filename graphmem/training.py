@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.training import TrainingTrace, training_trace
+from graphmem.schedule.training_details import training_details
 
 DEVICES = ("cpu", "cuda")
 SAVED_SHOWN = 10
@@ -106,7 +107,7 @@ def train(
     _check("optimizer form", form, FORMS)
     if accumulate < 1:
         raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
-    graph, fixed = _read(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
     settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint))
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
@@ -119,7 +120,7 @@ def train(
     return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
 
 
-def _read(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
+def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
     """The graph, and where the file fixes another batch than is asked for, (that batch, the one asked for)."""
     try:
         return reading(batch=batch), None
@@ -162,7 +163,7 @@ def training(
     bare = timeline(alive, _without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]
     where = trace.machine.steps[trace.first_step + bare.peak_step]
-    return Training(
+    return ShownTraining(
         model=model_facts(graph, name),
         settings=settings,
         peak=bare.peak,
@@ -181,7 +182,19 @@ def training(
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,
+        details=training_details(trace, program),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTraining(Training):
+    """A Training that a notebook shows as its timeline; here because ir/ knows no reports."""
+
+    def _repr_html_(self) -> str:
+        from graphmem.memory.training_profile import training_profile
+        from graphmem.report.notebook import training_html
+
+        return training_html(self, training_profile(self))
 
 
 def _without_workspace(trace: TrainingTrace) -> Schedule:

@@ -41,6 +41,9 @@ GUESTS: dict[str, set[str]] = {
     "rich": {"cli", "report"},
     "ortools": {"planner", "checkpoint"},
     "scipy": {"checkpoint"},
+    "distributed": {"fleet"},
+    "fsspec": {"fleet"},
+    "pyarrow": {"fleet"},
 }
 
 # Packages too slow to import for `graphmem --help`: only ever imported inside a function, outside the listed rooms.
@@ -52,6 +55,9 @@ LAZY = {
     "scipy": set(),
     "graphviz": set(),
     "pygraphviz": set(),
+    "distributed": set(),
+    "fsspec": set(),
+    "pyarrow": set(),
 }
 
 

@@ -68,11 +68,14 @@ def autocast(m: Machine, dtype: str) -> Iterator[None]:
         yield
         return
     before, m.autocast = m.autocast, Autocast(dtype, m.autocast.cache if m.autocast else {})
-    yield
-    if before is None:
-        for tensor in m.autocast.cache.values():
-            m.release(tensor)
-    m.autocast = before
+    state = m.autocast
+    try:
+        yield
+    finally:
+        if before is None:
+            for tensor in state.cache.values():
+                m.release(tensor)
+        m.autocast = before
 
 
 def called(m: Machine, name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -81,8 +84,9 @@ def called(m: Machine, name: str, function: Callable[..., Any], args: Sequence[A
     if state is None or policy is None:
         return function(m, *args, **kwargs)
     dtype = {"lower precision": state.dtype, "float32": "float32"}.get(policy) or _widest([*args, *kwargs.values()])
-    given = [_cast(m, state, value, dtype) for value in args]
-    named = {key: _cast(m, state, value, dtype) for key, value in kwargs.items()}
+    # C++ compilers evaluate the arguments of a call from the last to the first
+    named = {key: _cast(m, state, kwargs[key], dtype) for key in reversed([*kwargs])}
+    given = [_cast(m, state, value, dtype) for value in reversed(args)][::-1]
     m.autocast = None
     try:
         return function(m, *given, **named)

@@ -61,6 +61,7 @@ class Engine:
     def _forget_unreached(self) -> None:
         for frame in self.m.frames:
             frame.forget(self.m, self.reached)
+        self.m.frames.clear()
 
     def _push(self, node: Node) -> None:
         self.pushed += 1

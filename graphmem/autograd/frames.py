@@ -1,141 +1,158 @@
-"""Frame: what torch.utils.checkpoint (use_reentrant=False) keeps of a call, and holds again once it is recomputed.
+"""Program -> the Python functions that ran it, statement by statement, as the exporter's tracebacks show them.
 
-    forward     inputs held, random state kept; every tensor that a node saves is packed into a numbered, empty holder
-    backward    the first node that unpacks runs the call again, gradients on, up to the last holder (early stop);
-                the n-th tensor saved then fills the n-th holder, and stays until its node has used it
-    afterwards  when the last node of the call has run, the inputs go
-
-Source: torch/utils/checkpoint.py of torch 2.13 (_CheckpointFrame, _checkpoint_hook, _recomputation_hook).
+The dynamo exporter writes the running functions of each call, outermost first, with the text of the running line. Calls
+in a row that show the same functions at the same lines ran in one invocation of each; another module, another line of
+the caller or a return to the first line begins a new one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from graphmem.autograd.machine import Machine
-from graphmem.autograd.tensor import Node, Tensor
+from graphmem.autograd.program import Call
+from graphmem.ir.graph import Frame
 
-RANDOM_STATE = (
-    5056  # bytes of torch.get_rng_state() on the CPU, measured with torch 2.13; those of a GPU are host memory
+_TARGET = r"[A-Za-z_]\w*"
+_ASSIGNED = re.compile(rf"^({_TARGET}(?:\s*,\s*{_TARGET})*)\s*(?::[^=()\[\]]+)?(?:[-+*/@]|//)?=(?!=)")
+_COLLECTED = re.compile(rf"^({_TARGET})(?:\.(?:append|extend|insert|add|update)\(|\[.*?\]\s*=(?!=))")
+_WORD = re.compile(r"(?<![\w.\"'])([A-Za-z_]\w*)(?!\w)(?!\s*\()(?!\.pop\()(?!\s*=(?!=))")
+_NO_LOCALS = frozenset(
+    [
+        "self",
+        "torch",
+        "nn",
+        "F",
+        "math",
+        "np",
+        "if",
+        "else",
+        "for",
+        "in",
+        "not",
+        "and",
+        "or",
+        "is",
+        "None",
+        "True",
+        "False",
+        "return",
+        "lambda",
+        "int",
+        "float",
+        "str",
+    ]
 )
+_REPLACED = re.compile(rf"^({_TARGET}\[.*?\])\s*=(.*)")
 
 
-class EarlyStop(Exception):  # noqa: N818 (as torch's own: it ends a recomputation, and is no error)
-    """Everything that the backward pass needs of the call has been computed again."""
+@dataclass(slots=True)
+class Statement:
+    """A line of a function and the calls that ran under it, first and last."""
+
+    line: int
+    text: str
+    start: int
+    stop: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The local names that the line binds when it has run."""
+        found = _ASSIGNED.match(self.text)
+        return tuple(name.strip() for name in found[1].split(",")) if found else ()
+
+    @property
+    def collection(self) -> str:
+        """The local name of a list or mapping that the line adds to, or ""."""
+        found = _COLLECTED.match(self.text)
+        return found[1] if found else ""
+
+    @property
+    def replaces(self) -> bool:
+        """True when an item of the collection is written over with what is computed from it."""
+        found = _REPLACED.match(self.text)
+        return found is not None and found[1] in found[2]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The local names that the line may read."""
+        right = self.text[found.end() :] if (found := _ASSIGNED.match(self.text)) else self.text
+        return tuple(dict.fromkeys(word for word in _WORD.findall(right) if word not in _NO_LOCALS))
 
 
-@dataclass(eq=False)
-class Frame:
-    """One checkpointed call. Holders are numbered in the order in which tensors are saved."""
+@dataclass(slots=True)
+class Invocation:
+    """One run of a function; the positions of its first and last call, and what the first one was."""
 
-    scope: str
-    inputs: list[Tensor]
-    again: Callable[[], None] = lambda: None
-    packed: list[Tensor] = field(default_factory=list)  # the forward's tensors, no handles on them
-    nodes: list[Node] = field(default_factory=list)
-    filled: dict[int, Tensor] = field(default_factory=dict)
-    is_recomputed: bool = False
+    file: str
+    function: str
+    start: int
+    stop: int
+    first: Call
+    statements: list[Statement] = field(default_factory=list)
 
-    def pack(self, m: Machine, node: Node, saves: Sequence[Tensor], fresh: Sequence[Tensor]) -> None:
-        """Number what the node saves instead of holding it."""
-        del m, fresh
-        if saves:
-            node.frame, node.holders = self, (len(self.packed), len(saves))
-            self.nodes.append(node)
-            self.packed.extend(saves)
+    def is_at(self, frame: Frame) -> bool:
+        """True when this function runs that line now."""
+        return self.statements[-1].line == frame.line
 
-    def unpack(self, m: Machine, node: Node) -> list[Tensor]:
-        """The tensors that the node saved, with their handles; the first of the frame computes all of them again."""
-        if not self.is_recomputed:
-            self.is_recomputed = True
-            _recompute(m, self)
-        first, count = node.holders
-        found = [self.filled.pop(number) for number in range(first, first + count)]
-        for before, now in zip(self.packed[first : first + count], found, strict=True):
-            before.storage = now.storage  # what the backward function remembers of the forward is this memory now
-        return found
+    def begins_again(self, frame: Frame, call: Call) -> bool:
+        """True when the call is the one that it began with, at a line that it has left since.
 
-    def leave(self, m: Machine, node: Node) -> None:
-        """The node is gone; after the last one nothing needs the frame."""
-        self.nodes.remove(node)
-        for number in range(node.holders[0], sum(node.holders)):
-            if number in self.filled:  # no gradient arrived, so that nobody unpacked it
-                m.release(self.filled.pop(number))
-        self.close_if_empty(m)
+        A loop that begins the function runs that line again for another module.
+        """
+        is_first = call.target == self.first.target and call.origin.path == self.first.origin.path
+        return is_first and frame.line == self.statements[0].line and not self.is_at(frame)
 
-    def close_if_empty(self, m: Machine) -> None:
-        """A frame that no node needs is gone, and with it the handles on its inputs."""
-        if not self.nodes:
-            for tensor in self.inputs:
-                m.release(tensor)
-            self.inputs.clear()
-
-    def forget(self, m: Machine, reached: set[int]) -> None:
-        """Nodes that the backward pass does not reach died with the forward's tensors."""
-        for node in [n for n in self.nodes if id(n) not in reached]:
-            self.leave(m, node)
+    def run(self, frame: Frame, position: int) -> None:
+        """One more call, under that line."""
+        self.stop = position
+        if self.statements and self.is_at(frame):
+            self.statements[-1].stop = position
+        else:
+            self.statements.append(Statement(frame.line, frame.text, position, position))
 
 
-@dataclass(eq=False)
-class Recomputation:
-    """The second run of a frame's call: fills the holders whose nodes still wait."""
-
-    frame: Frame
-    count: int = 0
-    waiting: set[int] = field(default_factory=set)
-    held: list[Tensor] = field(default_factory=list)  # by the graph that this run records, and that nobody keeps
-
-    def __post_init__(self) -> None:
-        self.waiting = {n for w in self.frame.nodes for n in range(w.holders[0], sum(w.holders))}
-
-    def pack(self, m: Machine, node: Node, saves: Sequence[Tensor], fresh: Sequence[Tensor]) -> None:
-        """Fill the next holders; stop after the last one, before the operator runs when it saves inputs only."""
-        del node
-        for tensor in saves:
-            self.held.append(m.hold(tensor))
-            if self.count in self.waiting:
-                self.frame.filled[self.count] = m.hold(tensor)
-            self.count += 1
-        if saves and self.count == len(self.frame.packed):
-            made = {t.storage.number for t in fresh}
-            if not made & {t.storage.number for t in saves}:
-                for number in sorted(made):
-                    m.unmake(number)
-            raise EarlyStop
+def invocations(calls: Sequence[Call]) -> list[Invocation]:
+    """The function runs of these calls, in the order in which they began."""
+    found: list[Invocation] = []
+    running: list[Invocation] = []
+    path: tuple[str, ...] = ()
+    for position, call in enumerate(calls):
+        frames = call.origin.frames
+        if not frames:
+            continue
+        del running[_kept(running, call, path) :]
+        path = call.origin.path
+        for frame in frames[len(running) :]:
+            running.append(Invocation(frame.file, frame.function, position, position, call))
+            found.append(running[-1])
+        for invocation, frame in zip(running, frames, strict=True):
+            invocation.run(frame, position)
+    return found
 
 
-@contextmanager
-def packing(m: Machine, packer: Frame | Recomputation) -> Iterator[None]:
-    """Inside, what nodes save goes through the packer."""
-    before, m.packer = m.packer, packer
-    try:
-        yield
-    finally:
-        m.packer = before
+def _kept(running: Sequence[Invocation], call: Call, before: tuple[str, ...]) -> int:
+    """How many of the running functions, outermost first, go on with the next call."""
+    frames = call.origin.frames
+    limit = min(len(running), len(frames), _entered(frames, before, call.origin.path))
+    for depth in range(limit):
+        invocation, frame = running[depth], frames[depth]
+        if (invocation.file, invocation.function) != (frame.file, frame.function):
+            return depth
+        if depth and invocation.begins_again(frame, call):
+            return depth
+        if not invocation.is_at(frame):
+            return depth + 1
+    return limit
 
 
-def random_state(m: Machine) -> list[Tensor]:
-    """A copy of the state of the random numbers, in the memory of the CPU."""
-    if m.device != "cpu":
-        return []
-    with m.operator("torch::get_rng_state"), m.scope():
-        return [m.hold(m.empty((RANDOM_STATE,), "uint8"))]
-
-
-def _recompute(m: Machine, frame: Frame) -> None:
-    """Run the call again inside the backward node that asks for it; what no holder took dies at its end."""
-    before = m.origin, m.label, m.kind, m.grad_enabled, m.wanted, m.wanted_dtypes
-    m.grad_enabled, m.kind = True, "activation"
-    depth = len(m.scopes)
-    run = Recomputation(frame)
-    state = random_state(m)
-    try:
-        with packing(m, run):
-            frame.again()
-    except EarlyStop:
-        m.unwind(depth)
-    for tensor in [*run.held, *state]:
-        m.release(tensor)
-    m.origin, m.label, m.kind, m.grad_enabled, m.wanted, m.wanted_dtypes = before
+def _entered(frames: Sequence[Frame], before: tuple[str, ...], path: tuple[str, ...]) -> int:
+    """The depth at which the call is in another module than the one before: each module runs one forward."""
+    forwards = [depth for depth, frame in enumerate(frames) if frame.function == "forward"]
+    common = 0
+    while common < min(len(path), len(before)) and path[common] == before[common]:
+        common += 1
+    if len(forwards) != len(path) + 1 or common == len(path):
+        return len(frames)
+    return forwards[common + 1]

@@ -1,14 +1,14 @@
-"""(Program, dtype) -> the Program of `model.to(dtype)` on inputs of that type; the precisions that a step can run in.
+"""(Program, precision) -> the Program of `model.to(dtype)` on inputs of that type; the precisions of a step.
 
-A file keeps no trace of casts that did nothing when it was exported. Two are put back, because PyTorch refuses the
-program without the first, and the second is how transformers writes it: the cast after a softmax that is asked for a
-float32 result, and the casts around the RMS norms of transformers, which compute in float32.
+A file keeps no trace of casts that did nothing when it was exported. Two are put back: the cast after a softmax that is
+asked for a float32 result, without which PyTorch would refuse the program, and those around RMS norms, which compute in
+float32 in torch (layer_norm.cpp) and in transformers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,12 @@ from graphmem.ir.types import TensorType
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 _SOFTMAX = ("aten.softmax", "aten._softmax", "aten.log_softmax", "aten._log_softmax")
+_MADE = ("aten.zeros", "aten.full", "aten.new_zeros", "aten.expand")
+_RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_")
 _TO = "aten._to_copy.default"
-_WIDE_NORM = re.compile(r"transformers\.models\.\w+\.modeling_\w+\.(\w*RMSNorm|\w*T5LayerNorm)")
+_WIDE_NORM = re.compile(
+    r"torch\.nn\.modules\.normalization\.RMSNorm|transformers\.models\.\w+\.modeling_\w+\.(\w*RMSNorm|\w*T5LayerNorm)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +43,17 @@ PRECISIONS: dict[str, Precision] = {
 }
 
 
-def retyped(program: Program, dtype: str) -> Program:
-    """Every float tensor of the program in `dtype`; the program itself when that is empty."""
-    if not dtype:
+def prepared(program: Program, precision: str) -> Program:
+    """The program as PyTorch runs it in that precision; the program itself for fp32."""
+    if precision == "fp32":
         return program
     casts: list[Inference] = []
-    calls = [c for call in program.calls for c in _retyped_call(call, dtype, casts)]
+    dtype = PRECISIONS[precision].dtype
+    calls = [c for call in program.calls for c in (_retyped_call(call, dtype, casts) if dtype else [call])]
     parameters = {g.name for g in program.of("parameter")}
     return replace(
         program,
-        calls=tuple(_wide_norms(calls, parameters, dtype, casts)),
+        calls=tuple(_first_states(_wide_norms(calls, parameters, casts))),
         given=tuple(replace(g, type=_type(g.type, dtype)) for g in program.given),
         output_type=_type(program.output_type, dtype) if program.output_type else None,
         loose={name: _type(t, dtype) for name, t in program.loose.items()},
@@ -57,7 +62,7 @@ def retyped(program: Program, dtype: str) -> Program:
 
 
 def _type(type_: TensorType, dtype: str) -> TensorType:
-    return TensorType(dtype, type_.shape) if type_.dtype in _FLOATS else type_
+    return TensorType(dtype, type_.shape) if dtype and type_.dtype in _FLOATS else type_
 
 
 def _retyped_call(call: Call, dtype: str, casts: list[Inference]) -> Iterator[Call]:
@@ -77,8 +82,8 @@ def _retyped_call(call: Call, dtype: str, casts: list[Inference]) -> Iterator[Ca
     yield replace(call, types=types, args=tuple(value(a) for a in call.args), kwargs=kwargs)
 
 
-def _wide_norms(calls: Sequence[Call], parameters: Set[str], dtype: str, casts: list[Inference]) -> Iterator[Call]:
-    """RMS norms of transformers: `weight * (x.float() * rsqrt(x.float()**2 ...)).to(dtype)`."""
+def _wide_norms(calls: Sequence[Call], parameters: Set[str], casts: list[Inference]) -> Iterator[Call]:
+    """RMS norms, which compute in float32 and return the type of their input."""
     position = 0
     while position < len(calls):
         first = calls[position]
@@ -87,33 +92,64 @@ def _wide_norms(calls: Sequence[Call], parameters: Set[str], dtype: str, casts: 
             while stop < len(calls) and calls[stop].origin.scope == first.origin.scope:
                 stop += 1
             casts.append(Inference("float32 inside of a norm", first.origin.scope, first.origin.module))
-            yield from _widened(calls[position:stop], parameters, dtype)
+            write = _fused if first.origin.module.startswith("torch.") else _widened
+            yield from write(calls[position:stop], parameters)
         else:
             yield first
         position = stop
 
 
-def _widened(group: Sequence[Call], parameters: Set[str], dtype: str) -> Iterator[Call]:
+def _first_states(calls: Iterable[Call]) -> Iterator[Call]:
+    """torch's recurrent modules make the first state in the type of their input."""
+    made: dict[str, Call] = {}
+    for call in calls:
+        if call.target.startswith(_MADE):
+            made.update(dict.fromkeys(call.outputs, call))
+        if not call.target.startswith(_RECURRENT):
+            yield call
+            continue
+        typed = {name: f"{name}.of.{call.outputs[0]}" for name in call.reads if name in made}
+        for name, first in typed.items():
+            yield _like(name, call.args[0].name, first, call)
+        states = call.args[1]
+        given = (
+            list(_renamed(tuple(states), typed)) if isinstance(states, list | tuple) else _renamed((states,), typed)[0]
+        )
+        yield replace(call, args=(call.args[0], given, *call.args[2:]))
+
+
+def _fused(group: Sequence[Call], parameters: Set[str]) -> Iterator[Call]:
+    """torch.nn.RMSNorm is one call."""
+    weights = [Ref(a.name) for c in group for a in c.args if isinstance(a, Ref) and a.name in parameters]
+    x = group[0].args[0]
+    last = group[-1]
+    rank = next((len(call.args[1]) for call in group if call.target.startswith("aten.mean")), 1)
+    shape = list(group[0].types[0].shape[-rank:]) if group[0].types else [1]
+    yield Call("aten.rms_norm.default", (x, shape, *weights[:1]), last.outputs, last.types, {}, last.origin)
+
+
+def _widened(group: Sequence[Call], parameters: Set[str]) -> Iterator[Call]:
+    """As transformers writes it: weight * (x.float() * rsqrt(x.float()**2 ...)).to(dtype of x)."""
     first, last = group[0], group[-1]
     before = first.args[0].name
     wide, narrow = f"{first.outputs[0]}.wide", f"{last.outputs[0]}.narrow"
     widened = {before: wide}
-    yield _cast(before, wide, "float32", first)
+    yield Call(_TO, (Ref(before),), (wide,), (), {"dtype": "float32"}, first.origin)
     for call in group[:-1]:
         yield replace(call, args=_renamed(call.args, widened))
         if first.origin.module.endswith("T5LayerNorm"):
             widened = {}  # only the square is taken in float32
     normed = [a.name for a in last.args if isinstance(a, Ref) and a.name not in parameters]
     if len(normed) == 1 and len(last.args) == 2:
-        yield _cast(normed[0], narrow, dtype, last)
+        yield _like(normed[0], before, narrow, last)
         yield replace(last, args=_renamed(last.args, {normed[0]: narrow}))
         return
     yield replace(last, args=_renamed(last.args, widened), outputs=(narrow,))
-    yield _cast(narrow, last.outputs[0], dtype, last)
+    yield _like(narrow, before, last.outputs[0], last)
 
 
-def _cast(source: str, result: str, dtype: str, near: Call) -> Call:
-    return Call(_TO, (Ref(source),), (result,), (), {"dtype": dtype}, near.origin)
+def _like(source: str, other: str, result: str, near: Call) -> Call:
+    return Call("aten.type_as.default", (Ref(source), Ref(other)), (result,), (), {}, near.origin)
 
 
 def _renamed(args: tuple[Any, ...], names: dict[str, str]) -> tuple[Any, ...]:

@@ -7,10 +7,11 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from graphmem.autograd.frames import Frame, packing, random_state
+from graphmem.autograd.holding import last_holds
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.program import Call, Program, Ref
 from graphmem.autograd.rebatch import wanted
+from graphmem.autograd.recomputation import Frame, packing, random_state
 from graphmem.autograd.registry import Rule, rule_of
 from graphmem.autograd.segments import Segment
 from graphmem.autograd.tensor import Tensor
@@ -29,8 +30,8 @@ class Forward:
         self.values: dict[str, Tensor] = dict(values)
         self.given = frozenset(values)
         self.unknown: dict[str, Call] = {}
-        self.dies = _last_reads(program)
         self.segments = segments  # of calls that are checkpointed, in order
+        self.dies = last_holds(program)
 
     def run(self) -> list[Tensor]:
         """The outputs, still held."""
@@ -58,6 +59,7 @@ class Forward:
         inputs = {n: m.hold(self.values[n]) for n in names if n in self.values and n not in self.given}
         m.origin, m.label = calls[0].origin, ""
         frame = Frame(segment.scope, [*inputs.values(), *random_state(m)])
+        frame.precision = m.autocast.dtype if m.autocast else ""
         with packing(m, frame):
             self._span(segment.start, segment.stop)
         frame.again = partial(self._again, segment, inputs)
@@ -143,64 +145,3 @@ def _unknown(m: Machine, call: Call, args: list[Any]) -> list[Tensor]:
 
     m.record(f"{call.target} backward", inputs, outputs, back, [*inputs, *outputs])
     return outputs
-
-
-def _last_reads(program: Program) -> dict[int, list[str]]:
-    """Position of a call -> the values that nobody holds after it.
-
-    A module's arguments are held by the frames of its call until it returns; pieces of a split are bound to names, and
-    live until the module that split returns or splits again.
-    """
-    ends = _module_ends(program)
-    made: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for position, call in enumerate(program.calls):
-        for name in call.outputs:
-            made[name] = last[name] = position
-        for name in call.reads:
-            end = position
-            for start, stop in ends[position]:
-                if made.get(name, -1) < start:
-                    end = max(end, stop)
-            last[name] = max(last.get(name, 0), end)
-    for name, position in _named_pieces(program, ends).items():
-        last[name] = max(last[name], position)
-    dies: dict[int, list[str]] = {}
-    for name, position in last.items():
-        if name not in program.outputs:
-            dies.setdefault(position, []).append(name)
-    return dies
-
-
-def _module_ends(program: Program) -> list[list[tuple[int, int]]]:
-    """For each call, the first and last call of every module call that it is part of."""
-    spans: list[list[list[int]]] = []
-    running: list[tuple[str, list[int]]] = []
-    for position, call in enumerate(program.calls):
-        path = call.origin.path
-        common = 0
-        while common < min(len(path), len(running)) and running[common][0] == path[common]:
-            common += 1
-        del running[common:]
-        running += [(name, [position, position]) for name in path[common:]]
-        for _, span in running:
-            span[1] = position
-        spans.append([span for _, span in running])
-    return [[(span[0], span[1]) for span in row] for row in spans]
-
-
-def _named_pieces(program: Program, ends: list[list[tuple[int, int]]]) -> dict[str, int]:
-    """Output of a call with several outputs -> the call before which its name is bound again or its module returns."""
-    found: dict[str, int] = {}
-    latest: dict[tuple[tuple[str, ...], str], tuple[int, tuple[str, ...]]] = {}
-    for position, call in enumerate(program.calls):
-        if len(call.outputs) < 2:
-            continue
-        key = (call.origin.path, call.target)
-        if key in latest:
-            before, names = latest[key]
-            found.update((name, min(found[name], position)) for name in names if before < position)
-        stop = ends[position][-1][1] if ends[position] else len(program.calls) - 1
-        found.update((name, stop) for name in call.outputs)
-        latest[key] = (position, call.outputs)
-    return found

@@ -23,6 +23,7 @@ COMMANDS = {
     "diff": ("graphmem.cli.diff", "What moved between two models, by module and by tensor."),
     "verify": ("graphmem.cli.verify", "Run a model with ONNX Runtime; predicted beside measured."),
     "optimize": ("graphmem.cli.optimize", "Write a reordered copy that ONNX Runtime runs in less memory."),
+    "sweep": ("graphmem.cli.sweep", "Many models x many settings, on this machine or a Dask cluster."),
     "fit": ("graphmem.cli.fit", "Does it fit a device, up to which batch, and what would make it fit, cheapest first."),
     "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),

@@ -25,7 +25,7 @@ from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.forward import forward_trace
 from graphmem.schedule.training import TrainingTrace, training_trace
-from graphmem.training import _read, _uncounted, _without_workspace
+from graphmem.training import _uncounted, _without_workspace, read_with_batch
 
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
@@ -53,7 +53,7 @@ class Source:
     def at(self, batch: int | None) -> tuple[Graph, Fixed]:
         """The graph at a batch, and the two batches where the file fixes another."""
         if batch not in self._graphs:
-            self._graphs[batch] = _read(batch, partial(read, self.path, **self.reading))
+            self._graphs[batch] = read_with_batch(batch, partial(read, self.path, **self.reading))
         return self._graphs[batch]
 
     def batching(self) -> Batching:

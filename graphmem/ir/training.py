@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graphmem.ir.analysis import ModelFacts
 from graphmem.ir.graph import Effect, Issue, Origin, exactness_of
-from graphmem.ir.memory import Lifetimes, Timeline
+from graphmem.ir.memory import IntColumn, Lifetimes, Timeline
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
 
@@ -67,6 +67,24 @@ class AllocatorFigures:
     unknown: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StepDetails:
+    """What a picture of the step shows: row i of `types` and `homes` is buffer i, entry s of `origins` is step s.
+
+    `homes` is where in the model a buffer belongs: the module that made it, or that first reads the parameter which it
+    is, or is the state of. `saved` are the rows of the activations that wait for the backward pass. `events` is every
+    allocation n as n + 1 and every release as -(n + 1), in order; numbers beyond the buffers are those of `scratch`:
+    (bytes, step) of what one operator allocates and gives back.
+    """
+
+    types: tuple[TensorType, ...]
+    homes: tuple[Origin, ...]
+    origins: tuple[Origin, ...]
+    saved: tuple[int, ...]
+    events: IntColumn
+    scratch: tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Training:
     """What `graphmem.train` returns. All bytes; `peak` is tensor-level and counts what was there before the step.
@@ -92,6 +110,7 @@ class Training:
     schedule: Schedule
     lifetimes: Lifetimes
     timeline: Timeline
+    details: StepDetails | None = None
 
     @property
     def is_complete(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphmem.autograd.autocast import autocast
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.precision import PRECISIONS, retyped
+from graphmem.autograd.precision import PRECISIONS, prepared
 from graphmem.autograd.program import Program
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.run import Forward
@@ -17,7 +17,7 @@ def forward_trace(
 ) -> TrainingTrace:
     """The run on a simulated machine, its outputs held at the end; `batch` as for `training_trace`."""
     m = Machine(device=device, grad_enabled=False)
-    program = retyped(program, PRECISIONS[precision].dtype)
+    program = prepared(program, precision)
     if batch is not None:
         program = rebatched(program, *batch)
     values = given_values(m, program, TrainingSettings("none", "sgd", "single", device, ("*",)))

@@ -21,7 +21,7 @@ from graphmem.autograd.backward import backward
 from graphmem.autograd.losses import LOSSES, target_type
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
-from graphmem.autograd.precision import PRECISIONS, retyped
+from graphmem.autograd.precision import PRECISIONS, prepared
 from graphmem.autograd.program import Given, Program
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.registry import RULES
@@ -57,7 +57,7 @@ def training_trace(
     Raises OptionError when nothing is trainable, or the output does not fit the loss.
     """
     m = Machine(device=settings.device)
-    program = retyped(program, PRECISIONS[settings.precision].dtype)
+    program = prepared(program, settings.precision)
     if batch is not None:
         program = rebatched(program, *batch)
     values = given_values(m, program, settings)

@@ -39,6 +39,7 @@ class StepTrace:
     full_peak: int = 0
     allocations: list[Allocation] = field(default_factory=list)
     events: list[tuple[int, Allocation]] = field(default_factory=list)
+    live: list[Allocation] = field(default_factory=list)  # made in the step and alive at its peak
 
 
 def step_trace(
@@ -141,15 +142,20 @@ def _replay(roots: Any, trace: StepTrace) -> None:  # noqa: C901 (one walk, its 
 
 def _add_up(trace: StepTrace) -> None:
     tensors = everything = trace.baseline
+    live: dict[int, Allocation] = {}
     for nbytes, allocation in trace.events:
         everything += nbytes
         trace.full_peak = max(trace.full_peak, everything)
         if allocation.is_workspace:
             continue
         tensors += nbytes
-        if nbytes > 0:
+        if nbytes < 0:
+            del live[id(allocation)]
+        else:
+            live[id(allocation)] = allocation
             phase = allocation.phase
             trace.phase_peak[phase] = max(trace.phase_peak.get(phase, 0), tensors)
             if tensors > trace.peak:
                 trace.peak = tensors
                 trace.at = (phase, allocation.operator, allocation.node)
+                trace.live = list(live.values())

@@ -1,4 +1,4 @@
-"""Checkpointed training steps against real ones: the peak to the byte, and gradients equal to those of the plain step."""
+"""Checkpointed steps against real ones: the peak to the byte, and gradients equal to those of the plain step."""
 
 from __future__ import annotations
 
@@ -88,6 +88,6 @@ def test_sqrt_is_checkpoint_sequential(oracle: Any, tmp_path: Path) -> None:
 
 @needs_torch
 def test_the_random_state_that_a_checkpoint_keeps_is_5056_bytes() -> None:
-    from graphmem.autograd.frames import RANDOM_STATE
+    from graphmem.autograd.recomputation import RANDOM_STATE
 
     assert torch.get_rng_state().untyped_storage().nbytes() == RANDOM_STATE

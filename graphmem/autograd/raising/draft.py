@@ -108,13 +108,17 @@ class Draft:
         channels = TensorType(type_.dtype, (type_.shape[1],))
         names = names or [f"{scope}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
         roles: tuple[Role, ...] = ("parameter", "parameter", "buffer", "buffer")
-        refs = []
+        refs: list[Ref | None] = []
         for name, role in zip(names, roles, strict=True):
+            if not name:  # without scale and shift, or without running statistics
+                refs.append(None)
+                continue
             known = self.spelled.get(spelling(name))
             if known is not None:
                 self.roles[known] = role
             refs.append(Ref(known) if known else self.add(name, role, channels))
-        self.add(f"{names[2]}.num_batches_tracked", "buffer", TensorType("int64", ()))
+        if names[2]:
+            self.add(f"{names[2]}.num_batches_tracked", "buffer", TensorType("int64", ()))
         self.emit("aten.batch_norm", (Ref(source), *refs, True), (output,), origin)
 
 

@@ -59,7 +59,10 @@ def raise_exported(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
     if fx.target.startswith(_RECURRENT):
         _add_recurrent_weights(draft, fx, group)
     args, kwargs = _arguments(draft, fx, group)
-    call = Call(fx.target, tuple(args), *_results(draft, fx, group), kwargs, group[-1].origin)
+    results = _results(draft, fx, group)
+    if fx.target.startswith(_RECURRENT):
+        results = _recurrent_results(draft, fx, results[0])
+    call = Call(fx.target, tuple(args), *results, kwargs, group[-1].origin)
     is_copy = call.target == "aten.clone.default" and "memory_format" not in call.kwargs
     if is_copy and draft.infers(NO_DROPOUT, call.origin.scope or fx.name, "a copy that keeps its layout"):
         call = Call("aten.dropout", (call.args[0], 0.0, True), call.outputs, call.types, {}, call.origin)
@@ -91,6 +94,33 @@ def _add_recurrent_weights(draft: Draft, fx: FxNode, group: Sequence[Node]) -> N
         if isinstance(_resolved(draft, leaf), _Lost):
             draft.add(leaf.name[2:], "parameter", TensorType(y.dtype, shape))
     del has_biases
+
+
+def _recurrent_results(
+    draft: Draft, fx: FxNode, names: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[TensorType, ...]]:
+    """All results in their order, read or not: the sequence, the last hidden state, and the last cell state of LSTM."""
+    count = 3 if fx.target.startswith("aten.lstm") else 2
+    found = [f"{fx.name}[{i}]" for i in range(count)]
+    for name in names:
+        port = _port(draft, name)
+        if port is not None and port < count:
+            found[port] = name
+    return tuple(found), ()
+
+
+def _port(draft: Draft, name: str) -> int | None:
+    """Which output of a recurrent ONNX operator a value comes from."""
+    pending = [name]
+    for _ in range(64):
+        if not pending:
+            break
+        at = pending.pop()
+        node = draft.maker.get(at)
+        if node is not None and node.op_type in ("LSTM", "GRU", "RNN"):
+            return list(node.outputs).index(at)
+        pending += [n for n in reversed(node.inputs) if n in draft.maker] if node is not None else []
+    return None
 
 
 def _turn_input(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
