@@ -131,3 +131,35 @@ class Frontier:
     floor: int
     floor_operation: int
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wrap:
+    """torch.utils.checkpoint around the calls of a module; `keep` is a selective policy: calls whose results stay.
+
+    A kept call is its ATen name and how many calls of that name ran before it in the module: "addmm#2".
+    """
+
+    scope: str
+    module: str
+    keep: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> str:
+        """As `graphmem train --checkpoint` takes it."""
+        return f"{self.scope}:keep={','.join(self.keep)}" if self.keep else self.scope
+
+
+@dataclass(frozen=True, slots=True)
+class WrapPlan:
+    """Wraps with the peak of the step that has them and the cost of what it computes again."""
+
+    wraps: tuple[Wrap, ...]
+    peak: int
+    again: int
+    strategy: str
+
+    @property
+    def is_selective(self) -> bool:
+        """True when some wrap has a policy."""
+        return any(w.keep for w in self.wraps)

@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from graphmem.autograd.autocast import autocast
 from graphmem.autograd.backward import backward
 from graphmem.autograd.losses import LOSSES, target_type
-from graphmem.autograd.machine import Machine
+from graphmem.autograd.machine import UNMADE, Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.precision import PRECISIONS, prepared
 from graphmem.autograd.program import Given, Program
@@ -27,6 +27,7 @@ from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.registry import RULES
 from graphmem.autograd.run import Forward
 from graphmem.autograd.segments import segments_of
+from graphmem.autograd.tape import Tape
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
@@ -50,9 +51,10 @@ class TrainingTrace:
 
 
 def training_trace(
-    program: Program, settings: TrainingSettings, weight_decay: bool = False, batch: tuple[int, int] | None = None
-) -> TrainingTrace:
-    """Run the step on a simulated machine; `batch` is that of the file and another to run it at.
+    program: Program, settings: TrainingSettings, weight_decay: bool = False, batch: tuple[int, int] | None = None,
+    tape: Tape | None = None,
+) -> TrainingTrace:  # fmt: skip
+    """Run the step on a simulated machine; `batch` is that of the file and another to run it at; a `tape` takes notes.
 
     Raises OptionError when nothing is trainable, or the output does not fit the loss.
     """
@@ -70,6 +72,8 @@ def training_trace(
     target = _target(m, program, settings)
     scale = _scaler(m) if PRECISIONS[settings.precision].is_scaled else None
     first = len(m.steps)
+    if tape is not None:
+        m.tape, tape.seen = tape, len(m.records)
     loop = _Loop(m, program, values, settings, target, batch, scale)
     for _ in range(min(settings.accumulate, STEADY)):
         loop.micro_batch()
@@ -203,7 +207,7 @@ def schedule_of(m: Machine, first: int) -> Schedule:
     buffers: list[Buffer] = []
     entering, leaving = [], []
     for record in m.records:
-        if record.kind == "workspace":
+        if record.kind in ("workspace", UNMADE):
             continue
         number = len(buffers)
         name = record.name or f"{record.kind}:{number}"
