@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graphmem.fitting.accelerator import Accelerator
 from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
 from graphmem.fitting.recipe import code, what
-from graphmem.fitting.remedies import ACCUMULATE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
+from graphmem.fitting.remedies import ACCUMULATE, ALIKE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
 from graphmem.fitting.search import doubled_batch, largest_batch
 from graphmem.ir.fit import Largest, Need, Option, Outcome
 
@@ -33,6 +33,14 @@ class Question:
     batch: int | None
     base: Largest | None
     is_coarse: bool = False
+    found: dict[tuple[str, ...], Largest] = field(default_factory=dict)  # the largest batches found so far
+
+    @property
+    def fixed(self) -> float:
+        """Bytes of the settings as they are that no batch changes, as far as a line tells."""
+        most = max(2, self.base.batch if self.base else 2)
+        one, many = (self.need(AS_IS, self.settings, batch).compared for batch in (1, most))
+        return max(0.0, one - (many - one) / (most - 1))
 
     def need(self, names: tuple[str, ...], settings: Settings, batch: int | None) -> Need:
         """What a step with those remedies needs."""
@@ -104,15 +112,20 @@ def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
 
 
 def _largest(question: Question, names: tuple[str, ...], settings: Settings) -> Largest:
+    """The search starts where that for a remedy of these, or for one alike, has ended; else at the settings' own."""
     assert question.base is not None
-    start = max(1, question.base.batch)
 
     def need(batch: int) -> int:
         return question.need(names, settings, batch).compared
 
+    start = max(1, question.base.batch)
     if question.is_coarse:
         return doubled_batch(need, question.capacity, start)
-    return largest_batch(need, question.capacity, guess=start)
+    alike = [names[:1], names[1:], *((name,) for name in ALIKE.get(names[0], ()))]
+    start = max([start, *(question.found[other].batch for other in alike if other in question.found)])
+    slope = max(1.0, (need(start) - question.fixed) / start)
+    question.found[names] = largest_batch(need, question.capacity, start, slope=slope)
+    return question.found[names]
 
 
 def _accumulated(

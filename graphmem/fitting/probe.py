@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from graphmem.analysis import model_facts
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
@@ -21,11 +23,10 @@ from graphmem.ir.graph import Effect, Graph, Issue, exactness_of
 from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import replayed
-from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.forward import forward_trace
 from graphmem.schedule.training import TrainingTrace, training_trace
-from graphmem.training import _uncounted, _without_workspace, read_with_batch
+from graphmem.training import _uncounted, read_with_batch
 
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
@@ -176,16 +177,21 @@ def _settings(settings: Settings, torch_device: str) -> TrainingSettings:
 
 
 def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> Traced:
-    alive = lifetimes(trace.schedule)
     records = trace.machine.records
-    events = tuple((e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events)
+    events = tuple([(e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events])
     issues = (*graph.issues, *program.issues, *trace.issues)
-    return Traced(
-        timeline(alive, _without_workspace(trace)).peak,
-        events,
-        moved,
-        exactness_of(issues),
-        _uncounted(trace),
-        issues,
-        sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step),
-    )
+    state = sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step)
+    return Traced(_peak(trace), events, moved, exactness_of(issues), _uncounted(trace), issues, state)
+
+
+def _peak(trace: TrainingTrace) -> int:
+    """The peak that `graphmem.train` gives, added up without lifetimes: a search looks at nothing else."""
+    first, steps = trace.first_step, len(trace.machine.steps)
+    kept = [r for r in trace.machine.records if r.kind != "workspace" and not 0 <= r.stop <= first]
+    starts = np.array([max(r.start, first) - first for r in kept], dtype=np.int64)
+    stops = np.array([(r.stop if r.stop >= 0 else steps) - first for r in kept], dtype=np.int64)
+    sizes = np.array([r.nbytes for r in kept], dtype=np.int64)
+    change = np.zeros(steps - first + 1, dtype=np.int64)
+    np.add.at(change, starts, sizes)
+    np.subtract.at(change, stops, sizes)
+    return int(np.cumsum(change)[:-1].max(initial=0))

@@ -135,6 +135,7 @@ REMEDIES: tuple[Remedy, ...] = (
 )  # fmt: skip
 BY_NAME = {remedy.name: remedy for remedy in REMEDIES}
 ACCUMULATE = "accumulate"
+ALIKE = {"fp16-amp": ("bf16-amp",), "fp16": ("bf16",)}  # remedies of almost the same need: a search starts there
 
 # What is tried beside each row alone; the first name that has nothing to offer drops the whole combination.
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
