@@ -10,7 +10,7 @@ from graphmem.fitting.accelerator import Accelerator
 from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
 from graphmem.fitting.recipe import code, what
 from graphmem.fitting.remedies import ACCUMULATE, ALIKE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
-from graphmem.fitting.search import doubled_batch, largest_batch
+from graphmem.fitting.search import largest_batch, rung_batch
 from graphmem.ir.fit import Largest, Need, Option, Outcome
 
 Settings: TypeAlias = Mapping[str, Any]
@@ -22,7 +22,7 @@ AS_IS: tuple[str, ...] = ()
 class Question:
     """What is asked of every candidate: on which accelerator, within how many bytes, at which batch.
 
-    Without a batch the largest is looked for, from `base`, the largest of the settings as they are; in doublings
+    Without a batch the largest is looked for, from `base`, the largest of the settings as they are; on a ladder
     alone where `is_coarse`.
     """
 
@@ -120,7 +120,7 @@ def _largest(question: Question, names: tuple[str, ...], settings: Settings) -> 
 
     start = max(1, question.base.batch)
     if question.is_coarse:
-        return doubled_batch(need, question.capacity, start)
+        return rung_batch(need, question.capacity, start, max(1.0, (need(start) - question.fixed) / start))
     alike = [names[:1], names[1:], *((name,) for name in ALIKE.get(names[0], ()))]
     start = max([start, *(question.found[other].batch for other in alike if other in question.found)])
     slope = max(1.0, (need(start) - question.fixed) / start)

@@ -39,8 +39,10 @@ def _unchanged(settings: Settings, _: Program) -> Settings:
 
 
 def _fused(settings: Settings, _: Program) -> Settings | None:
-    has_fused = OPTIMIZERS[settings["optimizer"]].has_fused
-    return {**settings, "form": "fused"} if has_fused and settings["form"] != "fused" else None
+    row = OPTIMIZERS[settings["optimizer"]]
+    has_temporaries = row.foreach > 0 or (settings["weight_decay"] and row.with_decay)
+    gains = row.has_fused and has_temporaries and settings["form"] != "fused"
+    return {**settings, "form": "fused"} if gains else None
 
 
 def _looped(settings: Settings, _: Program) -> Settings | None:

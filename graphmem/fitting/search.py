@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from graphmem.ir.fit import Largest
 
 LIMIT = 1 << 20  # batches beyond are not asked about
+RUNGS = (1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16)
 GROWTH = 16  # most that one step goes up while nothing has been refused yet
 
 
@@ -82,11 +83,13 @@ def largest_batch(
     return Largest(fits, fits + 1)
 
 
-def doubled_batch(need: Callable[[int], int], capacity: int, start: int, most: int = 6) -> Largest:
-    """The same, looked at in doublings of `start` only: the largest is at least `batch` and below `refused`."""
-    fits, batch = 0, max(1, start)
-    for _ in range(most):
-        if need(batch) > capacity:
-            return Largest(fits, batch)
-        fits, batch = batch, batch * 2
-    return Largest(fits, None)
+def rung_batch(need: Callable[[int], int], capacity: int, start: int, slope: float) -> Largest:
+    """The same, looked at on the rungs of a ladder above `start` only: the largest is between `batch` and `refused`."""
+    rungs = sorted({int(max(1, start) * part) for part in RUNGS})
+    spare = capacity - need(rungs[0])
+    at = max([0, *(i for i, rung in enumerate(rungs) if (rung - rungs[0]) * slope <= spare)])
+    while at >= 0 and need(rungs[at]) > capacity:
+        at -= 1
+    while at + 1 < len(rungs) and need(rungs[at + 1]) <= capacity:
+        at += 1
+    return Largest(rungs[at] if at >= 0 else 0, rungs[at + 1] if at + 1 < len(rungs) else None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphmem.fitting.search import LIMIT, doubled_batch, largest_batch
+from graphmem.fitting.search import LIMIT, largest_batch, rung_batch
 from graphmem.ir.fit import Largest
 
 
@@ -74,8 +74,10 @@ def test_it_looks_at_few_batches() -> None:
     assert len(seen) <= 7, seen
 
 
-def test_doublings_bracket_the_largest() -> None:
-    found = doubled_batch(lambda batch: 10 * batch, 1000, 11)
-    assert found == Largest(88, 176)  # 11, 22, 44, 88 fit, 176 does not; the largest is 100
-    assert doubled_batch(lambda batch: 10 * batch, 1000, 11, most=2) == Largest(22, None)
-    assert doubled_batch(lambda batch: 10 * batch, 100, 11) == Largest(0, 11)
+@given(st.integers(0, 900), st.integers(1, 40), st.integers(1, 9000), st.integers(1, 60), st.floats(0.5, 80))
+def test_rungs_enclose_the_largest(fixed: int, slope: int, capacity: int, start: int, guessed: float) -> None:
+    found = rung_batch(lambda batch: fixed + slope * batch, capacity, start, guessed)
+    largest = max(0, (capacity - fixed) // slope)
+    assert found.batch <= largest
+    assert found.refused is None or found.refused > largest
+    assert found.batch or found.refused == start
