@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from graphmem.autograd.autocast import autocast
-from graphmem.autograd.backward import backward
+from graphmem.autograd.backward import backward, forget
 from graphmem.autograd.losses import LOSSES, target_type
 from graphmem.autograd.machine import UNMADE, Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
@@ -118,6 +118,7 @@ class _Loop:
         m = self.m
         out = self.forward.run()
         for tensor in self.out:
+            forget(m, tensor.node)
             m.release(tensor)
         self.out = out
         loss = _loss(m, self.settings, out, self.target)
