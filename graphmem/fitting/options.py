@@ -11,6 +11,7 @@ from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
 from graphmem.fitting.recipe import code, what
 from graphmem.fitting.remedies import ACCUMULATE, ALIKE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
 from graphmem.fitting.search import largest_batch, rung_batch
+from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Largest, Need, Option, Outcome
 
 Settings: TypeAlias = Mapping[str, Any]
@@ -65,10 +66,20 @@ def options(question: Question, progress: Callable[[str], None]) -> tuple[Option
     found: list[Option] = []
     for names in candidates(question.on, question.probe.is_training):
         progress(" + ".join(names) or "as it is")
-        option = evaluated(question, names)
+        option = _offered(question, names)
         if option is not None and option.need.compared <= question.capacity:
             found.append(option)
     return tuple(sorted(found, key=_rank))
+
+
+def _offered(question: Question, names: tuple[str, ...]) -> Option | None:
+    """The option, or None where the model cannot be trained so (a head that the first output does not pass)."""
+    try:
+        return evaluated(question, names)
+    except OptionError:
+        if names == AS_IS:
+            raise
+        return None
 
 
 def _rank(option: Option) -> tuple[Any, ...]:
