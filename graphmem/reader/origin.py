@@ -35,10 +35,10 @@ def origin_of(node: onnx.NodeProto) -> Origin:
         rewrites = entries.get("pkg.onnxscript.rewriter.rule_name", "")
         if scopes or classes or source or call or rewrites:
             if _NO_MODULE in scopes:  # what the exporter's own passes insert belongs to no module
-                scopes = classes = []
+                scopes = classes = ()
             scope = scopes[-2] if len(scopes) > 1 else ""
             module = classes[-2] if len(classes) > 1 else ""
-            return Origin(scope, module, source, call, rewrites, tuple(scopes[1:-1]), frames)
+            return Origin(scope, module, source, call, rewrites, scopes[1:-1], frames)
     if node.name.startswith("/"):
         return Origin(scope=_scope_of_path(node.name.rpartition("/")[0]))
     return _NO_ORIGIN
@@ -50,14 +50,15 @@ def signature_of(graph: onnx.GraphProto) -> dict[str, str]:
     return {name: role.lower() for text in texts for role, name in _HELD.findall(text)}
 
 
-def _listed(text: str) -> list[str]:
+@lru_cache(maxsize=1 << 15)  # nodes of a module share their scopes, and a file may be read again at another batch
+def _listed(text: str) -> tuple[str, ...]:
     if not text.startswith("["):
-        return []
+        return ()
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return []
-    return [str(item) for item in value] if isinstance(value, list) else []
+        return ()
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 @lru_cache(maxsize=4096)
