@@ -121,7 +121,6 @@ def checkpoint_frontier(
         exactness=exactness_of((*graph.issues, *program.issues, *trace.issues)),
         least=min(lowest.peak, *(p.peak for p in wraps)),
         budget=allowed,
-        is_bounded=not any(o.pinned and o.nbytes and not o.backward and o.cost for o in question.operations),
     )
 
 
