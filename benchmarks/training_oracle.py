@@ -20,11 +20,12 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 import torch
 from blind_networks import BLIND
 from profile_step import Allocation, StepTrace, step_trace
+from third_networks import THIRD
 from torch.nn import functional
 from training_networks import NETWORKS, Case
 from transformers_networks import TRANSFORMERS
 
-FORMS = ("train_dyn", "eval_dyn", "train_ts", "eval_ts")  # dynamo is written optimized (dyn) and not (dynraw)
+FORMS = ("train_dynraw", "train_dyn", "eval_dynraw", "eval_dyn", "train_ts", "eval_ts")  # raw: not optimized
 OPTIMIZERS: dict[str, Any] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.01),
     "momentum": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
@@ -51,29 +52,42 @@ def loss_of(name: str) -> Any:
     return {"cross_entropy": cross_entropy, "mse": functional.mse_loss, "l1": functional.l1_loss}[name]
 
 
-def export(case: Case, form: str, folder: Path, name: str) -> None:
-    """Write the network of `case` as ONNX."""
+def exported(case: Case, form: str, path: Path) -> None:
+    """Write the network of `case` as ONNX in one of FORMS."""
     module, inputs, _, _ = case
     trains = form.startswith("train")
     module = module.train(trains)
-    if not form.endswith("_ts"):
-        program = torch.onnx.export(module, inputs, dynamo=True, optimize=False, verbose=False)
-        assert program is not None
-        program.save(str(folder / f"{name}_{form}raw.onnx"), external_data=False)
-        program.optimize()
-        program.save(str(folder / f"{name}_{form}.onnx"), external_data=False)
-        return
-    mode = torch.onnx.TrainingMode.TRAINING if trains else torch.onnx.TrainingMode.EVAL
-    torch.onnx.export(
-        module, inputs, str(folder / f"{name}_{form}.onnx"), dynamo=False, training=mode, opset_version=17,
-        do_constant_folding=not trains,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not form.endswith("_ts"):
+            program = torch.onnx.export(module, inputs, dynamo=True, optimize=not form.endswith("raw"), verbose=False)
+            assert program is not None
+            program.save(str(path), external_data=False)
+            return
+        mode = torch.onnx.TrainingMode.TRAINING if trains else torch.onnx.TrainingMode.EVAL
+        torch.onnx.export(
+            module, inputs, str(path), dynamo=False, training=mode, opset_version=17, do_constant_folding=not trains
+        )
 
 
-def measured(case: Case, optimizer: str) -> StepTrace:
-    """The real step."""
+LOWER = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def measured(case: Case, optimizer: str, precision: str = "fp32", accumulate: int = 1) -> StepTrace:
+    """The real step; a pure half precision converts module, inputs and target."""
     module, inputs, target, loss = case
-    return step_trace(module.train(), inputs, target, loss_of(loss), OPTIMIZERS[optimizer])
+    lower, is_mixed = LOWER.get(precision.removesuffix("-amp")), precision.endswith("-amp")
+    if lower is not None and not is_mixed:
+        module = module.to(lower)
+        inputs, target = tuple(_in(t, lower) for t in inputs), _in(target, lower)
+    autocast = lower if is_mixed else None
+    return step_trace(
+        module.train(), inputs, target, loss_of(loss), OPTIMIZERS[optimizer], accumulate=accumulate, autocast=autocast
+    )
+
+
+def _in(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def facts(trace: StepTrace, loss: str) -> dict[str, Any]:
@@ -106,7 +120,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     truth = _read(given.folder / "truth.json") or {"torch": torch.__version__, "nets": {}}
     traces = _read(given.folder / "traces.json")
-    networks = {**NETWORKS, **BLIND, **TRANSFORMERS}
+    networks = {**NETWORKS, **BLIND, **TRANSFORMERS, **THIRD}
     for name in given.names or networks:
         torch.manual_seed(0)
         case = networks[name]()
@@ -117,9 +131,10 @@ def main() -> None:
                 found[optimizer] = facts(trace, case[3])
                 traces[f"{name} {optimizer}"] = {"made": rows(trace.allocations), "live": rows(trace.live)}
         for form in given.forms:
-            if not (given.folder / f"{name}_{form}.onnx").exists():
+            path = given.folder / f"{name}_{form}.onnx"
+            if not path.exists():
                 try:
-                    export(case, form, given.folder, name)
+                    exported(case, form, path)
                 except Exception as error:
                     print(f"{name} {form}: export failed, {type(error).__name__} {str(error)[:80]!r}")
         print(name, found["sgd"]["tensor_peak"] if "sgd" in found else "", flush=True)

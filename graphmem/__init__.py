@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphmem.analysis import analyze
     from graphmem.arena import execute, plan, plan_lifetimes
+    from graphmem.checkpointing import checkpoint_frontier
     from graphmem.fitting.answer import fit
     from graphmem.fleet.run import sweep
-    from graphmem.checkpointing import checkpoint_frontier
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
     from graphmem.ir.fit import Fit
+    from graphmem.ir.ranks import Ranked
     from graphmem.ir.training import Training
+    from graphmem.ranks import train_ranks
     from graphmem.training import train
 
 __version__ = "0.1.0"
@@ -22,6 +24,7 @@ __all__ = [
     "Analysis",
     "Fit",
     "GraphmemError",
+    "Ranked",
     "Training",
     "__version__",
     "analyze",
@@ -32,6 +35,7 @@ __all__ = [
     "plan_lifetimes",
     "sweep",
     "train",
+    "train_ranks",
 ]
 
 _HOME = {
@@ -44,9 +48,11 @@ _HOME = {
     "Analysis": "graphmem.ir.analysis",
     "Fit": "graphmem.ir.fit",
     "GraphmemError": "graphmem.ir.errors",
+    "Ranked": "graphmem.ir.ranks",
     "Training": "graphmem.ir.training",
     "sweep": "graphmem.fleet.run",
     "train": "graphmem.training",
+    "train_ranks": "graphmem.ranks",
 }
 
 

@@ -26,9 +26,10 @@ FLOORS: dict[str, int] = {
     "arena": 6,
     "training": 6,
     "checkpointing": 7,
-    "fitting": 7,
-    "fleet": 8,  # not "sweep", as above: graphmem.sweep is a function; nor "fit" for "fitting"
-    "cli": 9,
+    "ranks": 7,
+    "fitting": 8,
+    "fleet": 9,  # not "sweep", as above: graphmem.sweep is a function; nor "fit" for "fitting"
+    "cli": 10,
 }
 
 # Heavy or optional packages and the only rooms that may import them.

@@ -33,11 +33,11 @@ _LOW = {
     "rnn_relu_cell rnn_tanh_cell",
 }
 _FP32 = {
-    "cpu": "adaptive_avg_pool3d avg_pool3d binary_cross_entropy cross_entropy_loss ctc_loss fft_fft fft_fft2 fft_fftn "
-    "fft_hfft fft_ifft fft_ifft2 fft_ifftn fft_ihfft fft_irfft fft_irfftn fft_rfft grid_sampler grid_sampler_2d "
-    "grid_sampler_3d inverse linalg_inv linalg_solve max_pool3d max_unpool2d max_unpool3d nanquantile pinverse polar "
-    "quantile reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d replication_pad3d stft trace "
-    "view_as_complex",
+    "cpu": "adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d binary_cross_entropy cross_entropy_loss ctc_loss "
+    "fft_fft fft_fft2 fft_fftn fft_hfft fft_ifft fft_ifft2 fft_ifftn fft_ihfft fft_irfft fft_irfftn fft_rfft "
+    "grid_sampler grid_sampler_2d grid_sampler_3d inverse linalg_inv linalg_solve max_pool3d max_unpool2d max_unpool3d "
+    "nanquantile pinverse polar quantile reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d "
+    "replication_pad3d stft trace view_as_complex",
     # softmax to linalg_vector_norm are asked for a float32 result, which takes the same memory as a cast input
     "cuda": "acos asin cosh erfinv exp expm1 log log10 log1p log2 reciprocal rsqrt sinh tan pow softplus layer_norm "
     "native_layer_norm rms_norm _fused_rms_norm group_norm native_group_norm frobenius_norm nuclear_norm "

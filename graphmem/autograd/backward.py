@@ -24,6 +24,19 @@ def backward(m: Machine, loss: Tensor) -> None:
         Engine(m).run(loss.node, loss.output, seed)
 
 
+def forget(m: Machine, root: Node | None) -> None:
+    """Give up what the functions behind an output that the backward pass did not start from have saved."""
+    pending, seen = [root] if root is not None else [], {id(root)}
+    while pending:
+        node = pending.pop()
+        for tensor in node.saved:
+            m.release(tensor)
+        node.saved.clear()
+        following = [edge[0] for edge in node.edges if edge is not None and id(edge[0]) not in seen]
+        seen.update(map(id, following))
+        pending += following
+
+
 class Engine:
     """One backward pass."""
 
@@ -74,7 +87,9 @@ class Engine:
         if node.variable is not None:
             self._accumulate_leaf(node.variable, grads[0])
             return
+        first, read = len(m.steps), [t.storage.number for t in (*grads, *node.saved) if t is not None]
         outputs = self._call(node, grads)
+        m.note_reads(first, read)
         for tensor in node.saved:
             m.release(tensor)
         node.saved.clear()

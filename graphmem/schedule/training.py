@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from graphmem.autograd.autocast import autocast
-from graphmem.autograd.backward import backward
+from graphmem.autograd.backward import backward, forget
 from graphmem.autograd.losses import LOSSES, target_type
 from graphmem.autograd.machine import UNMADE, Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
@@ -62,7 +62,7 @@ def training_trace(
     program = prepared(program, settings.precision)
     if batch is not None:
         program = rebatched(program, *batch)
-    values = _given(m, program, settings)
+    values = given_values(m, program, settings)
     parameters = [values[g.name] for g in program.of("parameter") if values[g.name].requires_grad]
     if not parameters:
         raise OptionError("no parameter needs a gradient: the file holds no float weights, or --freeze leaves none")
@@ -81,7 +81,7 @@ def training_trace(
         if scale is not None:
             _unscaled(m)
         optimizer.run()
-    return TrainingTrace(_schedule(m, first), m, loop.saved, _issues(loop.forward), first)
+    return TrainingTrace(schedule_of(m, first), m, loop.saved, issues_of(loop.forward), first)
 
 
 class _Loop:
@@ -118,6 +118,7 @@ class _Loop:
         m = self.m
         out = self.forward.run()
         for tensor in self.out:
+            forget(m, tensor.node)
             m.release(tensor)
         self.out = out
         loss = _loss(m, self.settings, out, self.target)
@@ -143,7 +144,8 @@ def _unscaled(m: Machine) -> None:
         pass
 
 
-def _given(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
+def given_values(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
+    """The tensors that exist before the step, by name."""
     m.phase = "before"
     values = {}
     for given in program.given:
@@ -185,7 +187,8 @@ def _loss(m: Machine, settings: TrainingSettings, outputs: list[Tensor], target:
         return m.hold(loss)
 
 
-def _issues(forward: Forward) -> tuple[Issue, ...]:
+def issues_of(forward: Forward) -> tuple[Issue, ...]:
+    """What the rules of the operators could not say."""
     guessed = [Issue("unknown-workspace", where, what) for where, what in forward.m.guessed.items()]
     return *guessed, *(
         Issue(
@@ -197,7 +200,7 @@ def _issues(forward: Forward) -> tuple[Issue, ...]:
     )
 
 
-def _schedule(m: Machine, first: int) -> Schedule:
+def schedule_of(m: Machine, first: int) -> Schedule:
     """The trace as a schedule, from the first step of the forward pass on."""
     last = len(m.steps)
     reads: list[list[int]] = [[] for _ in range(last - first)]

@@ -50,8 +50,9 @@ def step_trace(
     make_optimizer: Callable[[Any], torch.optim.Optimizer],
     accumulate: int = 1,
     autocast: torch.dtype | None = None,
+    before: int = 1,
 ) -> StepTrace:
-    """The second step of a training loop (the first makes the optimizer's state).
+    """The step of a training loop after `before` others (the first makes the optimizer's state).
 
     With `accumulate` the loss is divided and several passes share a step; with `autocast` forward and loss run in that
     type, and in float16 a gradient scaler is used.
@@ -74,12 +75,29 @@ def step_trace(
             optimizer.zero_grad(set_to_none=True)
         del watch
 
-    step(False)
+    for _ in range(before):
+        step(False)
     baseline = _baseline(model, optimizer, inputs, target) + (8 if scaler.is_enabled() else 0)  # scale and growth count
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
         step(True)
     trace = StepTrace(baseline)
     _replay(prof.profiler.kineto_results.experimental_event_tree(), trace)
+    return trace
+
+
+def forward_trace(model: nn.Module, inputs: tuple[Any, ...]) -> StepTrace:
+    """The second forward run under no_grad; the output stays."""
+    with torch.no_grad():
+        first = model(*inputs)
+        del first
+        state = [*model.parameters(), *model.buffers(), *inputs]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in state}
+        watched = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        with watched as prof, record_function("## forward"):
+            out = model(*inputs)
+    trace = StepTrace(sum(storages.values()))
+    _replay(prof.profiler.kineto_results.experimental_event_tree(), trace)
+    del out
     return trace
 
 
