@@ -58,7 +58,7 @@ class Forward:
         names = dict.fromkeys(name for call in calls for name in call.reads)
         inputs = {n: m.hold(self.values[n]) for n in names if n in self.values and n not in self.given}
         m.origin, m.label = calls[0].origin, ""
-        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)])
+        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)], keep=segment.keep)
         frame.precision = m.autocast.dtype if m.autocast else ""
         with packing(m, frame):
             self._span(segment.start, segment.stop)
@@ -80,6 +80,8 @@ class Forward:
 
     def _run(self, call: Call) -> None:
         m = self.m
+        if m.tape is not None:
+            m.tape.call(m)
         m.origin, m.label = call.origin, call.outputs[0] if call.outputs else ""
         m.wanted = tuple(t.shape for t in call.types)
         m.wanted_dtypes = tuple(t.dtype for t in call.types)
