@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphmem.ir.recompute import Frontier
+from graphmem.ir.recompute import Frontier, ModelFrontier
+from graphmem.report.model_frontier import rows_of
 from graphmem.report.units import size
 
 
@@ -48,6 +49,17 @@ def curve_of(found: Frontier) -> Curve:
 
     spots = [Spot(p.judged.peak, part(p.judged.cost), part(p.bound), p.judged.strategy) for p in found.points]
     return Curve(found.baseline.peak, found.floor, tuple(spots))
+
+
+def curve_of_model(found: ModelFrontier) -> Curve:
+    """The plans of all grains that no other one beats, and what is done without a plan."""
+    total = max(1, found.operations.question.total_cost)
+    spots = [
+        Spot(row.peak, max(0, row.again) / total, max(0, row.bound) / total, row.strategy, row.grain)
+        for row in rows_of(found)
+    ]
+    habits = [Spot(h.plan.peak, h.plan.again / total, h.best / total, h.title, "habit") for h in found.practice]
+    return Curve(found.operations.baseline.peak, found.operations.floor, tuple(spots), tuple(habits))
 
 
 def curve_document(curve: Curve, chosen: int | None = None) -> dict[str, Any]:

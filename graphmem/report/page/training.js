@@ -68,7 +68,7 @@ function frontierChart(owner) {
     at.svg.append(shape("text", { class: kind, x: x + (x < at.width * 0.8 ? 4 : -4), y, "text-anchor": x < at.width * 0.8 ? "start" : "end" }, label));
   }
   function told(tip, point, isChosen) {
-    tip.title(`${size(point.peak)}${isChosen ? ", chosen" : ""}`).line(`${share(point.overhead)} more computing, ${point.optimal ? "proved least" : `at least ${share(point.bound)} is needed`}`);
+    tip.title(`${size(point.peak)}${isChosen ? ", chosen" : ""}`).line(`${share(point.overhead)} more computing, ${point.grain === "habit" ? `the best plan found there: ${share(point.bound)}` : point.optimal ? "proved least" : `at least ${share(point.bound)} is needed`}`);
     tip.line(`${percent(point.peak, baseline)} % of keeping all, by ${point.strategy}`).line(GRAINS[point.grain]);
   }
   const lines = [...points, ...habits].map((point, i) => ({ i, ...point }));
@@ -78,7 +78,7 @@ function frontierChart(owner) {
     ["of keeping all", (p) => `${percent(p.peak, baseline)} %`, (p) => p.peak, true],
     ["what is computed again", (p) => GRAINS[p.grain] || "modules, without a plan", (p) => p.grain, false],
     ["more computing", (p) => share(p.overhead), (p) => p.overhead, true],
-    ["at least", (p) => (p.optimal ? "the same, proved" : share(p.bound)), (p) => p.bound, true],
+    ["at least", (p) => (p.grain === "habit" ? `best found ${share(p.bound)}` : p.optimal ? "the same, proved" : share(p.bound)), (p) => p.bound, true],
   ], () => lines, (row) => row.i === chosen, () => {}, 1).draw();
   return { box, name: "frontier", draw, mark: () => {} };
 }
