@@ -45,7 +45,7 @@ def report(
     """One page that shows where the memory of MODEL goes; it opens offline, anywhere, for ever.
 
     With --train the training step is a second tab; with --frontier it shows what checkpointing can do, and marks the
-    cheapest plan within the device.
+    cheapest plan whose tensors fit the device.
     """
     import graphmem
     from graphmem.cli.plan import arena_plan

@@ -84,10 +84,11 @@ def _plain(spot: Spot) -> dict[str, Any]:
     }
 
 
-def curve_title(curve: Curve) -> str:
+def curve_title(curve: Curve, chosen: int | None = None) -> str:
     """Where it starts, and how to read it."""
+    ring = "" if chosen is None else "; ringed: the cheapest whose tensors fit the device"
     habits = "; crosses: every block and its like, without a plan" if curve.habits else ""
-    return f"keeping all takes {size(curve.baseline)}; dashed: proved necessary{habits}"
+    return f"keeping all takes {size(curve.baseline)}; dashed: proved necessary{habits}{ring}"
 
 
 def cheapest_within(spots: Sequence[Spot], nbytes: int | None) -> int | None:
