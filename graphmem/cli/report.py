@@ -69,9 +69,16 @@ def report(
 
 
 def _curve(model: Path, step: Asked, reading: Mapping[str, Any], timeout: float) -> Curve:
-    """What checkpointing can do for the step, of one pass, without what --checkpoint asks for."""
+    """What checkpointing can do for the step, whatever --checkpoint asks for."""
+    import inspect
+
     import graphmem
     from graphmem.report.page_frontier import curve_of_model
 
-    keywords = {name: value for name, value in step.keywords.items() if name not in ("accumulate", "checkpoint")}
+    taken = inspect.signature(graphmem.checkpoint_frontier).parameters
+    others = {name: value for name, value in step.keywords.items() if name not in taken and name != "checkpoint"}
+    unlike = [f"--{name}" for name, value in others.items() if value and value != 1]
+    if unlike:
+        raise click.UsageError(f"the frontier is that of a plain step; give --frontier or {', '.join(unlike)}")
+    keywords = {name: value for name, value in step.keywords.items() if name in taken}
     return curve_of_model(graphmem.checkpoint_frontier(model, timeout=timeout, **keywords, **reading))

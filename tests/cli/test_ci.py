@@ -387,3 +387,9 @@ def test_a_report_draws_the_frontier_and_the_plan_that_fits(graphmem: Run, tmp_p
     assert all(point["bound"] <= point["overhead"] for point in found["points"])
     fitting = [i for i, peak in enumerate(peaks) if peak < most]
     assert found["chosen"] == (fitting[0] if fitting else None)
+
+
+def test_a_frontier_of_another_step_than_the_one_shown_is_refused(graphmem: Run, tmp_path: Path) -> None:
+    code, _, err = graphmem("report", TINY, "--frontier", "--accumulate", 2, "-o", tmp_path / "page.html")
+    assert code == 2
+    assert "give --frontier or --accumulate" in err
