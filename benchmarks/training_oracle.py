@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,11 @@ OPTIMIZERS: dict[str, Any] = {
     "adagrad": lambda p: torch.optim.Adagrad(p),
     "adafactor": lambda p: torch.optim.Adafactor(p),
 }
+
+
+def networks() -> dict[str, Callable[[], Case]]:
+    """All networks by name."""
+    return {**NETWORKS, **BLIND, **TRANSFORMERS, **THIRD}
 
 
 def loss_of(name: str) -> Any:
@@ -107,10 +112,10 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     truth = _read(given.folder / "truth.json") or {"torch": torch.__version__, "nets": {}}
     traces = _read(given.folder / "traces.json")
-    networks = {**NETWORKS, **BLIND, **TRANSFORMERS, **THIRD}
-    for name in given.names or networks:
+    cases = networks()
+    for name in given.names or cases:
         torch.manual_seed(0)
-        case = networks[name]()
+        case = cases[name]()
         found = truth["nets"].setdefault(name, {})
         for optimizer in given.optimizers:
             if optimizer not in found:
