@@ -59,6 +59,12 @@ def loss_of(name: str) -> Any:
 
 def export(case: Case, form: str, folder: Path, name: str) -> None:
     """Write the network of `case` as ONNX."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _export(case, form, folder, name)
+
+
+def _export(case: Case, form: str, folder: Path, name: str) -> None:
     module, inputs, _, _ = case
     trains = form.startswith("train")
     module = module.train(trains)
