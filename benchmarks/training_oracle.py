@@ -88,11 +88,23 @@ def measured(case: Case, optimizer: str) -> StepTrace:
     return step_trace(module.train(), inputs, target, loss_of(loss), OPTIMIZERS[optimizer])
 
 
-def facts(trace: StepTrace, loss: str) -> dict[str, Any]:
+def dropouts(module: torch.nn.Module) -> tuple[float, float]:
+    """The probability of most dropouts, and that of dropout of attention weights: what a user would state."""
+    found = [m.p for m in module.modules() if isinstance(m, torch.nn.Dropout) and m.p]
+    layers = [m.dropout for m in module.modules() if isinstance(m, torch.nn.MultiheadAttention)]
+    config = next((m.config for m in module.modules() if hasattr(m, "config")), None)
+    names = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "dropout_rate")
+    stated = [float(getattr(config, name)) for name in names if hasattr(config, name)]
+    most = max(set(found), key=found.count) if found else 0.0
+    return most, (stated or layers or [most])[0]
+
+
+def facts(trace: StepTrace, loss: str, dropout: tuple[float, float]) -> dict[str, Any]:
     """What truth.json holds of a step."""
     short = {"forward": "fwd", "backward": "bwd", "optimizer": "opt"}
     return {
         "loss": loss,
+        "dropout": dropout,
         "baseline": trace.baseline,
         "tensor_peak": trace.peak,
         "phase_peak": {short[k]: v for k, v in trace.phase_peak.items() if k in short},
@@ -126,7 +138,7 @@ def main() -> None:
         for optimizer in given.optimizers:
             if optimizer not in found:
                 trace = measured(case, optimizer)
-                found[optimizer] = facts(trace, case[3])
+                found[optimizer] = facts(trace, case[3], dropouts(case[0]))
                 traces[f"{name} {optimizer}"] = {"made": rows(trace.allocations), "live": rows(trace.live)}
         for form in given.forms:
             if not (given.folder / f"{name}_{form}.onnx").exists():
