@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graphmem.fleet.work import Figure, states
+from graphmem.fleet.figures import Figure
+from graphmem.fleet.work import states
 from graphmem.ir.errors import OptionError
 
 HEADER = b'{"graphmem": "sweep-journal/1"}\n'

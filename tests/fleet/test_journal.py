@@ -16,9 +16,9 @@ import onnx.helper
 import pytest
 
 import graphmem
+from graphmem.fleet.figures import Figure
 from graphmem.fleet.journal import HEADER, Journal, key_of
 from graphmem.fleet.results import read_results
-from graphmem.fleet.work import Figure
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fleet import SweepProgress
 from tests.fleet.conftest import mlp
