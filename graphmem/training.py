@@ -99,17 +99,12 @@ def train(
         ModelError: the file is not a readable, valid model.
         OptionError: an option fits neither the model nor the choices.
     """
-    _check("loss", loss, LOSSES)
-    _check("optimizer", optimizer, OPTIMIZERS)
-    _check("device", device, DEVICES)
-    _check("precision", precision, PRECISIONS)
-    form = form or ("foreach" if device == "cuda" else "single")
-    _check("optimizer form", form, FORMS)
+    settings = checked_settings(loss, optimizer, form, device, freeze, precision)
     if accumulate < 1:
         raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
     graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
-    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint))
+    settings = replace(settings, accumulate=accumulate, checkpoint=tuple(checkpoint))
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
     kinds = {i.what for i in program.inferred}
     effects = {}
@@ -118,6 +113,19 @@ def train(
             other = raised(graph, Options(assume_bn, dropout, attention_dropout, kind))
             effects[kind] = found.peak - training(graph, other, settings, "", weight_decay, fixed).peak
     return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
+
+
+def checked_settings(
+    loss: str, optimizer: str, form: str | None, device: str, freeze: Sequence[str], precision: str
+) -> TrainingSettings:
+    """The settings of a step; raises OptionError where one is not a choice."""
+    _check("loss", loss, LOSSES)
+    _check("optimizer", optimizer, OPTIMIZERS)
+    _check("device", device, DEVICES)
+    _check("precision", precision, PRECISIONS)
+    form = form or ("foreach" if device == "cuda" else "single")
+    _check("optimizer form", form, FORMS)
+    return TrainingSettings(loss, optimizer, form, device, tuple(freeze), precision)
 
 
 def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:

@@ -87,7 +87,9 @@ class Engine:
         if node.variable is not None:
             self._accumulate_leaf(node.variable, grads[0])
             return
+        first, read = len(m.steps), [t.storage.number for t in (*grads, *node.saved) if t is not None]
         outputs = self._call(node, grads)
+        m.note_reads(first, read)
         for tensor in node.saved:
             m.release(tensor)
         node.saved.clear()
@@ -113,12 +115,15 @@ class Engine:
         with m.scope():
             if any(g is not None for g in grads):
                 assert node.backward is not None
+                entered = m.tape.enter(m, grads) if m.tape is not None else None
                 unpacked = node.frame.unpack(m, node) if node.frame is not None else []
                 made = node.backward(m, node, *grads)
                 results: Sequence[Tensor | None] = (made,) if isinstance(made, Tensor) or made is None else made
                 for i, grad in enumerate(results):
                     if grad is not None and i < len(held):
                         held[i] = m.hold(grad)
+                if entered is not None and m.tape is not None:
+                    m.tape.leave(m, node, [*node.saved, *unpacked], entered)
                 for tensor in unpacked:  # of a hook: they die with the function, before what arrived
                     m.release(tensor)
             m.drop(*reversed(m.scopes[-1]))

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from graphmem.autograd import strides as st
 from graphmem.autograd.strides import Shape, Strides
+from graphmem.autograd.tape import Tape
 from graphmem.autograd.tensor import Backward, Edge, Node, Storage, Tensor, itemsize
 from graphmem.ir.errors import BrokenInvariantError
 from graphmem.ir.graph import Origin
@@ -71,6 +72,7 @@ class Machine:
     records: list[Record] = field(default_factory=list)
     steps: list[Operation] = field(default_factory=list)
     events: list[int] = field(default_factory=list)  # +number + 1 on allocation, -(number + 1) on release
+    reads: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)  # steps [a, b) read these records
     phase: str = "forward"
     grad_enabled: bool = True
     origin: Origin = NO_ORIGIN
@@ -90,6 +92,7 @@ class Machine:
     autocast: Autocast | None = None
     packer: Packer | None = None  # takes what nodes save, while a checkpointed call runs
     frames: list[Any] = field(default_factory=list)  # of the checkpointed calls of the forward pass
+    tape: Tape | None = None
     opened: int = 0  # number of events before the open operator
 
     # -- memory
@@ -210,6 +213,11 @@ class Machine:
         self.inner = {}
         self.open_ = ""
 
+    def note_reads(self, first: int, records: Sequence[int]) -> None:
+        """Write down, for pictures only, that the operators from step `first` on have read these records."""
+        if records and len(self.steps) > first:
+            self.reads.append((first, len(self.steps), tuple(records)))
+
     # -- autograd
 
     def record(
@@ -224,17 +232,27 @@ class Machine:
 
         `backward(machine, node, *grads)` returns one gradient, or as many as there are inputs.
         """
-        if not self.grad_enabled or not any(t is not None and t.requires_grad for t in inputs):
+        if self.tape is not None and self.grad_enabled:
+            self.tape.function(self, name, inputs, outputs)
+        is_recorded = self.grad_enabled and any(t is not None and t.requires_grad for t in inputs)
+        if not is_recorded and self.packer is None:
+            return
+        kept = [t for t in saves if t is not None]
+        if not is_recorded:
+            if self.packer is not None and self.grad_enabled:
+                node = Node(name, 0, (), (), None)
+                self.packer.pack(self, node, [], _fresh(inputs, [*outputs, *kept]))
             return
         edges = tuple(self.edge(t) for t in inputs)
         metas = tuple((t.shape, t.dtype) if t is not None else ((), "") for t in inputs)
-        kept = [t for t in saves if t is not None]
         node = Node(name, self.sequence, edges, metas, backward, outputs=len(outputs), origin=self.origin)
         self.sequence += 1
         if self.packer is None:
             node.saved = [self.hold(t) for t in kept]
         else:
-            self.packer.pack(self, node, kept, _fresh(inputs, outputs))
+            self.packer.pack(self, node, kept, _fresh(inputs, [*outputs, *kept]))
+        if self.tape is not None:
+            self.tape.recorded(node)
         for i, tensor in enumerate(outputs):
             if tensor.is_float:
                 tensor.node, tensor.output, tensor.requires_grad = node, i, True
@@ -258,10 +276,11 @@ class Machine:
         self.grad_enabled = before
 
 
-def _fresh(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[Tensor]:
-    """The outputs that are on no input's memory."""
+def _fresh(inputs: Sequence[Tensor | None], made: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors that are on no input's memory, one of each memory, in order."""
     taken = {id(t.storage) for t in inputs if t is not None}
-    return [t for t in outputs if id(t.storage) not in taken]
+    by_storage = {id(t.storage): t for t in reversed(made) if id(t.storage) not in taken}
+    return list(by_storage.values())[::-1]
 
 
 def results(value: Any) -> list[Tensor]:

@@ -10,6 +10,7 @@ Source: torch/utils/checkpoint.py of torch 2.13 (_CheckpointFrame, _checkpoint_h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,26 +25,49 @@ class EarlyStop(Exception):  # noqa: N818 (as torch's own: it ends a recomputati
     """Everything that the backward pass needs of the call has been computed again."""
 
 
+# Backward function -> the name under which a selective policy may keep what the call makes.
+KEEPABLE = {
+    "MmBackward0": "mm",
+    "AddmmBackward0": "addmm",
+    "BmmBackward0": "bmm",
+    "BaddbmmBackward0": "baddbmm",
+    "ConvolutionBackward0": "convolution",
+    "ScaledDotProductFlashAttentionForCpuBackward0": "sdpa",
+}
+
+
 @dataclass(eq=False)
 class Frame:
-    """One checkpointed call. Holders are numbered in the order in which tensors are saved."""
+    """One checkpointed call. Holders are numbered in the order in which tensors are saved.
+
+    `keep` holds names of KEEPABLE, alone or with the number of the call ("addmm", "addmm#2"): a selective policy.
+    """
 
     scope: str
     inputs: list[Tensor]
     again: Callable[[], None] = lambda: None
     precision: str = ""  # of the autocast that the forward ran in
+    keep: frozenset[str] = frozenset()
+    kept: dict[str, list[Tensor]] = field(default_factory=dict)  # results by name and number of the call
     packed: list[Tensor] = field(default_factory=list)  # the forward's tensors, no handles on them
     nodes: list[Node] = field(default_factory=list)
     filled: dict[int, Tensor] = field(default_factory=dict)
+    seen: Counter[str] = field(default_factory=Counter)
     is_recomputed: bool = False
 
     def pack(self, m: Machine, node: Node, saves: Sequence[Tensor], fresh: Sequence[Tensor]) -> None:
         """Number what the node saves instead of holding it."""
-        del m, fresh
+        key = _key(node.name, self.seen)
+        if self.keeps(key):
+            self.kept[key] = [m.hold(t) for t in fresh]
         if saves:
             node.frame, node.holders = self, (len(self.packed), len(saves))
             self.nodes.append(node)
             self.packed.extend(saves)
+
+    def keeps(self, key: str) -> bool:
+        """True when the policy keeps the results of this call."""
+        return key in self.keep or key.partition("#")[0] in self.keep
 
     def unpack(self, m: Machine, node: Node) -> list[Tensor]:
         """The tensors that the node saved, with their handles; the first of the frame computes all of them again."""
@@ -65,11 +89,12 @@ class Frame:
         self.close_if_empty(m)
 
     def close_if_empty(self, m: Machine) -> None:
-        """A frame that no node needs is gone, and with it the handles on its inputs."""
+        """A frame that no node needs is gone, and with it the handles on its inputs and on what it kept."""
         if not self.nodes:
-            for tensor in self.inputs:
+            for tensor in [*self.inputs, *(t for tensors in self.kept.values() for t in tensors)]:
                 m.release(tensor)
             self.inputs.clear()
+            self.kept.clear()
 
     def forget(self, m: Machine, reached: set[int]) -> None:
         """Nodes that the backward pass does not reach died with the forward's tensors."""
@@ -85,24 +110,50 @@ class Recomputation:
     count: int = 0
     waiting: set[int] = field(default_factory=set)
     held: list[Tensor] = field(default_factory=list)  # by the graph that this run records, and that nobody keeps
+    seen: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.waiting = {n for w in self.frame.nodes for n in range(w.holders[0], sum(w.holders))}
 
     def pack(self, m: Machine, node: Node, saves: Sequence[Tensor], fresh: Sequence[Tensor]) -> None:
         """Fill the next holders; stop after the last one, before the operator runs when it saves inputs only."""
-        del node
+        key = _key(node.name, self.seen)
+        made = {t.storage.number for t in fresh}
+        is_last = bool(saves) and self.count + len(saves) == len(self.frame.packed)
+        if is_last and not made & {t.storage.number for t in saves}:
+            _take_back(m, made)
+        elif self.frame.keeps(key):
+            self._recall(m, key, fresh)
         for tensor in saves:
             self.held.append(m.hold(tensor))
             if self.count in self.waiting:
                 self.frame.filled[self.count] = m.hold(tensor)
             self.count += 1
-        if saves and self.count == len(self.frame.packed):
-            made = {t.storage.number for t in fresh}
-            if not made & {t.storage.number for t in saves}:
-                for number in sorted(made):
-                    m.unmake(number)
+        if is_last:
             raise EarlyStop
+
+    def _recall(self, m: Machine, key: str, fresh: Sequence[Tensor]) -> None:
+        """What the policy kept takes the place of the results, which are not computed again."""
+        _take_back(m, {t.storage.number for t in fresh})
+        for tensor, before in zip(fresh, self.frame.kept.pop(key), strict=True):
+            tensor.storage = before.storage
+            tensor.storage.refs += 1
+            m.release(before)
+
+
+def _key(name: str, seen: Counter[str]) -> str:
+    """Name and number of a call that a policy may keep."""
+    if name not in KEEPABLE:
+        return ""
+    seen[name] += 1
+    return f"{KEEPABLE[name]}#{seen[name] - 1}"
+
+
+def _take_back(m: Machine, made: set[int]) -> None:
+    if m.tape is not None:
+        m.tape.undo()
+    for number in sorted(made):
+        m.unmake(number)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class Forward:
         names = dict.fromkeys(name for call in calls for name in call.reads)
         inputs = {n: m.hold(self.values[n]) for n in names if n in self.values and n not in self.given}
         m.origin, m.label = calls[0].origin, ""
-        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)])
+        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)], keep=segment.keep)
         frame.precision = m.autocast.dtype if m.autocast else ""
         with packing(m, frame):
             self._span(segment.start, segment.stop)
@@ -80,6 +80,8 @@ class Forward:
 
     def _run(self, call: Call) -> None:
         m = self.m
+        if m.tape is not None:
+            m.tape.call(m)
         m.origin, m.label = call.origin, call.outputs[0] if call.outputs else ""
         m.wanted = tuple(t.shape for t in call.types)
         m.wanted_dtypes = tuple(t.dtype for t in call.types)
@@ -87,7 +89,7 @@ class Forward:
         if self.batch is not None:
             m.wanted = wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
         kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
-        function = rule_of(call.target)
+        function, first = rule_of(call.target), len(m.steps)
         with m.scope():
             made = _followed(m, function, args, kwargs) if function is not None else None
             if made is None and (function is None or call.types):
@@ -98,6 +100,7 @@ class Forward:
             for name, tensor in zip(call.outputs, outputs, strict=False):
                 tensor.name = tensor.name or name
                 self.values[name] = m.hold(tensor)
+        m.note_reads(first, [t.storage.number for name in call.reads if (t := self.values.get(name)) is not None])
 
     def _loose(self, name: str) -> Tensor | None:
         """The tensor of a value that no call makes, made when it is first read."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import ceil, sqrt
 
 from graphmem.autograd.program import Call, Program
+from graphmem.autograd.recomputation import KEEPABLE
 from graphmem.ir.errors import OptionError
 
 _NUMBER = re.compile(r"\d+")
@@ -28,6 +29,7 @@ class Segment:
     start: int
     stop: int
     module: str = ""  # class, "" where the file does not say
+    keep: frozenset[str] = frozenset()  # what a selective policy keeps: see recomputation.KEEPABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class ModuleCall:
 def segments_of(program: Program, specs: Sequence[str]) -> tuple[Segment, ...]:
     """The segments that the specs ask for together, in order, none inside another.
 
-    A spec is a pattern of module scopes as in the shell, "blocks", "every:K" or "sqrt" (docs/checkpointing.md).
+    A spec is a pattern of module scopes as in the shell, "blocks", "every:K" or "sqrt"; ":keep=addmm,sdpa" behind it
+    is a selective policy (docs/checkpointing.md).
     Raises OptionError for a spec that nothing fits, or a module whose calls are not in one run.
     """
     calls = module_calls(program)
@@ -59,6 +62,15 @@ def segments_of(program: Program, specs: Sequence[str]) -> tuple[Segment, ...]:
 
 
 def _of_spec(calls: Sequence[ModuleCall], spec: str) -> list[Segment]:
+    pattern, _, names = spec.partition(":keep=")
+    keep = frozenset(name for name in names.split(",") if name)
+    wrong = sorted(name for name in keep if name.partition("#")[0] not in KEEPABLE.values())
+    if wrong:
+        raise OptionError(f"checkpoint '{spec}' cannot keep '{wrong[0]}'; it is one of {', '.join(KEEPABLE.values())}")
+    return [replace(segment, keep=keep) for segment in _of_pattern(calls, pattern)]
+
+
+def _of_pattern(calls: Sequence[ModuleCall], spec: str) -> list[Segment]:
     if spec in ("blocks", "sqrt") or spec.startswith("every:"):
         found = blocks(calls)
         if not found:

@@ -16,8 +16,8 @@ from graphmem.cli.train import LOSSES, OPTIMIZERS, PRECISIONS
 
 # Options that describe a training step; without --train they would be ignored, so they are refused.
 _OF_TRAINING = (
-    "loss", "optimizer", "form", "weight_decay", "freeze", "assume_bn", "dropout", "attention_dropout", "precision",
-    "accumulate",
+    "loss", "optimizer", "form", "weight_decay", "freeze", "dropout", "attention_dropout", "accumulate",
+    "checkpoint",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ _OF_TRAINING = (
 @click.option(
     "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."
 )
+@click.option("--checkpoint", multiple=True, metavar="SPEC", help="Modules to compute again, as for train.")
 @click.option("--explain", is_flag=True, help="Add the code to paste for each option.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option

@@ -10,7 +10,7 @@ from graphmem.autograd.losses import LOSSES
 from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
 from graphmem.autograd.precision import PRECISIONS
 from graphmem.fitting.devices import device as device_of
-from graphmem.fitting.probe import InferenceProbe, Source, TrainingProbe
+from graphmem.fitting.probe import Probe, Source
 from graphmem.fitting.verdict import Asked, answered
 from graphmem.ir.device import Device
 from graphmem.ir.errors import OptionError
@@ -21,7 +21,9 @@ from graphmem.ir.types import TensorType
 STEP: dict[str, Any] = {
     "loss": "cross_entropy", "optimizer": "sgd", "form": None, "weight_decay": False, "freeze": (),
     "assume_bn": False, "dropout": None, "attention_dropout": None, "precision": "fp32", "accumulate": 1,
+    "checkpoint": (),
 }  # fmt: skip
+OF_RUN = {"precision", "assume_bn"}  # those that a forward run has too
 _CHOICES: dict[str, Mapping[str, Any] | Sequence[str]] = {
     "loss": LOSSES, "optimizer": OPTIMIZERS, "form": FORMS, "precision": PRECISIONS,
 }  # fmt: skip
@@ -35,7 +37,6 @@ def fit(
     batch: int | None = None,
     train: bool = False,
     display: bool = False,
-    memory_model: str = "views",
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -49,9 +50,8 @@ def fit(
         device: a name of the catalogue or a size ("rtx 3060", "4GB"); None asks which devices fit.
         dims: numbers for free dimensions, as for `analyze`.
         batch: the batch asked about; None asks for the largest.
-        train: a training step, described by `step`; else a forward run.
+        train: a training step, described by `step`; else a forward run of PyTorch under `torch.no_grad()`.
         display: a desktop runs on the device.
-        memory_model: of a forward run, as for `analyze`.
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -62,15 +62,15 @@ def fit(
         ModelError: the file is not a readable, valid model.
         OptionError: an option fits neither the model nor the choices, or no device has that name.
     """
+    if batch is not None and batch < 1:
+        raise OptionError(f"--batch {batch}: the batch must be at least 1")
     asked = device_of(device) if isinstance(device, str) else device
     source = Source(Path(path), {"dims": dims, "is_strict": strict, "trips": trips, "shapes": shapes})
     question = Asked(asked, batch, display, progress or _silent)
-    settings = _settings(step)
-    if train:
-        return answered(TrainingProbe(source), source, settings, question)
-    if step:
-        raise OptionError(f"{next(iter(step))} describes a training step; ask with train=True")
-    return answered(InferenceProbe(source), source, {"memory_model": memory_model}, question)
+    described = sorted(set(step) - OF_RUN)
+    if described and not train:
+        raise OptionError(f"'{described[0]}' describes a training step; ask with train=True")
+    return answered(Probe(source, train), source, _settings(step), question)
 
 
 def _settings(step: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _settings(step: Mapping[str, Any]) -> dict[str, Any]:
             raise OptionError(f"{name} '{settings[name]}' is not one of {', '.join(choices)}")
     if settings["accumulate"] < 1:
         raise OptionError(f"accumulate {settings['accumulate']} is not a number of passes: give 1 or more")
-    return settings | {"freeze": tuple(settings["freeze"])}
+    return settings | {name: tuple(settings[name]) for name in ("freeze", "checkpoint")}
 
 
 def _silent(_: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graphmem.fitting.accelerator import Accelerator
-from graphmem.fitting.probe import EXPANDABLE, NATIVE, TrainingProbe
-from graphmem.fitting.remedies import ACCUMULATE, BY_NAME, COMBINATIONS, REMEDIES, applied, code, what
-from graphmem.fitting.search import doubled_batch, largest_batch
+from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
+from graphmem.fitting.recipe import code, what
+from graphmem.fitting.remedies import ACCUMULATE, ALIKE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
+from graphmem.fitting.search import largest_batch, rung_batch
+from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Largest, Need, Option, Outcome
 
 Settings: TypeAlias = Mapping[str, Any]
@@ -21,17 +23,25 @@ AS_IS: tuple[str, ...] = ()
 class Question:
     """What is asked of every candidate: on which accelerator, within how many bytes, at which batch.
 
-    Without a batch the largest is looked for, from `base`, the largest of the settings as they are; in doublings
+    Without a batch the largest is looked for, from `base`, the largest of the settings as they are; on a ladder
     alone where `is_coarse`.
     """
 
-    probe: TrainingProbe
+    probe: Probe
     settings: Settings
     on: Accelerator
     capacity: int
     batch: int | None
     base: Largest | None
     is_coarse: bool = False
+    found: dict[tuple[str, ...], Largest] = field(default_factory=dict)  # the largest batches found so far
+
+    @property
+    def fixed(self) -> float:
+        """Bytes of the settings as they are that no batch changes, as far as a line tells."""
+        most = max(2, self.base.batch if self.base else 2)
+        one, many = (self.need(AS_IS, self.settings, batch).compared for batch in (1, most))
+        return max(0.0, one - (many - one) / (most - 1))
 
     def need(self, names: tuple[str, ...], settings: Settings, batch: int | None) -> Need:
         """What a step with those remedies needs."""
@@ -44,21 +54,32 @@ class Question:
         return self.batch if self.base is None else 1
 
 
-def candidates(on: Accelerator) -> tuple[tuple[str, ...], ...]:
+def candidates(on: Accelerator, is_training: bool) -> tuple[tuple[str, ...], ...]:
     """Names of the remedies to try, alone and combined; the first is none at all."""
-    rows = [(remedy.name,) for remedy in REMEDIES if remedy.allocator == NATIVE or on.has_caching_allocator]
-    return (AS_IS, *rows, *COMBINATIONS)
+    offered = [remedy for remedy in REMEDIES if (remedy.is_for_steps if is_training else remedy.is_for_runs)]
+    rows = [(r.name,) for r in offered if r.allocator == NATIVE or on.has_caching_allocator]
+    return (AS_IS, *rows, *(COMBINATIONS if is_training else RUN_COMBINATIONS))
 
 
 def options(question: Question, progress: Callable[[str], None]) -> tuple[Option, ...]:
     """The candidates that fit, cheapest first; between equals the greater batch."""
     found: list[Option] = []
-    for names in candidates(question.on):
+    for names in candidates(question.on, question.probe.is_training):
         progress(" + ".join(names) or "as it is")
-        option = evaluated(question, names)
+        option = _offered(question, names)
         if option is not None and option.need.compared <= question.capacity:
             found.append(option)
     return tuple(sorted(found, key=_rank))
+
+
+def _offered(question: Question, names: tuple[str, ...]) -> Option | None:
+    """The option, or None where the model cannot be trained so (a head that the first output does not pass)."""
+    try:
+        return evaluated(question, names)
+    except OptionError:
+        if names == AS_IS:
+            raise
+        return None
 
 
 def _rank(option: Option) -> tuple[Any, ...]:
@@ -85,10 +106,12 @@ def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
         largest = question.base if names == AS_IS else _largest(question, names, settings)
         micro = max(1, largest.batch)
     need = question.need(names, settings, micro)
+    is_training = question.probe.is_training
+    said = [what(name, settings, need.batch, largest is not None, is_training) for name in names]
     return Option(
         name="+".join(names) or "as-is",
-        what="; ".join(what(name, settings, need.batch, largest is not None) for name in names) or "as it is",
-        code=code(names, settings, program),
+        what="; ".join(said) or "as it is",
+        code=code(names, settings, program, is_training),
         outcome=max((BY_NAME[n].outcome for n in names if n != ACCUMULATE), key=_OUTCOMES.index, default="same"),
         settings=settings,
         allocator=EXPANDABLE if "expandable" in names else NATIVE,
@@ -100,22 +123,27 @@ def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
 
 
 def _largest(question: Question, names: tuple[str, ...], settings: Settings) -> Largest:
+    """The search starts where that for a remedy of these, or for one alike, has ended; else at the settings' own."""
     assert question.base is not None
-    start = max(1, question.base.batch)
 
     def need(batch: int) -> int:
         return question.need(names, settings, batch).compared
 
+    start = max(1, question.base.batch)
     if question.is_coarse:
-        return doubled_batch(need, question.capacity, start)
-    return largest_batch(need, question.capacity, guess=start)
+        return rung_batch(need, question.capacity, start, max(1.0, (need(start) - question.fixed) / start))
+    alike = [names[:1], names[1:], *((name,) for name in ALIKE.get(names[0], ()))]
+    start = max([start, *(question.found[other].batch for other in alike if other in question.found)])
+    slope = max(1.0, (need(start) - question.fixed) / start)
+    question.found[names] = largest_batch(need, question.capacity, start, slope=slope)
+    return question.found[names]
 
 
 def _accumulated(
     question: Question, names: tuple[str, ...], settings: Settings
 ) -> tuple[int, Settings, Largest | None] | None:
     """(micro-batch, settings, largest micro-batch): the fewest equal parts of the batch that fit, at least two."""
-    if settings["accumulate"] > 1:
+    if settings["accumulate"] > 1 or (question.base is not None and not question.probe.is_training):
         return None
     if question.base is not None:
         twice = {**settings, "accumulate": 2}
@@ -144,4 +172,4 @@ def _cost(question: Question, need: Need, passes: int) -> float:
     high = question.need(AS_IS, question.settings, max(2, far)).moved
     samples = need.batch * passes
     as_it_is = low + (high - low) * (samples - 1) / (max(2, far) - 1)
-    return need.moved / as_it_is
+    return need.moved * (1 if question.probe.is_training else passes) / as_it_is

@@ -8,11 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from graphmem.analysis import inference, model_facts
+import numpy as np
+
+from graphmem.analysis import model_facts
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
+from graphmem.autograd.run import MISFITS
 from graphmem.fitting.accelerator import Accelerator
-from graphmem.fitting.traffic import moved_by_run, moved_by_step
+from graphmem.fitting.traffic import moved_by_step
 from graphmem.ir.analysis import ModelFacts
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.fit import Need
@@ -20,10 +23,10 @@ from graphmem.ir.graph import Effect, Graph, Issue, exactness_of
 from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import replayed
-from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
+from graphmem.schedule.forward import forward_trace
 from graphmem.schedule.training import TrainingTrace, training_trace
-from graphmem.training import _uncounted, _without_workspace, batch_of, read_with_batch
+from graphmem.training import _uncounted, read_with_batch
 
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
@@ -59,7 +62,7 @@ class Source:
         try:
             graph, fixed = self.at(8)
         except (OptionError, ModelError):
-            return Batching(False, batch_of(self.at(None)[0]))
+            return Batching(False, None)
         if any(issue.kind == "batch" for issue in graph.issues):
             return Batching(True, None)
         return Batching(False, fixed[0] if fixed else 8)
@@ -90,10 +93,11 @@ class Traced:
 
 
 @dataclass(slots=True)
-class TrainingProbe:
-    """Training steps of one file."""
+class Probe:
+    """Training steps of one file, or forward runs of it."""
 
     source: Source
+    is_training: bool
     _programs: dict[Any, Program] = field(default_factory=dict)
     _traced: dict[Any, Traced] = field(default_factory=dict)
     _needs: dict[Any, Need] = field(default_factory=dict)
@@ -116,27 +120,41 @@ class TrainingProbe:
             batch, traced.peak, reserved, exactness, found.peak_allocated, reserved, traced.uncounted, traced.moved
         )
 
-    def issues(self, batch: int | None, settings: Settings) -> tuple[Issue, ...]:
+    def issues(self, batch: int | None, settings: Settings, on: Accelerator) -> tuple[Issue, ...]:
         """What is missing or assumed in the figures."""
-        return self.traced(batch, settings, "cuda").issues
+        return self.traced(batch, settings, on.torch_device).issues
 
     def notes(self, batch: int | None, settings: Settings) -> tuple[str, ...]:
-        """What the file does not say and an option would, each kind once."""
-        return tuple(dict.fromkeys(i.what for i in self.program(batch, settings).inferred if "; give --" in i.what))
+        """What the file does not say and an option would, each kind once; a forward run has no dropout."""
+        told = [i.what for i in self.program(batch, settings).inferred if "; give --" in i.what]
+        return tuple(dict.fromkeys(what for what in told if self.is_training or "dropout" not in what))
 
-    def state_bytes(self, batch: int | None, settings: Settings) -> int:
+    def state_bytes(self, batch: int | None, settings: Settings, on: Accelerator) -> int:
         """Bytes of a checkpoint: parameters, buffers and the optimizer's state."""
-        return self.traced(batch, settings, "cuda").state
+        return self.traced(batch, settings, on.torch_device).state
 
     def traced(self, batch: int | None, settings: Settings, torch_device: str) -> Traced:
         """The step on a simulated machine."""
         key = (batch, _key(settings), torch_device)
         if key not in self._traced:
-            graph, fixed = self.source.at(batch)
-            program = self.program(batch, settings)
-            trace = training_trace(program, _settings(settings, torch_device), settings["weight_decay"], fixed)
-            self._traced[key] = _kept(trace, graph, program, settings.get("accumulate", 1))
+            self._traced[key] = self._simulated(batch, settings, torch_device)
         return self._traced[key]
+
+    def _simulated(self, batch: int | None, settings: Settings, torch_device: str) -> Traced:
+        graph, fixed = self.source.at(batch)
+        program = self.program(batch, settings)
+        try:
+            if self.is_training:
+                described = _settings(settings, torch_device)
+                trace = training_trace(program, described, settings["weight_decay"], fixed)
+            else:
+                trace = forward_trace(program, torch_device, settings["precision"], fixed)
+        except MISFITS as error:  # a rule met shapes that it was not written for
+            raise ModelError(
+                f"'{self.source.path.name}' cannot be followed at batch {batch} ({error}); please report it"
+            ) from error
+        accumulate = settings["accumulate"] if self.is_training else 1
+        return _kept(trace, graph, program, moved_by_step(trace, accumulate, self.is_training))
 
     def program(self, batch: int | None, settings: Settings) -> Program:
         """The model as ATen calls."""
@@ -152,64 +170,28 @@ def _key(settings: Settings) -> tuple[tuple[str, Any], ...]:
 
 def _settings(settings: Settings, torch_device: str) -> TrainingSettings:
     form = settings["form"] or ("foreach" if torch_device == "cuda" else "single")
-    names = ("precision", "accumulate")
+    names = ("precision", "accumulate", "checkpoint")
     asked = {name: settings[name] for name in names if name in settings}
     freeze = tuple(settings["freeze"])
     return TrainingSettings(settings["loss"], settings["optimizer"], form, torch_device, freeze, **asked)
 
 
-def _kept(trace: TrainingTrace, graph: Graph, program: Program, accumulate: int) -> Traced:
-    alive = lifetimes(trace.schedule)
+def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> Traced:
     records = trace.machine.records
-    events = tuple((e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events)
+    events = tuple([(e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events])
     issues = (*graph.issues, *program.issues, *trace.issues)
-    return Traced(
-        timeline(alive, _without_workspace(trace)).peak,
-        events,
-        moved_by_step(trace, accumulate),
-        exactness_of(issues),
-        _uncounted(trace),
-        issues,
-        sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step),
-    )
+    state = sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step)
+    return Traced(_peak(trace), events, moved, exactness_of(issues), _uncounted(trace), issues, state)
 
 
-@dataclass(slots=True)
-class InferenceProbe:
-    """Forward runs of one file: weights and the activations alive at their peak."""
-
-    source: Source
-    _needs: dict[Any, Need] = field(default_factory=dict)
-
-    def need(self, batch: int | None, settings: Settings, on: Accelerator, allocator: str = NATIVE) -> Need:
-        """What the run needs; `settings` are keyword arguments of `graphmem.analyze`."""
-        del on, allocator  # a forward run is the same everywhere: the runtime's own allocator is not counted
-        key = (batch, _key(settings))
-        if key not in self._needs:
-            self._needs[key] = self._need(batch, settings)
-        return self._needs[key]
-
-    def _need(self, batch: int | None, settings: Settings) -> Need:
-        graph, fixed = self.source.at(batch)
-        if fixed is not None:
-            raise OptionError(f"the file fixes the batch at {fixed[0]}; export with a dynamic batch to ask for {batch}")
-        run = inference(graph, settings["memory_model"], "file")
-        weights = model_facts(graph, "").weight_bytes
-        peak = weights + run.peak
-        unknown = ("what the runtime adds: its arena, kernels' scratch",)
-        return Need(batch, peak, peak, "at least", None, None, unknown, moved_by_run(weights, run))
-
-    def issues(self, batch: int | None, settings: Settings) -> tuple[Issue, ...]:
-        """What is missing or assumed in the figures."""
-        del settings
-        return self.source.at(batch)[0].issues
-
-    def notes(self, batch: int | None, settings: Settings) -> tuple[str, ...]:
-        """Nothing: a forward run is what the file says."""
-        del batch, settings
-        return ()
-
-    def state_bytes(self, batch: int | None, settings: Settings) -> int:
-        """Bytes of the weights."""
-        del settings
-        return self.source.facts(batch).weight_bytes
+def _peak(trace: TrainingTrace) -> int:
+    """The peak that `graphmem.train` gives, added up without lifetimes: a search looks at nothing else."""
+    first, steps = trace.first_step, len(trace.machine.steps)
+    kept = [r for r in trace.machine.records if r.kind != "workspace" and not 0 <= r.stop <= first]
+    starts = np.array([max(r.start, first) - first for r in kept], dtype=np.int64)
+    stops = np.array([(r.stop if r.stop >= 0 else steps) - first for r in kept], dtype=np.int64)
+    sizes = np.array([r.nbytes for r in kept], dtype=np.int64)
+    change = np.zeros(steps - first + 1, dtype=np.int64)
+    np.add.at(change, starts, sizes)
+    np.subtract.at(change, stops, sizes)
+    return int(np.cumsum(change)[:-1].max(initial=0))

@@ -12,33 +12,26 @@ from typing import Any, TypeAlias
 
 from graphmem.autograd.optimizers import OPTIMIZERS
 from graphmem.autograd.program import Program
+from graphmem.autograd.segments import segments_of
 from graphmem.fitting.probe import EXPANDABLE, NATIVE
+from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Outcome
 
 Settings: TypeAlias = Mapping[str, Any]
 Change: TypeAlias = "Callable[[Settings, Program], Settings | None]"
 
-# How each optimizer is made, and its name in a sentence.
-CLASSES = {
-    "sgd": "torch.optim.SGD({p})", "momentum": "torch.optim.SGD({p}, momentum=0.9)",
-    "nesterov": "torch.optim.SGD({p}, momentum=0.9, nesterov=True)", "adam": "torch.optim.Adam({p})",
-    "adamw": "torch.optim.AdamW({p})", "amsgrad": "torch.optim.AdamW({p}, amsgrad=True)",
-    "nadam": "torch.optim.NAdam({p})", "radam": "torch.optim.RAdam({p})", "rmsprop": "torch.optim.RMSprop({p})",
-    "adagrad": "torch.optim.Adagrad({p})", "adafactor": "torch.optim.Adafactor({p})", "muon": "torch.optim.Muon({p})",
-    "lion": "lion_pytorch.Lion({p})", "adam8bit": "bitsandbytes.optim.AdamW8bit({p})",
-}  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """One row; `code` may name {optimizer}, how that of the new settings is made, and {kept}, what stays trained."""
+    """One row; `what` says what to do in one line, recipe.py the code."""
 
     name: str
     outcome: Outcome
     what: str
-    code: str
     changed: Change
     allocator: str = NATIVE
+    is_for_steps: bool = True  # offered to training steps; pure float16 is not: small gradients vanish unscaled
+    is_for_runs: bool = False  # offered to forward runs
 
 
 def _unchanged(settings: Settings, _: Program) -> Settings:
@@ -46,8 +39,10 @@ def _unchanged(settings: Settings, _: Program) -> Settings:
 
 
 def _fused(settings: Settings, _: Program) -> Settings | None:
-    has_fused = OPTIMIZERS[settings["optimizer"]].has_fused
-    return {**settings, "form": "fused"} if has_fused and settings["form"] != "fused" else None
+    row = OPTIMIZERS[settings["optimizer"]]
+    has_temporaries = row.foreach > 0 or (settings["weight_decay"] and row.with_decay)
+    gains = row.has_fused and has_temporaries and settings["form"] != "fused"
+    return {**settings, "form": "fused"} if gains else None
 
 
 def _looped(settings: Settings, _: Program) -> Settings | None:
@@ -81,6 +76,16 @@ def _precision(name: str) -> Change:
     return changed
 
 
+def _checkpoint(settings: Settings, program: Program) -> Settings | None:
+    """Every repeated block checkpointed. Autocast is not entered again by our recomputation: not offered there."""
+    if settings["checkpoint"] or settings["precision"].endswith("amp"):
+        return None
+    try:
+        return {**settings, "checkpoint": ("blocks",)} if segments_of(program, ("blocks",)) else None
+    except OptionError:
+        return None
+
+
 def head(program: Program) -> tuple[str, ...]:
     """Names of the parameters of the last layer that has any."""
     names = [given.name for given in program.of("parameter")]
@@ -101,57 +106,49 @@ def _head_only(settings: Settings, program: Program) -> Settings | None:
     return {**settings, "freeze": tuple(patterns)} if kept and patterns and not settings["freeze"] else None
 
 
-_LOOP = """\
-for x, y in loader:
-    with torch.autocast("cuda", {dtype}):
-        loss = criterion(model(x), y)
-    {backward}
-    optimizer.zero_grad()"""
-
 REMEDIES: tuple[Remedy, ...] = (
     Remedy(
         "expandable", "same", "let reserved memory grow in place: expandable_segments:True",
-        "export PYTORCH_ALLOC_CONF=expandable_segments:True  # not on Windows",
-        _unchanged, EXPANDABLE,
+        _unchanged, EXPANDABLE, is_for_runs=True,
     ),
-    Remedy("fused", "same", "fused=True for the optimizer: no temporaries", "optimizer = {optimizer}", _fused),
-    Remedy("loop", "same", "foreach=False for the optimizer: fewer temporaries", "optimizer = {optimizer}", _looped),
+    Remedy("fused", "same", "fused=True for the optimizer: no temporaries", _fused),
+    Remedy("loop", "same", "foreach=False for the optimizer: fewer temporaries", _looped),
     Remedy(
-        "bf16-amp", "rounding", "mixed precision: torch.autocast, bfloat16",
-        _LOOP.format(dtype="torch.bfloat16", backward="loss.backward(); optimizer.step()"), _precision("bf16-amp"),
+        "bf16-amp", "rounding", "mixed precision: torch.autocast, bfloat16", _precision("bf16-amp"), is_for_runs=True
     ),
+    Remedy("fp16-amp", "rounding", "mixed precision: torch.autocast, float16, GradScaler", _precision("fp16-amp")),
     Remedy(
-        "fp16-amp", "rounding", "mixed precision: torch.autocast, float16, GradScaler",
-        "scaler = torch.amp.GradScaler()\n" + _LOOP.format(
-            dtype="torch.float16", backward="scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update()"
-        ),
-        _precision("fp16-amp"),
+        "bf16", "rounding", "all in bfloat16, weights too: model.to(torch.bfloat16)", _precision("bf16"),
+        is_for_runs=True,
     ),
     Remedy(
-        "bf16", "rounding", "all in bfloat16, weights too: model.to(torch.bfloat16)",
-        "model.to(torch.bfloat16)  # and the inputs: x.to(torch.bfloat16)", _precision("bf16"),
+        "fp16", "rounding", "all in float16, weights too: model.half()", _precision("fp16"),
+        is_for_steps=False, is_for_runs=True,
     ),
+    Remedy("checkpoint", "same", "compute every block again in the backward pass", _checkpoint),
     *(
-        Remedy(name, "other", f"{called} in place of the optimizer", "optimizer = {optimizer}", _optimizer(name))
+        Remedy(name, "other", f"{called} in place of the optimizer", _optimizer(name))
         for name, called in (
             ("adamw", "AdamW"), ("adam8bit", "8-bit AdamW (bitsandbytes)"), ("adafactor", "Adafactor"),
             ("lion", "Lion"), ("momentum", "SGD with momentum"), ("sgd", "plain SGD"),
         )
     ),
-    Remedy(
-        "head-only", "other", "train the last layer alone, the others frozen",
-        "for name, parameter in model.named_parameters():\n    parameter.requires_grad_(name in {kept})", _head_only,
-    ),
+    Remedy("head-only", "other", "train the last layer alone, the others frozen", _head_only),
 )  # fmt: skip
 BY_NAME = {remedy.name: remedy for remedy in REMEDIES}
 ACCUMULATE = "accumulate"
+ALIKE = {"fp16-amp": ("bf16-amp",), "fp16": ("bf16",)}  # remedies of almost the same need: a search starts there
 
 # What is tried beside each row alone; the first name that has nothing to offer drops the whole combination.
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
     (ACCUMULATE,),
     ("bf16-amp", ACCUMULATE),
+    ("checkpoint", ACCUMULATE),
     ("adam8bit", ACCUMULATE),
+    ("checkpoint", "adam8bit"),
+    ("checkpoint", "adam8bit", ACCUMULATE),
 )
+RUN_COMBINATIONS: tuple[tuple[str, ...], ...] = ((ACCUMULATE,), ("bf16", ACCUMULATE))
 
 
 def applied(names: tuple[str, ...], settings: Settings, program: Program) -> Settings | None:
@@ -162,35 +159,3 @@ def applied(names: tuple[str, ...], settings: Settings, program: Program) -> Set
             return None
         settings = changed
     return settings
-
-
-def made(settings: Settings) -> str:
-    """The optimizer of the settings as Python."""
-    form = {"fused": ", fused=True", "single": ", foreach=False"}.get(settings["form"] or "", "")
-    return CLASSES[settings["optimizer"]].format(p="model.parameters(), lr=lr").removesuffix(")") + form + ")"
-
-
-def what(name: str, settings: Settings, micro: int | None, is_any_number: bool) -> str:
-    """What to do, in one line; `is_any_number` when any number of micro-batches fits."""
-    if name != ACCUMULATE:
-        return BY_NAME[name].what
-    passes = "" if is_any_number else f"{settings['accumulate']} "
-    return f"add up gradients of {passes}micro-batches of {micro}"
-
-
-def code(names: tuple[str, ...], settings: Settings, program: Program) -> str:
-    """The code to paste for all those remedies, in their order."""
-    lines = []
-    for name in names:
-        if name == ACCUMULATE:
-            lines.append(_ACCUMULATED.format(passes=settings["accumulate"]))
-        else:
-            lines.append(BY_NAME[name].code.format(optimizer=made(settings), kept=head(program)))
-    return "\n".join(dict.fromkeys(lines))
-
-
-_ACCUMULATED = """\
-for i, (x, y) in enumerate(loader):  # the loader yields micro-batches
-    (criterion(model(x), y) / {passes}).backward()
-    if (i + 1) % {passes} == 0:
-        optimizer.step(); optimizer.zero_grad()"""

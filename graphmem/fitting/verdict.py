@@ -10,14 +10,14 @@ from graphmem.fitting.accelerator import Accelerator, accelerator
 from graphmem.fitting.devices import catalogue
 from graphmem.fitting.host import host_memory
 from graphmem.fitting.options import Question, options
-from graphmem.fitting.probe import InferenceProbe, Source, TrainingProbe
+from graphmem.fitting.probe import Probe, Source
 from graphmem.fitting.search import largest_batch
 from graphmem.ir.device import Device
 from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option
 from graphmem.ir.graph import Issue
 
 BEYOND = 2  # batches after the first refused one that are tried too: what an allocator reserves is not monotone
-COARSE = 2_000  # nodes; of larger models options are asked at doubling batches only, each read once for all of them
+COARSE = 2_000  # nodes; of larger models options are asked on a ladder of batches only, each read once for all of them
 POINTS = 6  # of the curve, in doublings, beside 1 and the ends of the search
 EVERYWHERE = Accelerator("cuda", True, 8_519_680)  # stands for a card when no device is named
 
@@ -32,13 +32,11 @@ class Asked:
     progress: Callable[[str], None]
 
 
-def answered(probe: TrainingProbe | InferenceProbe, source: Source, settings: Mapping[str, Any], asked: Asked) -> Fit:
+def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: Asked) -> Fit:
     """Everything that was asked about the model of the probe."""
     batching = source.batching()
-    can_search = batching.is_free or (isinstance(probe, TrainingProbe) and batching.held is not None)
+    can_search = batching.is_free or batching.held is not None
     batch = asked.batch or batching.held or (1 if batching.is_free else None)
-    if asked.batch is None and not can_search:
-        batch = None
     on = accelerator(asked.device) if asked.device else EVERYWHERE
     usable = asked.device.usable_bytes(asked.has_display) if asked.device else 0
 
@@ -51,16 +49,14 @@ def answered(probe: TrainingProbe | InferenceProbe, source: Source, settings: Ma
     largest = None
     if asked.device and can_search:
         largest = largest_batch(lambda b: needed(b).compared, usable, asked.batch or 8, 0 if is_coarse else BEYOND)
+    shown = largest.batch if largest and largest.batch and asked.batch is None else batch
     points = _points(largest, batch, is_coarse) if can_search else [batch]
-    found: tuple[Option, ...] = ()
     candidates = () if asked.device else _candidates(probe, settings, batch, asked.has_display)
-    if isinstance(probe, TrainingProbe):
-        base = largest if asked.batch is None else None
-        question = Question(probe, settings, on, usable, batch, base, is_coarse)
-        found = options(question, asked.progress) if asked.device else _anywhere(question, asked)
+    question = Question(probe, settings, on, usable, batch, largest if asked.batch is None else None, is_coarse)
+    found = options(question, asked.progress) if asked.device else _anywhere(question, asked)
     return Fit(
         model=source.facts(batch),
-        mode="training" if isinstance(probe, TrainingProbe) else "inference",
+        mode="training" if probe.is_training else "inference",
         settings=settings,
         device=asked.device,
         usable=usable,
@@ -71,10 +67,8 @@ def answered(probe: TrainingProbe | InferenceProbe, source: Source, settings: Ma
         curve=tuple(needed(b) for b in points),
         options=found,
         candidates=candidates,
-        host=host_memory(
-            source.input_bytes(batch), probe.state_bytes(batch, settings), isinstance(probe, TrainingProbe)
-        ),
-        issues=_told(probe.issues(batch, settings)),
+        host=host_memory(source.input_bytes(shown), probe.state_bytes(batch, settings, on), probe.is_training),
+        issues=_told(probe.issues(batch, settings, on)),
         notes=probe.notes(batch, settings),
     )
 
@@ -94,7 +88,7 @@ def _points(largest: Largest | None, batch: int | None, is_coarse: bool) -> Sequ
 
 
 def _candidates(
-    probe: TrainingProbe | InferenceProbe, settings: Mapping[str, Any], batch: int | None, has_display: bool
+    probe: Probe, settings: Mapping[str, Any], batch: int | None, has_display: bool
 ) -> tuple[Candidate, ...]:
     """The devices of the catalogue with room for the step, smallest first."""
     rows = [(d.usable_bytes(has_display), d, probe.need(batch, settings, accelerator(d))) for d in catalogue()]

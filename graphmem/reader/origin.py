@@ -16,7 +16,8 @@ import onnx
 
 from graphmem.ir.graph import Frame, Origin
 
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+)(?:\n +(\S.*))?)?')
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+)(?:\n +(?!File ")(\S.*))?)?')
+_HELD = re.compile(r"^\w+: (PARAMETER|BUFFER) target='([^']+)'", re.MULTILINE)
 _NOT_USER = re.compile(r"(^|[/\\])torch[/\\]|^<")
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 _NO_ORIGIN = Origin()
@@ -34,23 +35,30 @@ def origin_of(node: onnx.NodeProto) -> Origin:
         rewrites = entries.get("pkg.onnxscript.rewriter.rule_name", "")
         if scopes or classes or source or call or rewrites:
             if _NO_MODULE in scopes:  # what the exporter's own passes insert belongs to no module
-                scopes = classes = []
+                scopes = classes = ()
             scope = scopes[-2] if len(scopes) > 1 else ""
             module = classes[-2] if len(classes) > 1 else ""
-            return Origin(scope, module, source, call, rewrites, tuple(scopes[1:-1]), frames)
+            return Origin(scope, module, source, call, rewrites, scopes[1:-1], frames)
     if node.name.startswith("/"):
         return Origin(scope=_scope_of_path(node.name.rpartition("/")[0]))
     return _NO_ORIGIN
 
 
-def _listed(text: str) -> list[str]:
+def signature_of(graph: onnx.GraphProto) -> dict[str, str]:
+    """Parameters and buffers of the exported program, in its order, also those that the optimizer folded away."""
+    texts = [str(p.value) for p in graph.metadata_props if p.key == "pkg.torch.export.ExportedProgram.graph_signature"]
+    return {name: role.lower() for text in texts for role, name in _HELD.findall(text)}
+
+
+@lru_cache(maxsize=1 << 15)  # nodes of a module share their scopes, and a file may be read again at another batch
+def _listed(text: str) -> tuple[str, ...]:
     if not text.startswith("["):
-        return []
+        return ()
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return []
-    return [str(item) for item in value] if isinstance(value, list) else []
+        return ()
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 @lru_cache(maxsize=4096)

@@ -142,21 +142,27 @@ def _wrapped(label: str, text: str, width: int) -> list[str]:
 
 def _curve(fit: Fit, width: int) -> Text:
     """One bar per batch, the device's memory as a line through them."""
-    most = max(need.compared for need in fit.curve)
-    room = width - 24
-    scale = room / max(most, fit.usable)
-    mark = round(fit.usable * scale) if fit.device else -1
-    text = Text(f"{'batch':>7}  {'needs':>13}", style="dim")
-    text.append(f"{'':{max(0, mark - 6)}}{size(fit.usable)} usable".rjust(0) if fit.device else "", style="dim")
+    room = width - 26
+    scale = room / max(fit.usable, *(need.compared for need in fit.curve))
+    mark = min(round(fit.usable * scale), room - 1) if fit.device else None
+    label = f"{size(fit.usable)} usable"
+    text = Text(f"{'batch':>7}  {'needs':>14}  ", style="dim")
+    if mark is not None:
+        text.append(f"{label:>{mark + 1}}" if mark + 1 >= len(label) else f"{'':{mark}}{label}", style="dim")
     for need in fit.curve:
-        filled = max(1, round(need.compared * scale))
-        fits = not fit.device or need.compared <= fit.usable
-        text.append(f"\n{need.batch or '':>7}  {figure(need):>13}  ")
-        cells = ["█" if column < filled else " " for column in range(max(filled, mark + 1))]
-        if fit.device:
-            cells[mark] = "│"
-        text.append("".join(cells), style="green" if fits else "red")
+        fits = mark is None or need.compared <= fit.usable
+        text.append(f"\n{need.batch or '':>7}  {figure(need):>14}  ")
+        text.append(_bar(max(1, round(need.compared * scale)), mark, fits), style="green" if fits else "red")
     return text
+
+
+def _bar(filled: int, mark: int | None, fits: bool) -> str:
+    """A bar that stops before the mark when it fits and passes it when it does not, whatever rounding does."""
+    if mark is None:
+        return "█" * filled
+    if fits:
+        return f"{'█' * min(filled, mark):<{mark}}│"
+    return "█" * mark + "│" + "█" * max(1, filled - mark - 1)
 
 
 def _helpful(fit: Fit) -> list[Option]:
@@ -220,8 +226,13 @@ def _legend(more: int) -> Text:
 
 
 def _code(shown: Sequence[Option]) -> Text:
-    blocks = [f"# {option.what}\n{option.code}" for option in shown if option.code]
-    return Text("\n\n".join(blocks))
+    """The code of every option, its lines left as they are: they are to be pasted."""
+    blocks = [
+        "\n".join(textwrap.wrap(option.what, 76, initial_indent="# ", subsequent_indent="# ")) + "\n" + option.code
+        for option in shown
+        if option.code
+    ]
+    return Text("\n\n".join(blocks), no_wrap=True, overflow="ignore")
 
 
 def _devices(candidates: Sequence[Candidate]) -> Table:

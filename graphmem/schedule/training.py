@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from graphmem.autograd.autocast import autocast
 from graphmem.autograd.backward import backward, forget
 from graphmem.autograd.losses import LOSSES, target_type
-from graphmem.autograd.machine import Machine
+from graphmem.autograd.machine import UNMADE, Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.precision import PRECISIONS, prepared
 from graphmem.autograd.program import Given, Program
@@ -27,6 +27,7 @@ from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.registry import RULES
 from graphmem.autograd.run import Forward
 from graphmem.autograd.segments import segments_of
+from graphmem.autograd.tape import Tape
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
@@ -50,9 +51,10 @@ class TrainingTrace:
 
 
 def training_trace(
-    program: Program, settings: TrainingSettings, weight_decay: bool = False, batch: tuple[int, int] | None = None
-) -> TrainingTrace:
-    """Run the step on a simulated machine; `batch` is that of the file and another to run it at.
+    program: Program, settings: TrainingSettings, weight_decay: bool = False, batch: tuple[int, int] | None = None,
+    tape: Tape | None = None,
+) -> TrainingTrace:  # fmt: skip
+    """Run the step on a simulated machine; `batch` is that of the file and another to run it at; a `tape` takes notes.
 
     Raises OptionError when nothing is trainable, or the output does not fit the loss.
     """
@@ -60,7 +62,7 @@ def training_trace(
     program = prepared(program, settings.precision)
     if batch is not None:
         program = rebatched(program, *batch)
-    values = _given(m, program, settings)
+    values = given_values(m, program, settings)
     parameters = [values[g.name] for g in program.of("parameter") if values[g.name].requires_grad]
     if not parameters:
         raise OptionError("no parameter needs a gradient: the file holds no float weights, or --freeze leaves none")
@@ -70,6 +72,8 @@ def training_trace(
     target = _target(m, program, settings)
     scale = _scaler(m) if PRECISIONS[settings.precision].is_scaled else None
     first = len(m.steps)
+    if tape is not None:
+        m.tape, tape.seen = tape, len(m.records)
     loop = _Loop(m, program, values, settings, target, batch, scale)
     for _ in range(min(settings.accumulate, STEADY)):
         loop.micro_batch()
@@ -77,7 +81,7 @@ def training_trace(
         if scale is not None:
             _unscaled(m)
         optimizer.run()
-    return TrainingTrace(_schedule(m, first), m, loop.saved, _issues(loop.forward), first)
+    return TrainingTrace(schedule_of(m, first), m, loop.saved, issues_of(loop.forward), first)
 
 
 class _Loop:
@@ -140,7 +144,8 @@ def _unscaled(m: Machine) -> None:
         pass
 
 
-def _given(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
+def given_values(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
+    """The tensors that exist before the step, by name."""
     m.phase = "before"
     values = {}
     for given in program.given:
@@ -182,7 +187,8 @@ def _loss(m: Machine, settings: TrainingSettings, outputs: list[Tensor], target:
         return m.hold(loss)
 
 
-def _issues(forward: Forward) -> tuple[Issue, ...]:
+def issues_of(forward: Forward) -> tuple[Issue, ...]:
+    """What the rules of the operators could not say."""
     guessed = [Issue("unknown-workspace", where, what) for where, what in forward.m.guessed.items()]
     return *guessed, *(
         Issue(
@@ -194,7 +200,7 @@ def _issues(forward: Forward) -> tuple[Issue, ...]:
     )
 
 
-def _schedule(m: Machine, first: int) -> Schedule:
+def schedule_of(m: Machine, first: int) -> Schedule:
     """The trace as a schedule, from the first step of the forward pass on."""
     last = len(m.steps)
     reads: list[list[int]] = [[] for _ in range(last - first)]
@@ -202,7 +208,7 @@ def _schedule(m: Machine, first: int) -> Schedule:
     buffers: list[Buffer] = []
     entering, leaving = [], []
     for record in m.records:
-        if record.kind == "workspace":
+        if record.kind in ("workspace", UNMADE):
             continue
         number = len(buffers)
         name = record.name or f"{record.kind}:{number}"

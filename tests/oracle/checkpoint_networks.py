@@ -5,13 +5,24 @@ NETWORKS: name -> (module, example inputs, target, loss), as in training_network
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import (
+    CheckpointPolicy,
+    checkpoint,
+    create_selective_checkpoint_contexts,
+    noop_context_fn,
+)
+
+from tests.oracle.profile_step import step_trace
 
 Case = tuple[nn.Module, tuple[Tensor, ...], Tensor, str]
 
@@ -153,9 +164,58 @@ NETWORKS: dict[str, Callable[[], Case]] = {
 }  # fmt: skip
 
 
-def wrap(model: nn.Module, scopes: Iterable[str]) -> nn.Module:
-    """Put torch.utils.checkpoint around the calls of these modules, as the code that graphmem prints does."""
+def exported(case: Case, path: Path) -> None:
+    """Write the network as ONNX, as it trains."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(case[0].train(), case[1], dynamo=True, optimize=False, verbose=False)
+    assert program is not None
+    program.save(str(path), external_data=False)
+
+
+def loss_of(out: Tensor, target: Tensor | None) -> Tensor:
+    """Cross entropy as a training loop writes it."""
+    assert target is not None
+    return F.cross_entropy(out.view(-1, out.shape[-1]), target.view(-1))
+
+
+def measured(case: Case) -> int:
+    """The peak of a real step, tensor-level bytes."""
+    module, inputs, target, _ = case
+    return step_trace(module.train(), inputs, target, loss_of, lambda p: torch.optim.SGD(p, lr=0.01)).peak
+
+
+def gradients(case: Case) -> list[Tensor]:
+    """Of one step, the same random numbers each time."""
+    module, inputs, target, _ = case
+    module.zero_grad(set_to_none=True)
+    torch.manual_seed(1)
+    loss_of(module.train()(*inputs), target).backward()
+    found = [p.grad.clone() for p in module.parameters() if p.grad is not None]
+    module.zero_grad(set_to_none=True)
+    return found
+
+
+def wrap(model: nn.Module, scopes: Iterable[str], keep: Iterable[str] = ()) -> nn.Module:
+    """Put torch.utils.checkpoint around the calls of these modules, with a selective policy when something is kept."""
+    context = partial(_contexts, frozenset(keep)) if keep else noop_context_fn
     for scope in scopes:
         module = model.get_submodule(scope)
-        module.forward = partial(checkpoint, module.forward, use_reentrant=False)  # type: ignore[method-assign]
+        module.forward = partial(  # type: ignore[method-assign]
+            checkpoint, module.forward, use_reentrant=False, context_fn=context
+        )
     return model
+
+
+def _contexts(keep: frozenset[str]) -> Any:
+    seen: Counter[str] = Counter()
+
+    def policy(context: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+        del context, args, kwargs
+        name = {"_scaled_dot_product_flash_attention_for_cpu": "sdpa"}.get(operator.__name__.split(".")[0])
+        name = name or operator.__name__.split(".")[0]
+        seen[name] += 1
+        is_kept = name in keep or f"{name}#{seen[name] - 1}" in keep
+        return CheckpointPolicy.MUST_SAVE if is_kept else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return create_selective_checkpoint_contexts(policy)

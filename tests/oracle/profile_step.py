@@ -85,6 +85,22 @@ def step_trace(
     return trace
 
 
+def forward_trace(model: nn.Module, inputs: tuple[Any, ...]) -> StepTrace:
+    """The second forward run under no_grad; the output stays."""
+    with torch.no_grad():
+        first = model(*inputs)
+        del first
+        state = [*model.parameters(), *model.buffers(), *inputs]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in state}
+        watched = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        with watched as prof, record_function("## forward"):
+            out = model(*inputs)
+    trace = StepTrace(sum(storages.values()))
+    _replay(prof.profiler.kineto_results.experimental_event_tree(), trace)
+    del out
+    return trace
+
+
 def _baseline(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Any, target: Any) -> int:
     tensors = [*model.parameters(), *model.buffers(), *(t for t in (*inputs, target) if isinstance(t, Tensor))]
     tensors += [v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,31 +16,42 @@ torch: Any = import_module("torch") if find_spec("torch") else None
 needs_torch = pytest.mark.skipif(
     torch is None, reason="NO ORACLE: torch is not installed; pip install 'graphmem[export]'"
 )
-CASES = {  # network -> spec -> the modules that it stands for
-    "stages": {
-        "blocks": [f"blocks.{i}" for i in range(6)],
-        "every:2": ["blocks.0", "blocks.2", "blocks.4"],
-        "*.bn?": [f"blocks.{i}.bn{k}" for i in range(6) for k in (1, 2)],
-    },
-    "gpt": {
-        "blocks": [f"h.{i}" for i in range(6)],
-        "every:4": ["h.0", "h.4"],
-        "h.[0-2].mlp": [f"h.{i}.mlp" for i in range(3)],
-    },
-    "encoder": {
-        "blocks": [f"layers.{i}" for i in range(4)],
-        "every:2": ["layers.0", "layers.2"],
-        "*.attention": [f"layers.{i}.attention" for i in range(4)],
-    },
+BLOCKS = {
+    "stages": [f"blocks.{i}" for i in range(6)],
+    "gpt": [f"h.{i}" for i in range(6)],
+    "encoder": [f"layers.{i}" for i in range(4)],
 }
+CASES = [  # network, spec, the modules that it stands for, what their policy keeps
+    ("stages", "blocks", BLOCKS["stages"], ""),
+    ("stages", "every:2", BLOCKS["stages"][::2], ""),
+    ("stages", "*.bn?", [f"{b}.bn{k}" for b in BLOCKS["stages"] for k in (1, 2)], ""),
+    ("stages", "blocks:keep=convolution#0", BLOCKS["stages"], "convolution#0"),
+    ("gpt", "blocks", BLOCKS["gpt"], ""),
+    ("gpt", "every:4", BLOCKS["gpt"][::4], ""),
+    ("gpt", "h.[0-2].mlp", [f"h.{i}.mlp" for i in range(3)], ""),
+    ("gpt", "blocks:keep=addmm,sdpa", BLOCKS["gpt"], "addmm,sdpa"),
+    ("gpt", "blocks:keep=addmm#0,addmm#1", BLOCKS["gpt"], "addmm#0,addmm#1"),
+    ("encoder", "blocks", BLOCKS["encoder"], ""),
+    ("encoder", "every:2", BLOCKS["encoder"][::2], ""),
+    ("encoder", "*.attention", [f"{b}.attention" for b in BLOCKS["encoder"]], ""),
+    ("encoder", "blocks:keep=addmm,bmm", BLOCKS["encoder"], "addmm,bmm"),
+]
 
 
-@pytest.fixture
-def oracle(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
-    import training_oracle  # type: ignore[import-not-found]
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Network -> its file, written once."""
+    folder = tmp_path_factory.mktemp("networks")
 
-    return training_oracle
+    def path_of(name: str) -> Path:
+        from tests.oracle.checkpoint_networks import exported
+
+        path = folder / f"{name}.onnx"
+        if not path.exists():
+            exported(_case(name), path)
+        return path
+
+    return path_of
 
 
 def _case(name: str) -> Any:
@@ -49,41 +61,31 @@ def _case(name: str) -> Any:
     return NETWORKS[name]()
 
 
-def gradients(oracle: Any, case: Any) -> list[Any]:
-    module, inputs, target, loss = case
-    torch.manual_seed(1)
-    oracle.loss_of(loss)(module.train()(*inputs), target).backward()
-    return [p.grad.clone() for p in module.parameters()]
-
-
 @needs_torch
-@pytest.mark.parametrize(("name", "spec"), [(name, spec) for name, specs in CASES.items() for spec in specs])
-def test_a_checkpointed_step_is_byte_exact(name: str, spec: str, oracle: Any, tmp_path: Path) -> None:
-    from tests.oracle.checkpoint_networks import wrap
+@pytest.mark.parametrize(("name", "spec", "modules", "keep"), CASES, ids=lambda v: v if isinstance(v, str) else "")
+def test_a_checkpointed_step_is_byte_exact(
+    name: str, spec: str, modules: list[str], keep: str, exports: Callable[[str], Path]
+) -> None:
+    from tests.oracle.checkpoint_networks import gradients, measured, wrap
 
-    case = _case(name)
-    path = tmp_path / f"{name}.onnx"
-    oracle.exported(case, "train_dynraw", path)
-    plain = gradients(oracle, _case(name))
     wrapped = _case(name)
-    wrap(wrapped[0], CASES[name][spec])
-    assert all(torch.equal(a, b) for a, b in zip(plain, gradients(oracle, wrapped), strict=True))
-    wrapped[0].zero_grad(set_to_none=True)
-    predicted = graphmem.train(path, loss=case[3], checkpoint=[spec]).peak
-    assert abs(predicted - oracle.measured(wrapped, "sgd").peak) <= 256
+    wrap(wrapped[0], modules, keep.split(",") if keep else ())
+    assert all(torch.equal(a, b) for a, b in zip(gradients(_case(name)), gradients(wrapped), strict=True))
+    predicted = graphmem.train(exports(name), checkpoint=[spec]).peak
+    assert abs(predicted - measured(wrapped)) <= 256
 
 
 @needs_torch
-def test_sqrt_is_checkpoint_sequential(oracle: Any, tmp_path: Path) -> None:
+def test_sqrt_is_checkpoint_sequential(exports: Callable[[str], Path]) -> None:
     from torch.utils.checkpoint import checkpoint_sequential
 
+    from tests.oracle.checkpoint_networks import measured
+
     case = _case("stages")
-    path = tmp_path / "stages.onnx"
-    oracle.exported(case, "train_dynraw", path)
     layers = case[0].blocks
     layers.forward = lambda x: checkpoint_sequential(list(layers), 2, x, use_reentrant=False)  # 6 blocks, 3 by 3
-    predicted = graphmem.train(path, loss=case[3], checkpoint=["sqrt"]).peak
-    assert abs(predicted - oracle.measured(case, "sgd").peak) <= 256
+    predicted = graphmem.train(exports("stages"), checkpoint=["sqrt"]).peak
+    assert abs(predicted - measured(case)) <= 256
 
 
 @needs_torch
