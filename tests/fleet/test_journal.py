@@ -50,6 +50,7 @@ def test_what_was_torn_or_spoiled_is_done_again_and_nothing_else(fleet: Path, tm
     for cut in random.Random(9).sample(range(len(HEADER), len(whole)), 5):
         journal.write_bytes(whole[:cut])
         assert known(fleet, journal) == whole[:cut].count(b"\n") - 1
+        assert known(fleet, journal) == 4
     lines = whole.splitlines(keepends=True)
     journal.write_bytes(b"".join([lines[0], b"\x00" * 40 + b"\n", *lines[2:]]))
     assert known(fleet, journal) == 3
