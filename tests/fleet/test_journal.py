@@ -107,8 +107,9 @@ def test_two_sweeps_do_not_write_one_journal_and_no_other_file_is_one(tmp_path: 
         Journal(tmp_path / "j")
     first.close()
     (tmp_path / "notes").write_text("buy milk\n")
-    with pytest.raises(OptionError, match="is not a journal"):
-        Journal(tmp_path / "notes")
+    for is_fresh in (False, True):
+        with pytest.raises(OptionError, match="is not a journal"):
+            Journal(tmp_path / "notes", is_fresh)
     assert (tmp_path / "notes").read_text() == "buy milk\n"
 
 
