@@ -80,10 +80,10 @@ def measured(case: Case, optimizer: str, precision: str = "fp32", accumulate: in
     if lower is not None and not is_mixed:
         module = module.to(lower)
         inputs, target = tuple(_in(t, lower) for t in inputs), _in(target, lower)
-    autocast = lower if is_mixed else None
     return step_trace(
-        module.train(), inputs, target, loss_of(loss), OPTIMIZERS[optimizer], accumulate=accumulate, autocast=autocast
-    )
+        module.train(), inputs, target, loss_of(loss), OPTIMIZERS[optimizer], accumulate=accumulate,
+        autocast=lower if is_mixed else None, before=8 if optimizer == "radam" else 1,  # which rectifies from step 6 on
+    )  # fmt: skip
 
 
 def _in(value: Any, dtype: torch.dtype) -> Any:

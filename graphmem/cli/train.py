@@ -46,6 +46,12 @@ PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
     "--parallel", metavar="WAY:N",
     help="Spread the step over N devices: ddp:N, zero1:N, zero2:N, zero3:N (fsdp:N), tp:N, pipeline:N[:MICRO_BATCHES].",
 )  # fmt: skip
+@click.option(
+    "--lora", default="", metavar="R[:PATTERN]", help="Freeze the model; adapters of rank R beside its linear layers."
+)
+@click.option(
+    "--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="What waits in host memory."
+)
 @click.option("--timeline", is_flag=True, help="Add the bytes alive in every operator (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
@@ -64,6 +70,8 @@ def train(
     accumulate: int,
     checkpoint: tuple[str, ...],
     parallel: str | None,
+    lora: str,
+    offload: tuple[str, ...],
     timeline: bool,
     format_: str | None,
     output: Path | None,
@@ -75,25 +83,27 @@ def train(
     if parallel is not None:
         _spread(parallel, model, format_, output, timeline)
         return
+    from graphmem.fitting.offload import offload_text
     from graphmem.report.training_json import training_json
     from graphmem.report.training_text import training_text
 
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
         freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
-        precision=precision, accumulate=accumulate, checkpoint=checkpoint, **reading,
+        precision=precision, accumulate=accumulate, checkpoint=checkpoint, lora=lora, offload=offload, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or timeline:
         deliver(training_json(found, timeline=timeline), output)
     else:
         is_terminal = output is None and sys.stdout.isatty()
-        deliver(training_text(found, width=shutil.get_terminal_size().columns, color=is_terminal), output)
+        text = training_text(found, width=shutil.get_terminal_size().columns, color=is_terminal)
+        deliver(text + (offload_text(found.traffic) if found.traffic is not None else ""), output)
     if reading["strict"] and not found.is_complete:
         raise click.exceptions.Exit(3)
 
 
-ALONE = ("precision", "accumulate", "checkpoint")  # options of `train` that are for one device
+ALONE = ("precision", "accumulate", "checkpoint", "lora", "offload")  # options of `train` that are for one device
 
 
 def _spread(parallel: str, model: Path, format_: str | None, output: Path | None, timeline: bool) -> None:

@@ -15,6 +15,7 @@ PHASES = ("forward", "backward", "optimizer")
 BREAKDOWN = (
     "parameters", "gradients", "optimizer_state", "buffers", "inputs", "activations", "temporaries", "workspace",
 )  # fmt: skip
+OFFLOADS = ("optimizer", "activations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,21 @@ class TrainingSettings:
     precision: str = "fp32"  # a key of autograd.precision.PRECISIONS
     accumulate: int = 1  # forward and backward passes before the optimizer steps
     checkpoint: tuple[str, ...] = ()  # what torch.utils.checkpoint is wrapped around: see docs/checkpointing.md
+    lora: str = ""  # R or R:PATTERN: only adapters of that rank are trained
+    offload: tuple[str, ...] = ()  # of OFFLOADS: what waits in host memory
+
+
+@dataclass(frozen=True, slots=True)
+class HostTraffic:
+    """Bytes of host memory that an offload needs, and bytes that one step moves to the host and back."""
+
+    host: int
+    to_host: int
+    to_device: int
+
+    def seconds(self, bandwidth: float) -> float:
+        """Time of the copies at `bandwidth` bytes per second, when nothing hides them behind computation."""
+        return (self.to_host + self.to_device) / bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +137,7 @@ class Training:
     lifetimes: Lifetimes
     timeline: Timeline
     details: StepDetails | None = None
+    traffic: HostTraffic | None = None  # of an offload
 
     @property
     def is_complete(self) -> bool:
