@@ -26,8 +26,8 @@ from graphmem.schedule.parallel.stage import Stage, cut
 from graphmem.schedule.parallel.survey import Survey, bounds, surveyed
 from graphmem.schedule.parallel.units import units
 
-ALL = 400  # calls
-WORK = 300_000  # calls that may be simulated for stages before the search settles for a bound
+ALL = 120  # calls
+WORK = 150_000  # calls that may be simulated for stages before the search settles for a bound
 
 
 def pipelined(

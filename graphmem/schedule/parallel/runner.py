@@ -14,6 +14,7 @@ Source: torch/distributed/pipelining/{schedules,stage,_backward}.py of torch 2.1
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -52,6 +53,7 @@ class Runner:
     sending: list[Tensor] = field(default_factory=list)
     merged: list[Tensor] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
+    function: Forward | None = None
 
     def prepare(self) -> None:
         """What exists before the step."""
@@ -79,7 +81,7 @@ class Runner:
         m.phase, m.kind = "forward", "activation"
         leaves = [_leaf(buffer, sent) for buffer, sent in zip(self.received, stage.inputs, strict=True)]
         values = {**self.values, **{sent.name: leaf for sent, leaf in zip(stage.inputs, leaves, strict=True)}}
-        forward = Forward(m, stage.program, values, stage.batch)
+        forward = self._function(values)
         outputs = forward.run()
         for tensor in outputs:
             m.hold(tensor)  # in the cache, until its backward
@@ -95,6 +97,14 @@ class Runner:
             self.losses += [loss] if loss is not None else []
         m.kind, m.label = "temporary", ""
         self.chunks.append(Chunk(leaves, outputs, loss))
+
+    def _function(self, values: dict[str, Tensor]) -> Forward:
+        """The stage's function, called anew: what it found out about its calls is kept."""
+        if self.function is None:
+            self.function = Forward(self.m, self.stage.program, values, self.stage.batch)
+        again = copy(self.function)
+        again.values, again.unknown = dict(values), {}
+        return again
 
     def sent_ahead(self) -> list[Tensor]:
         """Outputs of the last micro-batch but one of the forward passes ahead.

@@ -29,7 +29,8 @@ def tables(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     stages, cuts = draw(st.integers(1, 4)), draw(st.integers(5, 7))
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     costs = rng.integers(1, 40, (stages, cuts, cuts))
-    costs[:, *np.tril_indices(cuts)] = 1 << 40
+    rows, columns = np.tril_indices(cuts)
+    costs[:, rows, columns] = 1 << 40
     return costs, np.where(costs < 1 << 40, costs - rng.integers(0, 20, costs.shape), costs)
 
 
