@@ -1,4 +1,4 @@
-"""Training on several ranks against real processes: DDP, ZeRO, fully_shard, a pipeline, and one rank's narrow layers."""
+"""Training on several ranks against real processes: DDP, ZeRO, fully_shard, a pipeline; and narrow layers for one."""
 
 from __future__ import annotations
 

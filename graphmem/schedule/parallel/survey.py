@@ -86,7 +86,6 @@ def surveyed(program: Program, settings: TrainingSettings, weight_decay: bool, b
     held, state, grads, again = _held(m, program, settings, values, weight_decay)
     target = _target(m, program, settings)
     arriving, returning = _crossed(program, known)
-    running = (np.cumsum(column) for column in (held, state, grads, saved))
     inputs = sum(known[g.name].nbytes for g in program.of("input"))
     fresh, asked = _fresh(program, values), target.nbytes if target is not None else 0
     return Survey(known, *running, arriving, returning, again, fresh, inputs, asked, issues_of(program, forward))
