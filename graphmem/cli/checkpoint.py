@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 @click.option("--budget", callback=parsed_size, metavar="SIZE", help="Peak allowed, such as 4GiB.")
 @click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="The same, as a part of the keep-all peak.")
 @click.option("--frontier", is_flag=True, help="All trade-offs from keep-all down to the least peak found.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds; then the best so far.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    default=60.0,
+    show_default=True,
+    help="Seconds; then the best so far.",
+)
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
 def checkpoint(
