@@ -7,13 +7,14 @@ A chain computes f_0 ... f_n one from the other, and then the gradients g_n ... 
       s <= k < t          f_s ... f_k are computed, each letting go of the one before;
                           cost(k + 1, t, m - f_k, kept), and then, with f_k still there or not, cost(s, k, m, yes or no)
 
-Sizes and costs differ from value to value (heterogeneous). A value that is stored stays until the gradients above it are
-done: persistent, as in Beaumont, Eyraud-Dubois, Herrmann, Joly and Shilova (INRIA RR-9302, arXiv 1911.13214). Bytes are
+Sizes and costs differ from value to value (heterogeneous). A value that is stored stays until the gradients above it
+are done: persistent, as in Beaumont, Eyraud-Dubois, Herrmann, Joly and Shilova (INRIA RR-9302, arXiv 1911.13214). Bytes are
 counted in slots and rounded up, so that the course fits; it is exact where the budget has no more units than slots.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -21,10 +22,13 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.checkpoint.archive import Archive
+from graphmem.checkpoint.kernel import Kernel
 from graphmem.ir.recompute import Recompute
 
+LONGEST = 128  # values of a chain that is solved in passing; seconds grow with their cube
 SLOTS = 512
-ROOM = 6_000_000  # entries of a table: long chains get fewer slots
+ROOM = 20_000_000  # entries of a table: long chains get fewer slots
 Table = NDArray[np.float64]
 
 
@@ -108,7 +112,7 @@ class Chain:
         return tables
 
     def _last(self, kept: int) -> Table:
-        """s = t."""
+        """Where s = t."""
         size, gradient = self._bytes
         needs = self._in_slots(size + gradient[:-1] + gradient[1:])
         cost = np.zeros(self.count) if kept else np.diff(self._prices)
@@ -140,13 +144,16 @@ class Chain:
     def _in_slots(self, nbytes: NDArray[np.int64]) -> NDArray[np.int64]:
         return -(-nbytes // self._unit)
 
-    def order(self) -> list[int] | None:
-        """The computations in order; None when no persistent course fits."""
-        if not np.isfinite(self._tables[0][self.count - 1][0, -1]):
-            return None
+    def orders(self) -> Iterator[list[int]]:
+        """The orders of computations of all trades of bytes against cost, from the budget down."""
+        least = self._tables[0][self.count - 1][0]
+        gains = np.flatnonzero(least < np.append(np.inf, least[:-1]))
+        return (self._order(int(m)) for m in gains[::-1])
+
+    def _order(self, slots: int) -> list[int]:
         size = self._in_slots(self._bytes[0])
         order: list[int] = []
-        todo = [(0, self.count - 1, self._slots - 1, 0)]
+        todo = [(0, self.count - 1, slots, 0)]
         while todo:
             s, t, m, kept = todo.pop()
             if s == t:
@@ -175,4 +182,14 @@ class Chain:
 def cheapest_persistent(question: Recompute, budget: int) -> list[int] | None:
     """The order of computations; None when the question is no chain, or no persistent course fits the budget."""
     count = stages_of(question)
-    return None if count is None else Chain(question, count, budget).order()
+    return None if count is None else next(Chain(question, count, budget).orders(), None)
+
+
+def propose_chain(kernel: Kernel, budget: int, archive: Archive) -> None:
+    """Offer every persistent course from the budget down, when the question is a chain that is not too long."""
+    count = stages_of(kernel.question)
+    if count is None or count > LONGEST:
+        return
+    for order in Chain(kernel.question, count, budget).orders():
+        peak, cost = kernel.measure(order)
+        archive.offer(peak, cost, "chain", lambda order=order: order)  # type: ignore[misc]

@@ -16,6 +16,7 @@ import numpy as np
 from graphmem.checkpoint import bounds, exact, hull
 from graphmem.checkpoint.annealing import Annealer, Recipe
 from graphmem.checkpoint.archive import Archive, Proposal
+from graphmem.checkpoint.chain import propose_chain
 from graphmem.checkpoint.evaluate import judged
 from graphmem.checkpoint.keep_all import keep_all, node_floor
 from graphmem.checkpoint.kernel import Kernel
@@ -61,6 +62,7 @@ class Search:
         """Offer everything that needs no search; the choices on the hull."""
         if self._hull is None:
             propose_simple(self.kernel, self.moment.stage, self.archive)
+            propose_chain(self.kernel, self.baseline.peak, self.archive)
             try:
                 self._hull = hull.propose(self.kernel, self.moment, self.archive, self.deadline)
             except OptionError as error:
@@ -78,6 +80,7 @@ class Search:
         if exact.is_tiny(self.question):
             return self._exact(budget)
         choices = self.pool()
+        propose_chain(self.kernel, budget, self.archive)
         hull.close_in(self.kernel, self.moment, choices, self.archive, budget, self.deadline)
         bound = self._raised(budget, self._bound(budget), small=False)
         Annealer(self.kernel, self.archive, self.deadline).search(budget, bound.cost, self.progress)
