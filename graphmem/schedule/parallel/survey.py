@@ -88,8 +88,8 @@ def surveyed(program: Program, settings: TrainingSettings, weight_decay: bool, b
     arriving, returning = _crossed(program, known)
     inputs = sum(known[g.name].nbytes for g in program.of("input"))
     fresh, asked = _fresh(program, values), target.nbytes if target is not None else 0
-    running = [np.cumsum(column) for column in (held, state, grads, saved)]
-    return Survey(known, *running, arriving, returning, again, fresh, inputs, asked, issues_of(program, forward))
+    a, b, c, d = (np.cumsum(column) for column in (held, state, grads, saved))
+    return Survey(known, a, b, c, d, arriving, returning, again, fresh, inputs, asked, issues_of(program, forward))
 
 
 def _held(
