@@ -15,6 +15,7 @@ from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
 from graphmem.autograd.run import MISFITS
 from graphmem.fitting.accelerator import Accelerator
+from graphmem.fitting.quantized import FORMS, quantize
 from graphmem.fitting.traffic import moved_by_step
 from graphmem.ir.analysis import ModelFacts
 from graphmem.ir.errors import ModelError, OptionError
@@ -148,7 +149,11 @@ class Probe:
                 described = _settings(settings, torch_device)
                 trace = training_trace(program, described, settings["weight_decay"], fixed)
             else:
-                trace = forward_trace(program, torch_device, settings["precision"], fixed)
+                form = FORMS.get(settings["precision"])
+                precision = form.computed if form else settings["precision"]
+                trace = forward_trace(program, torch_device, precision, fixed)
+                if form is not None:
+                    quantize(trace, program, form)
         except MISFITS as error:  # a rule met shapes that it was not written for
             raise ModelError(
                 f"'{self.source.path.name}' cannot be followed at batch {batch} ({error}); please report it"

@@ -31,9 +31,15 @@ for name in blocks:
     block = model.get_submodule(name)
     block.forward = partial(checkpoint, block.forward, use_reentrant=False)"""
 _HEAD = "for name, parameter in model.named_parameters():\n    parameter.requires_grad_(name in {kept})"
+_QUANTIZE = """\
+from torchao.quantization import {config}, quantize_
+model.{half}()  # float inputs too
+quantize_(model, {config}({given}))"""
 _TO = {
     "bf16": "model.to(torch.bfloat16)  # before the optimizer is made; float inputs too",
     "fp16": "model.half()  # float inputs too",
+    "int8": _QUANTIZE.format(config="Int8WeightOnlyConfig", half="half", given=""),
+    "int4": _QUANTIZE.format(config="Int4WeightOnlyConfig", half="bfloat16", given="group_size=128"),
 }
 
 
@@ -102,7 +108,8 @@ def _step(settings: Settings) -> str:
 
 def _run(settings: Settings) -> str:
     """The forward run of the settings."""
-    precision, parts = PRECISIONS[settings["precision"]], settings["accumulate"]
-    inside = f', torch.autocast("cuda", torch.{precision.autocast})' if precision.autocast else ""
+    parts = settings["accumulate"]
+    lower = PRECISIONS[settings["precision"]].autocast if settings["precision"] in PRECISIONS else ""
+    inside = f', torch.autocast("cuda", torch.{lower})' if lower else ""
     call = f"torch.cat([model(part).cpu() for part in x.chunk({parts})])" if parts > 1 else "model(x)"
     return f"with torch.no_grad(){inside}:\n    y = {call}"

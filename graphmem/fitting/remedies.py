@@ -14,6 +14,7 @@ from graphmem.autograd.optimizers import OPTIMIZERS
 from graphmem.autograd.program import Program
 from graphmem.autograd.segments import segments_of
 from graphmem.fitting.probe import EXPANDABLE, NATIVE
+from graphmem.fitting.quantized import linear_weights
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Outcome
 
@@ -76,9 +77,17 @@ def _precision(name: str) -> Change:
     return changed
 
 
+def _quantized(name: str) -> Change:
+    def changed(settings: Settings, program: Program) -> Settings | None:
+        is_offered = settings["precision"] == "fp32" and linear_weights(program)
+        return {**settings, "precision": name} if is_offered else None
+
+    return changed
+
+
 def _checkpoint(settings: Settings, program: Program) -> Settings | None:
-    """Every repeated block checkpointed. Autocast is not entered again by our recomputation: not offered there."""
-    if settings["checkpoint"] or settings["precision"].endswith("amp"):
+    """Every repeated block checkpointed."""
+    if settings["checkpoint"]:
         return None
     try:
         return {**settings, "checkpoint": ("blocks",)} if segments_of(program, ("blocks",)) else None
@@ -125,6 +134,13 @@ REMEDIES: tuple[Remedy, ...] = (
         "fp16", "rounding", "all in float16, weights too: model.half()", _precision("fp16"),
         is_for_steps=False, is_for_runs=True,
     ),
+    *(
+        Remedy(
+            name, "rounding", f"linear layers' weights in {name}, the rest in {rest} (torchao)", _quantized(name),
+            is_for_steps=False, is_for_runs=True,
+        )
+        for name, rest in (("int8", "float16"), ("int4", "bfloat16"))
+    ),
     Remedy("checkpoint", "same", "compute every block again in the backward pass", _checkpoint),
     *(
         Remedy(name, "other", f"{called} in place of the optimizer", _optimizer(name))
@@ -143,12 +159,14 @@ ALIKE = {"fp16-amp": ("bf16-amp",), "fp16": ("bf16",)}  # remedies of almost the
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
     (ACCUMULATE,),
     ("bf16-amp", ACCUMULATE),
+    ("bf16-amp", "checkpoint"),
+    ("bf16-amp", "checkpoint", ACCUMULATE),
     ("checkpoint", ACCUMULATE),
     ("adam8bit", ACCUMULATE),
     ("checkpoint", "adam8bit"),
     ("checkpoint", "adam8bit", ACCUMULATE),
 )
-RUN_COMBINATIONS: tuple[tuple[str, ...], ...] = ((ACCUMULATE,), ("bf16", ACCUMULATE))
+RUN_COMBINATIONS: tuple[tuple[str, ...], ...] = ((ACCUMULATE,), ("bf16", ACCUMULATE), ("int4", ACCUMULATE))
 
 
 def applied(names: tuple[str, ...], settings: Settings, program: Program) -> Settings | None:
