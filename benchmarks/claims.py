@@ -119,8 +119,8 @@ def checkpointing(page: Page) -> str:
         waits = 1 - again["saved_bytes"] / plain["saved_bytes"]
         savings[model] = 1 - again["peak_bytes"] / plain["peak_bytes"]
         page.say(
-            f"{short(model)}, batch {batch}, AdamW, every block: activations that wait −{waits:.0%}, "
-            f"peak −{savings[model]:.0%}, estimated step time ×{cost:.2f}."
+            f"{short(model)}, batch {batch}, AdamW, every block: activations that wait -{waits:.0%}, "
+            f"peak -{savings[model]:.0%}, estimated step time ×{cost:.2f}."
         )
     return "only when" if max(savings.values()) >= 0.6 else "false"
 
@@ -146,12 +146,8 @@ def amp(page: Page) -> str:
 
 def language_345m(page: Page) -> str:
     weights, state = _per_parameter(page, "gpt2 --dim sequence=1", "")
-    page.say(
-        f"GPT-2 holds {weights:.2f} bytes per parameter: 345 M parameters are {345e6 * weights / 1e9:.2f} GB of weights."
-    )
-    page.say(
-        f"An AdamW step of one token needs {state:.1f} bytes per parameter, {345e6 * state / 1e9:.2f} GB, before activations."
-    )
+    page.say(f"GPT-2 holds {weights:.2f} bytes per parameter: the weights of 345 M are {345e6 * weights / 1e9:.2f} GB.")
+    page.say(f"An AdamW step needs {state:.1f} bytes per parameter before activations: {345e6 * state / 1e9:.2f} GB.")
     return "only when" if 345e6 * state / 1e9 > 2 else "true"
 
 
@@ -182,12 +178,8 @@ def vision_25m(page: Page) -> str:
 def giant_175b(page: Page) -> str:
     half, _ = _per_parameter(page, "gpt2 --dim sequence=1", "--precision bf16")
     _, mixed = _per_parameter(page, "gpt2 --dim sequence=1", "--precision bf16-amp")
-    page.say(
-        f"In 16 bits the weights are {half:.2f} bytes per parameter: {175 * half:.0f} GB for 175 B. That is the weights alone."
-    )
-    page.say(
-        f"A mixed-precision AdamW step holds {mixed:.1f} bytes per parameter before activations: {175 * mixed / 1000:.1f} TB."
-    )
+    page.say(f"In 16 bits the weights alone are {half:.2f} bytes per parameter: {175 * half:.0f} GB for 175 B.")
+    page.say(f"A mixed-precision AdamW step holds {mixed:.1f} before activations: {175 * mixed / 1000:.1f} TB.")
     return "only when" if mixed > 2 * half else "true"
 
 
@@ -211,7 +203,8 @@ def usable(page: Page) -> str:
     lost = {d["name"]: 1 - d["usable_bytes"] / d["nominal_bytes"] for d in devices}
     cards = {d["name"]: lost[d["name"]] for d in devices if d["kind"] in ("consumer", "workstation", "data center")}
     page.say(
-        f"Of {len(cards)} cards a process gets {1 - max(cards.values()):.0%} to {1 - min(cards.values()):.0%} of the nominal memory ({sum(c > 0.25 for c in cards.values())} lose more than a quarter)."
+        f"On {len(cards)} cards a process gets {1 - max(cards.values()):.0%} to {1 - min(cards.values()):.0%} of the "
+        f"nominal memory; {sum(c > 0.25 for c in cards.values())} of them lose more than a quarter."
     )
     shared = {n: v for n, v in lost.items() if n not in cards}
     page.say(
@@ -272,7 +265,8 @@ def depthwise(page: Page) -> str:
     for name, step in rows.items():
         held = step["breakdown_bytes"]
         page.say(
-            f"{name}: parameters {gib(held['parameters'])}, saved activations {gib(step['saved_bytes'])}, peak {gib(step['peak_bytes'])} at batch 32."
+            f"{name}, batch 32: parameters {gib(held['parameters'])}, saved activations {gib(step['saved_bytes'])}, "
+            f"peak {gib(step['peak_bytes'])}."
         )
     less = rows["mobilenetv2"]["peak_bytes"] < rows["resnet18"]["peak_bytes"]
     return "true" if less else "only when"

@@ -112,7 +112,7 @@ def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
         name="+".join(names) or "as-is",
         what="; ".join(said) or "as it is",
         code=code(names, settings, program, is_training),
-        outcome=max((BY_NAME[n].outcome for n in names if n != ACCUMULATE), key=_OUTCOMES.index, default="same"),
+        outcome=max((_outcome(name, is_training) for name in names), key=_OUTCOMES.index, default="same"),
         settings=settings,
         allocator=EXPANDABLE if "expandable" in names else NATIVE,
         need=need,
@@ -120,6 +120,13 @@ def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
         cost=_cost(question, need, settings["accumulate"]),
         capacity=question.capacity,
     )
+
+
+def _outcome(name: str, is_training: bool) -> Outcome:
+    remedy = BY_NAME.get(name)
+    if remedy is None:
+        return "same"  # accumulation
+    return (remedy.outcome_of_steps if is_training else None) or remedy.outcome
 
 
 def _largest(question: Question, names: tuple[str, ...], settings: Settings) -> Largest:
@@ -167,9 +174,8 @@ def _cost(question: Question, need: Need, passes: int) -> float:
     """Estimated time of a sample relative to the settings as they are: bytes moved over bytes moved."""
     if need.batch is None:
         return need.moved / question.need(AS_IS, question.settings, None).moved
-    far = question.batch or max(2, question.base.batch if question.base else 2)
+    far = max(2, question.base.batch if question.base else question.batch or 2)
     low = question.need(AS_IS, question.settings, 1).moved
-    high = question.need(AS_IS, question.settings, max(2, far)).moved
-    samples = need.batch * passes
-    as_it_is = low + (high - low) * (samples - 1) / (max(2, far) - 1)
+    high = question.need(AS_IS, question.settings, far).moved
+    as_it_is = low + (high - low) * (need.batch * passes - 1) / (far - 1)
     return need.moved * (1 if question.probe.is_training else passes) / as_it_is

@@ -31,6 +31,7 @@ class Remedy:
     what: str
     changed: Change
     allocator: str = NATIVE
+    outcome_of_steps: Outcome | None = None  # where it is another for training
     is_for_steps: bool = True  # offered to training steps; pure float16 is not: small gradients vanish unscaled
     is_for_runs: bool = False  # offered to forward runs
 
@@ -128,7 +129,7 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy("fp16-amp", "rounding", "mixed precision: torch.autocast, float16, GradScaler", _precision("fp16-amp")),
     Remedy(
         "bf16", "rounding", "all in bfloat16, weights too: model.to(torch.bfloat16)", _precision("bf16"),
-        is_for_runs=True,
+        outcome_of_steps="other", is_for_runs=True,
     ),
     Remedy(
         "fp16", "rounding", "all in float16, weights too: model.half()", _precision("fp16"),

@@ -17,7 +17,7 @@ from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option
 from graphmem.ir.graph import Issue
 
 BEYOND = 2  # batches after the first refused one that are tried too: what an allocator reserves is not monotone
-COARSE = 2_000  # nodes; of larger models options are asked on a ladder of batches only, each read once for all of them
+COARSE = 400  # nodes; of larger models options are asked on a ladder of batches only, each read once for all of them
 POINTS = 6  # of the curve, in doublings, beside 1 and the ends of the search
 EVERYWHERE = Accelerator("cuda", True, 8_519_680)  # stands for a card when no device is named
 
