@@ -20,6 +20,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 import torch
 from blind_networks import BLIND
 from profile_step import Allocation, StepTrace, step_trace
+from third_networks import THIRD
 from torch.nn import functional
 from training_networks import NETWORKS, Case
 from transformers_networks import TRANSFORMERS
@@ -79,10 +80,10 @@ def measured(case: Case, optimizer: str, precision: str = "fp32", accumulate: in
     if lower is not None and not is_mixed:
         module = module.to(lower)
         inputs, target = tuple(_in(t, lower) for t in inputs), _in(target, lower)
-    autocast = lower if is_mixed else None
     return step_trace(
-        module.train(), inputs, target, loss_of(loss), OPTIMIZERS[optimizer], accumulate=accumulate, autocast=autocast
-    )
+        module.train(), inputs, target, loss_of(loss), OPTIMIZERS[optimizer], accumulate=accumulate,
+        autocast=lower if is_mixed else None, before=8 if optimizer == "radam" else 1,  # which rectifies from step 6 on
+    )  # fmt: skip
 
 
 def _in(value: Any, dtype: torch.dtype) -> Any:
@@ -119,7 +120,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     truth = _read(given.folder / "truth.json") or {"torch": torch.__version__, "nets": {}}
     traces = _read(given.folder / "traces.json")
-    networks = {**NETWORKS, **BLIND, **TRANSFORMERS}
+    networks = {**NETWORKS, **BLIND, **TRANSFORMERS, **THIRD}
     for name in given.names or networks:
         torch.manual_seed(0)
         case = networks[name]()

@@ -23,6 +23,7 @@ from graphmem.ir.memory import IntColumn, Lifetimes
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import (
     BREAKDOWN,
+    OFFLOADS,
     PHASES,
     AllocatorFigures,
     Inferred,
@@ -68,6 +69,8 @@ def train(
     precision: str = "fp32",
     accumulate: int = 1,
     checkpoint: Sequence[str] = (),
+    lora: str = "",
+    offload: Sequence[str] = (),
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -91,6 +94,10 @@ def train(
         accumulate: forward and backward passes of `batch` samples before the optimizer steps.
         checkpoint: what torch.utils.checkpoint (use_reentrant=False) is wrapped around: patterns of module scopes (as
             in the shell), "blocks", "every:K" or "sqrt".
+        lora: "R" or "R:PATTERN": freeze the model and train adapters of rank R beside its linear layers; all but the
+            last, or those whose module (its path or last name) matches the pattern.
+        offload: of OFFLOADS: "optimizer" keeps the optimizer's state and step on the host, "activations" what the
+            forward pass saves (`with torch.autograd.graph.save_on_cpu(pin_memory=True)` around the model's call).
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -99,17 +106,9 @@ def train(
         ModelError: the file is not a readable, valid model.
         OptionError: an option fits neither the model nor the choices.
     """
-    _check("loss", loss, LOSSES)
-    _check("optimizer", optimizer, OPTIMIZERS)
-    _check("device", device, DEVICES)
-    _check("precision", precision, PRECISIONS)
-    form = form or ("foreach" if device == "cuda" else "single")
-    _check("optimizer form", form, FORMS)
-    if accumulate < 1:
-        raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
+    settings = checked_settings(loss, optimizer, form, device, freeze, precision, accumulate, checkpoint, lora, offload)
     graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
-    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint))
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
     kinds = {i.what for i in program.inferred}
     effects = {}
@@ -118,6 +117,34 @@ def train(
             other = raised(graph, Options(assume_bn, dropout, attention_dropout, kind))
             effects[kind] = found.peak - training(graph, other, settings, "", weight_decay, fixed).peak
     return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
+
+
+def checked_settings(
+    loss: str,
+    optimizer: str,
+    form: str | None,
+    device: str,
+    freeze: Sequence[str],
+    precision: str,
+    accumulate: int = 1,
+    checkpoint: Sequence[str] = (),
+    lora: str = "",
+    offload: Sequence[str] = (),
+) -> TrainingSettings:
+    """The settings of a step, as `train` takes them; raises OptionError where one is not a choice."""
+    _check("loss", loss, LOSSES)
+    _check("optimizer", optimizer, OPTIMIZERS)
+    _check("device", device, DEVICES)
+    _check("precision", precision, PRECISIONS)
+    for what in offload:
+        _check("offload", what, OFFLOADS)
+    form = form or ("foreach" if device == "cuda" else "single")
+    _check("optimizer form", form, FORMS)
+    if accumulate < 1:
+        raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
+    return TrainingSettings(
+        loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint), lora, tuple(offload)
+    )
 
 
 def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
@@ -183,6 +210,7 @@ def training(
         lifetimes=alive,
         timeline=bare,
         details=training_details(trace, program),
+        traffic=trace.traffic,
     )
 
 

@@ -87,7 +87,9 @@ class Engine:
         if node.variable is not None:
             self._accumulate_leaf(node.variable, grads[0])
             return
+        first, read = len(m.steps), [t.storage.number for t in (*grads, *node.saved) if t is not None]
         outputs = self._call(node, grads)
+        m.note_reads(first, read)
         for tensor in node.saved:
             m.release(tensor)
         node.saved.clear()

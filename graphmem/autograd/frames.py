@@ -19,30 +19,7 @@ _ASSIGNED = re.compile(rf"^({_TARGET}(?:\s*,\s*{_TARGET})*)\s*(?::[^=()\[\]]+)?(
 _COLLECTED = re.compile(rf"^({_TARGET})(?:\.(?:append|extend|insert|add|update)\(|\[.*?\]\s*=(?!=))")
 _WORD = re.compile(r"(?<![\w.\"'])([A-Za-z_]\w*)(?!\w)(?!\s*\()(?!\.pop\()(?!\s*=(?!=))")
 _NO_LOCALS = frozenset(
-    [
-        "self",
-        "torch",
-        "nn",
-        "F",
-        "math",
-        "np",
-        "if",
-        "else",
-        "for",
-        "in",
-        "not",
-        "and",
-        "or",
-        "is",
-        "None",
-        "True",
-        "False",
-        "return",
-        "lambda",
-        "int",
-        "float",
-        "str",
-    ]
+    "self torch nn F math np if else for in not and or is None True False return lambda int float str".split()  # noqa: SIM905
 )
 _REPLACED = re.compile(rf"^({_TARGET}\[.*?\])\s*=(.*)")
 

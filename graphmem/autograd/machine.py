@@ -72,6 +72,7 @@ class Machine:
     records: list[Record] = field(default_factory=list)
     steps: list[Operation] = field(default_factory=list)
     events: list[int] = field(default_factory=list)  # +number + 1 on allocation, -(number + 1) on release
+    reads: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)  # steps [a, b) read these records
     phase: str = "forward"
     grad_enabled: bool = True
     origin: Origin = NO_ORIGIN
@@ -211,6 +212,11 @@ class Machine:
         self.steps[-1].workspace = self.inner_top - self.inner_live
         self.inner = {}
         self.open_ = ""
+
+    def note_reads(self, first: int, records: Sequence[int]) -> None:
+        """Write down, for pictures only, that the operators from step `first` on have read these records."""
+        if records and len(self.steps) > first:
+            self.reads.append((first, len(self.steps), tuple(records)))
 
     # -- autograd
 

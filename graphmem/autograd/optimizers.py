@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from graphmem.autograd import ops
 from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.tensor import Tensor
+from graphmem.autograd.tensor import Tensor, itemsize
 
 FORMS = ("single", "foreach", "fused")
 
@@ -90,6 +91,10 @@ class Step:
                 with m.operator("state"), m.scope():
                     made.append(m.hold(m.empty(shape, dtype, strides)))
         return made
+
+    def state_nbytes(self) -> int:
+        """Bytes of the whole state."""
+        return sum(prod(shape) * itemsize(dtype) for p in self.parameters for _, shape, dtype in self._state_of(p))
 
     def _state_of(self, p: Tensor) -> list[tuple[str, st.Shape, str]]:
         if self.name == "adam8bit":

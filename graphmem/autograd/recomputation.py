@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from graphmem.autograd.machine import Autocast, Machine
+from graphmem.autograd.machine import Autocast, Machine, Packer
 from graphmem.autograd.tensor import Node, Tensor
 
 RANDOM_STATE = 5056  # bytes of torch.get_rng_state() on the CPU, measured with torch 2.13; a GPU's lie in host memory
@@ -157,7 +157,7 @@ def _take_back(m: Machine, made: set[int]) -> None:
 
 
 @contextmanager
-def packing(m: Machine, packer: Frame | Recomputation) -> Iterator[None]:
+def packing(m: Machine, packer: Packer) -> Iterator[None]:
     """Inside, what nodes save goes through the packer."""
     before, m.packer = m.packer, packer
     try:

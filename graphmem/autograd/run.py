@@ -89,7 +89,7 @@ class Forward:
         if self.batch is not None:
             m.wanted = wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
         kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
-        function = rule_of(call.target)
+        function, first = rule_of(call.target), len(m.steps)
         with m.scope():
             made = _followed(m, function, args, kwargs) if function is not None else None
             if made is None and (function is None or call.types):
@@ -100,6 +100,7 @@ class Forward:
             for name, tensor in zip(call.outputs, outputs, strict=False):
                 tensor.name = tensor.name or name
                 self.values[name] = m.hold(tensor)
+        m.note_reads(first, [t.storage.number for name in call.reads if (t := self.values.get(name)) is not None])
 
     def _loose(self, name: str) -> Tensor | None:
         """The tensor of a value that no call makes, made when it is first read."""

@@ -9,30 +9,37 @@ own count of moves, so that the result does not depend on how many run at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from time import monotonic
+
+import numpy as np
+from numpy.typing import NDArray
 
 from graphmem.checkpoint.archive import Archive, Proposal
 from graphmem.checkpoint.kernel import INSTANCES, Kernel
 from graphmem.checkpoint.pure_sequence import Heat
 from graphmem.ir.recompute import Recompute
 
-WAVES = 4
-FIRST_ROUNDS = 300  # moves per operation in a run of the first wave; each wave doubles them
+WAVES = 5
+FIRST_ROUNDS = 200  # moves per operation in a run of the first wave; each wave doubles them
 LEAST_ROUNDS = 10_000
 FEW = 150
 WORK = 8_000_000_000  # moves of one run times operations at most: a move in a greater question costs more
 CLOSE = 2e-5  # of the total cost: nearer to the bound than this there is nothing worth searching for
-GAIN = 1e-4  # of the total cost: a later wave that gains less is the last
+GAIN = 1e-4  # of the total cost: a wave that gains less is idle
+IDLE = 2  # idle waves in a row that end a search
 THREADS = 2
+
+
+BEST, NEAREST, OUTSIDE = "the best so far", "the least over the budget", "the first over the budget by peak * cost"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a run starts and cools; `hot`, `cold` in parts of the total cost, `weight` in those per budget of bytes."""
+    """From what a run starts (the last two as they were before the search), and how it cools; `hot`, `cold` in parts of the total cost, `weight` in those per budget of bytes."""
 
-    warm: bool  # from the best so far, else from the first course over the budget that was known before the search
+    start: str
     hot: float
     cold: float
     weight: float
@@ -40,18 +47,23 @@ class Recipe:
     removes: int = 25
 
 
-FIXED = (
-    Recipe(True, 1e-4, 1e-6, 0.05),
-    Recipe(False, 1e-4, 1e-6, 0.05),
-    Recipe(True, 3e-5, 1e-6, 0.5),
-    Recipe(False, 1e-3, 1e-5, 0.05),
+EVEN = (
+    Recipe(BEST, 1e-4, 1e-6, 0.05),
+    Recipe(NEAREST, 1e-4, 1e-6, 0.05),
+    Recipe(BEST, 3e-4, 1e-6, 0.5, 55, 25),
+    Recipe(OUTSIDE, 3e-3, 1e-5, 0.5, 55, 25),
 )
-HOTTER = (*FIXED[:3], Recipe(False, 4e-3, 1e-5, 0.05))  # in every other wave
+ODD = (
+    Recipe(BEST, 3e-5, 1e-6, 0.5),
+    Recipe(OUTSIDE, 3e-3, 1e-5, 0.05),
+    Recipe(BEST, 1e-3, 1e-6, 0.5, 55, 25),
+    Recipe(OUTSIDE, 3e-3, 1e-5, 2.0, 55, 25),
+)
 FREE = (
-    Recipe(False, 1e-1, 1e-4, 0.05, 0, 0),  # order alone
-    Recipe(True, 1e-3, 1e-5, 0.05, 30, 15),
-    Recipe(False, 1e-2, 1e-5, 0.05, 30, 15),
-    Recipe(True, 3e-2, 1e-5, 0.05, 30, 15),
+    Recipe(OUTSIDE, 1e-1, 1e-4, 0.05, 0, 0),  # order alone
+    Recipe(BEST, 1e-3, 1e-5, 0.05, 30, 15),
+    Recipe(OUTSIDE, 1e-2, 1e-5, 0.05, 30, 15),
+    Recipe(BEST, 3e-2, 1e-5, 0.05, 30, 15),
 )
 
 
@@ -63,43 +75,45 @@ class Annealer:
     archive: Archive
     deadline: float = float("inf")
     outside: Proposal | None = None
+    nearest: Proposal | None = None
 
     def search(self, budget: int, enough: int, progress: Callable[[str], None] = lambda _: None) -> None:
         """Waves of runs until a cost of `enough` is reached, a wave gains nothing, or time is up."""
-        spent = 0.0
-        self.outside = self.archive.above(budget)
+        self.outside, self.nearest = self.archive.above(budget), self.archive.next_above(budget)
+        total, idle, spent = self.kernel.question.total_cost, 0, 0.0
         for wave in range(WAVES):
             best = self.archive.within(budget)
-            if (
-                best is not None and best.cost - enough <= CLOSE * self.kernel.question.total_cost
-            ) or monotonic() + 2 * spent > self.deadline:
+            done = best is not None and best.cost - enough <= CLOSE * total
+            if done or idle == IDLE or monotonic() + spent / 4 > self.deadline:
                 return
             started = monotonic()
-            recipes = (FIXED, HOTTER)[wave % 2] if self.kernel.question.keep_order else FREE
-            self._wave(wave, recipes, budget)
+            self._wave(wave, (EVEN, ODD)[wave % 2] if self.kernel.question.keep_order else FREE, budget)
             spent = monotonic() - started
             now = self.archive.within(budget)
             progress(f"wave {wave + 1}: " + ("nothing within the budget" if now is None else f"cost {now.cost}"))
-            if (
-                wave >= 2
-                and best is not None
-                and now is not None
-                and best.cost - now.cost < GAIN * self.kernel.question.total_cost
-            ):
-                return
+            gained = now is not None and (best is None or best.cost - now.cost >= GAIN * total)
+            idle = 0 if gained or now is None else idle + 1
 
     def _wave(self, wave: int, recipes: Sequence[Recipe], budget: int) -> None:
         size = len(self.kernel.question)
         rounds = max(LEAST_ROUNDS, FIRST_ROUNDS * size * max(350, size) // 350) << wave
         rounds = min(WORK // (500 + size), rounds)
         runs = [(self._start(recipe, budget), recipe, wave * len(recipes) + i + 1) for i, recipe in enumerate(recipes)]
+        stop = np.zeros(1, dtype=np.int64)
         with ThreadPoolExecutor(THREADS) as pool:
-            orders = pool.map(lambda run: self._run(run[0], run[1], rounds, budget, run[2])[0], runs)
-        self._offer(orders)
+            try:
+                futures = [
+                    pool.submit(self._run, start, recipe, rounds, budget, seed, stop) for start, recipe, seed in runs
+                ]
+                wait(futures, None if self.deadline == float("inf") else max(0.0, self.deadline - monotonic()))
+            finally:  # in time, or interrupted
+                stop[0] = 1
+        self._offer(future.result()[0] for future in futures)
 
     def _start(self, recipe: Recipe, budget: int) -> Sequence[int]:
         inside = self.archive.within(budget)
-        start = (inside or self.outside) if recipe.warm else (self.outside or inside)
+        wanted = {BEST: inside, NEAREST: self.nearest, OUTSIDE: self.outside}[recipe.start]
+        start = wanted or self.outside or inside
         assert start is not None
         return start.order
 
@@ -109,7 +123,15 @@ class Annealer:
         self._offer([order])
         return fits
 
-    def _run(self, start: Sequence[int], recipe: Recipe, rounds: int, budget: int, seed: int) -> tuple[list[int], bool]:
+    def _run(
+        self,
+        start: Sequence[int],
+        recipe: Recipe,
+        rounds: int,
+        budget: int,
+        seed: int,
+        stop: NDArray[np.int64] | None = None,
+    ) -> tuple[list[int], bool]:
         total = max(1, self.kernel.question.total_cost)
         few = max(1.0, FEW / max(1, len(self.kernel.question)))  # each of few operations is a greater part of the total
         heat = Heat(
@@ -120,7 +142,7 @@ class Annealer:
             adds=recipe.adds,
             removes=recipe.removes,
         )
-        return self.kernel.sequence(_trimmed(self.kernel.question, start), budget, heat, seed)
+        return self.kernel.sequence(_trimmed(self.kernel.question, start), budget, heat, seed, stop)
 
     def _offer(self, orders: Iterable[Sequence[int]]) -> None:
         for order in orders:

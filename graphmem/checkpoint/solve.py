@@ -14,7 +14,7 @@ from time import monotonic
 import numpy as np
 
 from graphmem.checkpoint import bounds, exact, hull
-from graphmem.checkpoint.annealing import Annealer, Recipe
+from graphmem.checkpoint.annealing import BEST, Annealer, Recipe
 from graphmem.checkpoint.archive import Archive, Proposal
 from graphmem.checkpoint.evaluate import judged
 from graphmem.checkpoint.keep_all import keep_all, node_floor
@@ -29,9 +29,9 @@ LADDER = 60  # budgets of a frontier between keep-all and the floor
 LADDER_WORK = 6_000_000  # moves of a run on the ladder times operations
 POINTS = 60  # of a frontier at most
 RUNG = (  # one after another until one fits
-    Recipe(warm=True, hot=1e-4, cold=1e-6, weight=0.05),
-    Recipe(warm=True, hot=1e-3, cold=1e-5, weight=0.05),
-    Recipe(warm=True, hot=4e-3, cold=1e-5, weight=0.05),
+    Recipe(BEST, hot=1e-4, cold=1e-6, weight=0.05),
+    Recipe(BEST, hot=1e-3, cold=1e-5, weight=0.05),
+    Recipe(BEST, hot=4e-3, cold=1e-5, weight=0.05),
 )
 
 
@@ -132,7 +132,7 @@ class Search:
     def _descend(self, budget: int) -> None:
         """Budgets from the least peak found down to the one asked for, each starting where the last one ended."""
         annealer = Annealer(self.kernel, self.archive, self.deadline)
-        recipe = Recipe(warm=True, hot=1e-3, cold=1e-5, weight=0.05)
+        recipe = Recipe(BEST, hot=1e-3, cold=1e-5, weight=0.05)
         high = self.archive.least.peak
         for rung in range(1, 9):
             if monotonic() > self.deadline:

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from graphmem import __version__
 from graphmem.ir.errors import InputError
@@ -53,6 +54,10 @@ class LazyGroup(click.Group):
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Subcommands, or files where none begins like that: a bare MODEL is as good."""
+        return super().shell_complete(ctx, incomplete) or [CompletionItem(incomplete, type="file")]
+
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
         with formatter.section("Commands"):
@@ -74,7 +79,9 @@ def group() -> None:
 def main() -> None:
     """Run the command line; every error that is the caller's to mend becomes one line on stderr and exit code 2."""
     try:
-        code = group.main(standalone_mode=False)  # the code of a click Exit, or what the command returned
+        code = group.main(
+            prog_name="graphmem", standalone_mode=False
+        )  # the code of a click Exit, or what the command returned
         sys.exit(code if isinstance(code, int) else 0)
     except click.UsageError as error:
         error.show()

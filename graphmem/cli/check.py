@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graphmem.cli.options import deliver, inference_options, output_option, reading_options, size_option
-from graphmem.cli.step_options import Asked, step_options
+from graphmem.cli.step_options import Asked, step_options, trained
 from graphmem.ir.gate import Gate
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _figures(one: Checked, memory_model: str, order: str, reading: Mapping[str, 
 
     analysis = graphmem.analyze(one.path, memory_model=memory_model, order=order, **reading)
     plan = arena_plan(analysis) if one.limits.max_arena is not None else None
-    training = graphmem.train(one.path, **one.step, **reading) if one.step is not None else None
+    training = None if one.step is None else trained(one.path, one.step, reading, one.limits.device)
     return Figures(analysis, plan, training)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, inference_options, output_option, reading_options
-from graphmem.cli.step_options import Asked, step_options
+from graphmem.cli.step_options import Asked, step_options, trained
 
 
 @click.command()
@@ -39,11 +40,12 @@ def diff(
     from graphmem.report.comparison import COMPARISON_FORMATS
 
     if step.is_wanted:
-        steps = [graphmem.train(path, **step.keywords, **reading) for path in (old, new)]
+        steps = [trained(path, step.keywords, reading, step.device) for path in (old, new)]
         found, is_complete = compare_training(*steps), all(one.is_complete for one in steps)
     else:
         runs = [graphmem.analyze(path, memory_model=memory_model, order=order, **reading) for path in (old, new)]
         found, is_complete = compare(*runs), all(one.is_complete for one in runs)
-    deliver(COMPARISON_FORMATS[format_](found), output, new)
+    wide = {"width": shutil.get_terminal_size().columns} if format_ == "table" else {}
+    deliver(COMPARISON_FORMATS[format_](found, **wide), output, new)
     if reading["strict"] and not is_complete:
         raise click.exceptions.Exit(3)

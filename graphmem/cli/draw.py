@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, inference_options, model_options
-from graphmem.cli.step_options import Asked, step_options
+from graphmem.cli.step_options import Asked, step_options, trained
 
 
 @click.command()
@@ -54,7 +54,7 @@ def draw(
     if format_ not in FORMATS:
         raise click.UsageError(f"'{output}' does not end in .svg, .png or .gv")
     if step.is_wanted:
-        training = graphmem.train(model, **step.keywords, **reading)
+        training = trained(model, step.keywords, reading, step.device)
         profile, exactness, name = training_profile(training), training.exactness, f"{training.model.name} training"
     else:
         analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)

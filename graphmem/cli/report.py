@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, inference_options, model_options, size_option
-from graphmem.cli.step_options import Asked, step_options
+from graphmem.cli.step_options import Asked, step_options, trained
 
 
 @click.command()
@@ -39,7 +39,7 @@ def report(
 
     analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
     profiles = [inference_profile(analysis, arena_plan(analysis))]
-    training = graphmem.train(model, **step.keywords, **reading) if step.is_wanted else None
+    training = trained(model, step.keywords, reading, step.device) if step.is_wanted else None
     if training is not None:
         profiles.append(training_profile(training))
     if device_memory is None and step.device is not None:

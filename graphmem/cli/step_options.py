@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from graphmem.cli.train import train
 
 if TYPE_CHECKING:
     from graphmem.ir.device import Device
+    from graphmem.ir.training import Training
 
 # What `train` takes beside the step itself: the model, how to read it, and how to print.
 _OTHERS = ("model", "dims", "batch", "strict", "trips", "shapes", "timeline", "format_", "output", "help")
@@ -26,6 +28,20 @@ class Asked:
     keywords: dict[str, Any]
     is_wanted: bool
     device: Device | None
+
+
+def trained(
+    model: Path, keywords: Mapping[str, Any], reading: Mapping[str, Any], device: Device | None = None
+) -> Training:
+    """The training step; on a card that is named with its own workspace of cuBLAS."""
+    import graphmem
+    from graphmem.fitting.accelerator import accelerator
+    from graphmem.memory.training_replay import with_cublas
+
+    training = graphmem.train(model, **keywords, **reading)
+    if device is None or training.details is None:
+        return training
+    return with_cublas(training, training.details, accelerator(device).cublas_workspace)
 
 
 def step_names() -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def _cpus() -> int:
     "--dim", "dims", metavar="NAME=N", multiple=True, callback=parsed_dims, help="Bind a dimension where there is one."
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Results: .csv, .json or .parquet. Default: CSV to stdout."
+    "-o", "--output", type=click.Path(path_type=Path), help="Results: .csv, .json or .parquet. Default: CSV on stdout."
 )
 @click.option("--report", type=click.Path(path_type=Path), help="Also an offline HTML page of the fleet.")
 @click.option(

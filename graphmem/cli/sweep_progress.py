@@ -62,8 +62,10 @@ def line(state: SweepProgress) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as "45 s", "3 min 20 s" or "2 h 05 min"."""
+    """Seconds as "4.5 s", "3 min 20 s" or "2 h 05 min"."""
     whole = round(seconds)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

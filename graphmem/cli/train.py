@@ -42,6 +42,16 @@ PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
     metavar="SPEC",
     help="Modules to compute again in the backward pass: 'layers.*', blocks, every:2 or sqrt.",
 )
+@click.option(
+    "--parallel", metavar="WAY:N",
+    help="Spread the step over N devices: ddp:N, zero1:N, zero2:N, zero3:N (fsdp:N), tp:N, pipeline:N[:MICRO_BATCHES].",
+)  # fmt: skip
+@click.option(
+    "--lora", default="", metavar="R[:PATTERN]", help="Freeze the model; adapters of rank R beside its linear layers."
+)
+@click.option(
+    "--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="What waits in host memory."
+)
 @click.option("--timeline", is_flag=True, help="Add the bytes alive in every operator (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
@@ -59,6 +69,9 @@ def train(
     precision: str,
     accumulate: int,
     checkpoint: tuple[str, ...],
+    parallel: str | None,
+    lora: str,
+    offload: tuple[str, ...],
     timeline: bool,
     format_: str | None,
     output: Path | None,
@@ -66,19 +79,52 @@ def train(
 ) -> None:
     """Peak memory of one eager PyTorch training step of MODEL, from its forward graph alone."""
     import graphmem
+
+    if parallel is not None:
+        _spread(parallel, model, format_, output, timeline)
+        return
+    from graphmem.fitting.offload import offload_text
     from graphmem.report.training_json import training_json
     from graphmem.report.training_text import training_text
 
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
         freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
-        precision=precision, accumulate=accumulate, checkpoint=checkpoint, **reading,
+        precision=precision, accumulate=accumulate, checkpoint=checkpoint, lora=lora, offload=offload, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or timeline:
         deliver(training_json(found, timeline=timeline), output)
     else:
         is_terminal = output is None and sys.stdout.isatty()
-        deliver(training_text(found, width=shutil.get_terminal_size().columns, color=is_terminal), output)
+        text = training_text(found, width=shutil.get_terminal_size().columns, color=is_terminal)
+        deliver(text + (offload_text(found.traffic) if found.traffic is not None else ""), output)
     if reading["strict"] and not found.is_complete:
+        raise click.exceptions.Exit(3)
+
+
+ALONE = ("precision", "accumulate", "checkpoint", "lora", "offload")  # options of `train` that are for one device
+
+
+def _spread(parallel: str, model: Path, format_: str | None, output: Path | None, timeline: bool) -> None:
+    """The same step on several devices: a peak for each, and what is sent."""
+    import graphmem
+    from graphmem.ir.errors import OptionError
+    from graphmem.report.ranks_json import ranks_json
+    from graphmem.report.ranks_text import ranks_text
+
+    context = click.get_current_context()
+    given = {n for n in context.params if context.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE}
+    beside = [f"--{name}" for name in ALONE if name in given] + (["--timeline"] if timeline else [])
+    if beside:
+        raise OptionError(f"--parallel is not combined with {', '.join(beside)} yet: give one of them")
+    left = {"model", "parallel", "format_", "output", "timeline", *ALONE}
+    found = graphmem.train_ranks(model, parallel, **{n: v for n, v in context.params.items() if n not in left})
+    by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
+    if (format_ or by_suffix) == "json":
+        deliver(ranks_json(found), output)
+    else:
+        is_terminal = output is None and sys.stdout.isatty()
+        deliver(ranks_text(found, width=shutil.get_terminal_size().columns, color=is_terminal), output)
+    if context.params["strict"] and found.exactness != "exact":
         raise click.exceptions.Exit(3)

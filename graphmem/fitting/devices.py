@@ -78,11 +78,6 @@ def device(text: str) -> Device:
     raise OptionError(f"device '{text}' is not in the catalogue; {hint}")
 
 
-def framework_device(device: Device) -> str:
-    """What PyTorch calls it: "cuda" for cards of NVIDIA and, under ROCm, AMD, and for a card given by its size."""
-    return "cuda" if device.maker in ("NVIDIA", "AMD", "") else "cpu"
-
-
 def _key(name: str) -> str:
     """Letters and digits only, without what makers and users add or leave out."""
     return re.sub(r"(nvidia|geforce|amd|radeon|intel|apple|tesla|instinct|gpu|[^a-z0-9])", "", name.lower())

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from graphmem.fitting.accelerator import accelerator
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.device import Device
 from graphmem.ir.gate import Gate
@@ -96,22 +97,15 @@ def peak_gates(found: Figures, model: str, limits: Limits, batch: int | None = N
     if limits.max_train_peak is not None:
         yield gate("max-train-peak", "training peak", training.peak, limits.max_train_peak, is_proved, where)
     if limits.device is not None:
-        figure, beside = training.peak, ""
+        on = accelerator(limits.device)
+        figure, unknown = training.peak, on.uncounted
+        is_proved = is_proved and not unknown
         if training.allocator is not None:
-            figure, unknown = training.allocator.reserved, training.allocator.unknown
-            beside = f"; not counted: {', '.join(unknown)}" if unknown else ""
-            is_proved = is_proved and not any(map(_decides, unknown))
-        what, usable = f"training, reserved on {limits.device.name}", limits.device.usable_bytes()
-        yield gate("device", what, figure, usable, is_proved, where + beside)
-
-
-def _decides(unknown: str) -> bool:
-    """Whether an uncounted library workspace may keep a step from fitting.
-
-    That of a convolution may not: without room for it PyTorch takes the next algorithm, which needs less
-    (aten/src/ATen/native/cudnn/Conv_v7.cpp `try_all` and Conv_v8.cpp, which catch the out-of-memory error).
-    """
-    return "conv" not in unknown
+            figure, unknown = training.allocator.reserved, (*unknown, *training.allocator.unknown)
+            is_proved = is_proved and not training.allocator.may_hold_more
+        beside = f"; not counted: {', '.join(unknown)}" if unknown else ""
+        what = f"training on {limits.device.name}, {on.compared},"
+        yield gate("device", what, figure, limits.device.usable_bytes(), is_proved, where + beside)
 
 
 def _peak_of(analysis: Analysis) -> str:

@@ -10,7 +10,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from graphmem.fitting.devices import device, framework_device
+from graphmem.fitting.accelerator import accelerator
+from graphmem.fitting.devices import device
 from graphmem.fitting.gates import Limits
 from graphmem.fitting.sizes import nbytes_of_text
 from graphmem.ir.device import Device
@@ -54,7 +55,7 @@ def training_device(text: str) -> tuple[str, Device | None]:
     if text in PLAIN_DEVICES:
         return text, None
     found = device(text)
-    return framework_device(found), found
+    return accelerator(found).torch_device, found
 
 
 def configured(path: Path, reading: Mapping[str, Any], limits: Limits, step: Mapping[str, Any]) -> tuple[Checked, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graphmem.fitting.accelerator import Accelerator
+from graphmem.fitting.offload import LINK, LINKS
 from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
 from graphmem.fitting.recipe import code, what
 from graphmem.fitting.remedies import ACCUMULATE, ALIKE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
@@ -16,6 +17,7 @@ from graphmem.ir.fit import Largest, Need, Option, Outcome
 
 Settings: TypeAlias = Mapping[str, Any]
 _OUTCOMES: tuple[Outcome, ...] = ("same", "rounding", "other")
+TYPICAL = 300e9  # bytes a second of a card that is only known by its size
 AS_IS: tuple[str, ...] = ()
 
 
@@ -34,6 +36,7 @@ class Question:
     batch: int | None
     base: Largest | None
     is_coarse: bool = False
+    bandwidth: float = TYPICAL  # of the device's memory, bytes a second
     found: dict[tuple[str, ...], Largest] = field(default_factory=dict)  # the largest batches found so far
 
     @property
@@ -178,4 +181,5 @@ def _cost(question: Question, need: Need, passes: int) -> float:
     low = question.need(AS_IS, question.settings, 1).moved
     high = question.need(AS_IS, question.settings, far).moved
     as_it_is = low + (high - low) * (need.batch * passes - 1) / (far - 1)
-    return need.moved * (1 if question.probe.is_training else passes) / as_it_is
+    copied = need.copied * question.bandwidth / LINKS[LINK]  # as many bytes of the device's own memory take as long
+    return (need.moved + copied) * (1 if question.probe.is_training else passes) / as_it_is

@@ -35,7 +35,17 @@ _QUANTIZE = """\
 from torchao.quantization import {config}, quantize_
 model.{half}()  # float inputs too
 quantize_(model, {config}({given}))"""
-_TO = {
+_OFFLOAD = """\
+from torchao.optim import CPUOffloadOptimizer
+optimizer = CPUOffloadOptimizer(model.parameters(), {class_}, lr=lr)"""
+_WHOLE = {
+    "lora": """\
+from peft import LoraConfig, get_peft_model
+model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear"))""",
+    "offload-activations": """\
+with torch.autograd.graph.save_on_cpu(pin_memory=True):  # around the forward pass
+    y = model(x)""",
+    "expandable": _EXPANDABLE,
     "bf16": "model.to(torch.bfloat16)  # before the optimizer is made; float inputs too",
     "fp16": "model.half()  # float inputs too",
     "int8": _QUANTIZE.format(config="Int8WeightOnlyConfig", half="half", given=""),
@@ -64,15 +74,16 @@ def code(names: Sequence[str], settings: Settings, program: Program, is_training
 
 def _prepared(name: str, settings: Settings, program: Program) -> str:
     """What comes before the loop."""
-    if name == "expandable":
-        return _EXPANDABLE
     if name == "checkpoint":
         scopes = [segment.scope for segment in segments_of(program, settings["checkpoint"])]
         return _CHECKPOINT.format(modules=_listed(scopes))
     if name == "head-only":
         return _HEAD.format(kept=head(program))
-    if name in _TO:
-        return _TO[name]
+    if name == "offload-optimizer":
+        class_ = CLASSES[settings["optimizer"]].partition("(")[0]
+        return _OFFLOAD.format(class_=class_)
+    if name in _WHOLE:
+        return _WHOLE[name]
     return "" if name == ACCUMULATE or name in PRECISIONS else f"optimizer = {_made(settings)}"
 
 

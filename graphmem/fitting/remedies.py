@@ -86,6 +86,18 @@ def _quantized(name: str) -> Change:
     return changed
 
 
+def _lora(settings: Settings, _: Program) -> Settings | None:
+    return None if settings["lora"] or settings["freeze"] else {**settings, "lora": "8"}
+
+
+def _offload(what: str) -> Change:
+    def changed(settings: Settings, _: Program) -> Settings | None:
+        offload = settings["offload"]
+        return None if what in offload else {**settings, "offload": (*offload, what)}
+
+    return changed
+
+
 def _checkpoint(settings: Settings, program: Program) -> Settings | None:
     """Every repeated block checkpointed."""
     if settings["checkpoint"]:
@@ -150,6 +162,11 @@ REMEDIES: tuple[Remedy, ...] = (
             ("lion", "Lion"), ("momentum", "SGD with momentum"), ("sgd", "plain SGD"),
         )
     ),
+    Remedy("lora", "other", "LoRA: adapters of rank 8 beside linear layers (peft)", _lora),
+    Remedy("offload-optimizer", "same", "optimizer's state and step in system memory (torchao)", _offload("optimizer")),
+    Remedy(
+        "offload-activations", "same", "saved activations in system memory: save_on_cpu", _offload("activations")
+    ),
     Remedy("head-only", "other", "train the last layer alone, the others frozen", _head_only),
 )  # fmt: skip
 BY_NAME = {remedy.name: remedy for remedy in REMEDIES}
@@ -165,7 +182,8 @@ COMBINATIONS: tuple[tuple[str, ...], ...] = (
     ("checkpoint", ACCUMULATE),
     ("adam8bit", ACCUMULATE),
     ("checkpoint", "adam8bit"),
-    ("checkpoint", "adam8bit", ACCUMULATE),
+    ("bf16-amp", "lora"),
+    ("checkpoint", "offload-optimizer"),
 )
 RUN_COMBINATIONS: tuple[tuple[str, ...], ...] = ((ACCUMULATE,), ("bf16", ACCUMULATE), ("int4", ACCUMULATE))
 

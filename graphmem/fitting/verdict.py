@@ -53,6 +53,8 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
     points = _points(largest, batch, is_coarse) if can_search else [batch]
     candidates = () if asked.device else _candidates(probe, settings, batch, asked.has_display)
     question = Question(probe, settings, on, usable, batch, largest if asked.batch is None else None, is_coarse)
+    if asked.device and asked.device.bandwidth:
+        question = replace(question, bandwidth=asked.device.bandwidth * 1e9)
     found = options(question, asked.progress) if asked.device else _anywhere(question, asked)
     return Fit(
         model=source.facts(batch),

@@ -1,27 +1,33 @@
 """The grid of a sweep: one row of AXES per thing that is varied -> the cells of every model.
 
-stage "read"      needs the file walked again:   one task per (model, value)
+stage "read"      needs the file walked again: one task per (model, value)
 stage "figure"    needs another figure of the same graph
 stage "compare"   holds a figure that is already there against something: costs nothing
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
 
 from graphmem.autograd.optimizers import OPTIMIZERS
+from graphmem.autograd.precision import PRECISIONS as STEP_PRECISIONS
+from graphmem.fitting.accelerator import accelerator
 from graphmem.fitting.devices import device
 from graphmem.ir.device import Device
 from graphmem.ir.errors import OptionError
+from graphmem.memory.allocator import CUBLAS_WORKSPACE
+from graphmem.schedule.precision import PRECISIONS as RUN_PRECISIONS
 
 Value: TypeAlias = "int | str | None"
 Cell: TypeAlias = Mapping[str, Value]
 
 MODES = ("inference", "training")
-PRECISIONS = ("fp32",)
+NONE = "none"
+MOST = 2**31
 SIMULATED = ("cpu", "cuda")  # values of the device axis that no figure is held against
 
 
@@ -39,6 +45,11 @@ class Axis:
     told: str
     stage: str = "figure"
     modes: tuple[str, ...] = MODES
+    choices: Mapping[str, Container[str]] | None = None  # by mode, where the modes differ
+
+    def applies(self, mode: Value, value: Value) -> bool:
+        """True when the mode can have that value."""
+        return self.choices is None or mode not in self.modes or value in self.choices[str(mode)]
 
 
 def one_of(what: str, choices: Iterable[str]) -> Callable[[Any], Value]:
@@ -53,14 +64,30 @@ def one_of(what: str, choices: Iterable[str]) -> Callable[[Any], Value]:
     return checked
 
 
+def whole(what: str, value: Any) -> Value:
+    """A whole number from 1."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal() and 1 <= int(text) < MOST):
+        raise OptionError(f"{what} '{value}' is not a whole number from 1")
+    return int(text)
+
+
 def batch(value: Any) -> Value:
     """A batch: a whole number from 1, or None for the one that the file says."""
-    if value is None or (type(value) is int and value >= 1):
-        return value
+    return None if value is None else whole("batch", value)
+
+
+def checkpoint(value: Any) -> Value:
+    """What `train` is to checkpoint, several joined by "+", or "none"; the model has the last word."""
     text = str(value).strip()
-    if not (text.isascii() and text.isdecimal() and int(text) >= 1):
-        raise OptionError(f"batch '{value}' is not a whole number from 1")
-    return int(text)
+    if not text:
+        raise OptionError("checkpoint '' says nothing; give none, blocks, every:K, sqrt or patterns of modules")
+    return text
+
+
+def checkpoints(value: Value) -> tuple[str, ...]:
+    """The same as `train` takes it."""
+    return () if value in (NONE, "") else tuple(part.strip() for part in str(value).split("+"))
 
 
 def device_name(value: Any) -> Value:
@@ -72,16 +99,26 @@ def device_name(value: Any) -> Value:
     return text if found.kind == "size" else found.name
 
 
+PRECISIONS = tuple(dict.fromkeys((*STEP_PRECISIONS, *RUN_PRECISIONS)))
+
 AXES: tuple[Axis, ...] = (
     Axis("batch", None, batch, "Batches, such as 1,2,4,8. Default: the file's own, 1 where it is free.", "read"),
     Axis("mode", "inference", one_of("mode", MODES), "Inference, training or both."),
-    Axis("precision", "fp32", one_of("precision", PRECISIONS), f"Of {', '.join(PRECISIONS)}."),
+    Axis(
+        "precision",
+        "fp32",
+        one_of("precision", PRECISIONS),
+        f"Of training: {', '.join(STEP_PRECISIONS)}; of inference: {', '.join(RUN_PRECISIONS)}.",
+        choices={"training": STEP_PRECISIONS, "inference": RUN_PRECISIONS},
+    ),
     Axis("optimizer", "sgd", one_of("optimizer", OPTIMIZERS), "With --train, such as sgd,adamw.", modes=("training",)),
+    Axis("accumulate", 1, partial(whole, "accumulate"), "Passes before the optimizer steps.", modes=("training",)),
+    Axis("checkpoint", NONE, checkpoint, "As train's, several joined by +: none,blocks,a.*+b.*.", modes=("training",)),
     Axis(
         "device",
         "cpu",
         device_name,
-        "Names of `graphmem devices`, sizes, or cpu or cuda to compare with none.",
+        "Names of `graphmem devices` or sizes; cpu or cuda: nothing to compare.",
         "compare",
     ),
 )
@@ -99,6 +136,8 @@ class Grid:
         seen: dict[tuple[Value, ...], Cell] = {}
         for combination in product(*(self.values[axis.name] for axis in AXES)):
             raw = dict(zip((axis.name for axis in AXES), combination, strict=True))
+            if not all(axis.applies(raw["mode"], raw[axis.name]) for axis in AXES):
+                continue
             cell = {axis.name: raw[axis.name] if raw["mode"] in axis.modes else "" for axis in AXES}
             seen.setdefault(tuple(cell.values()), cell)
         return tuple(seen.values())
@@ -126,18 +165,36 @@ def grid_of(given: Mapping[str, Any]) -> Grid:
     for axis in AXES:
         if values[axis.name] != (axis.default,) and not set(axis.modes) & set(values["mode"]):
             raise OptionError(f"'{axis.name}' goes with {' or '.join(axis.modes)}; ask for that mode")
+        _check_modes(axis, values[axis.name], values["mode"])
     return Grid(values)
+
+
+def _check_modes(axis: Axis, values: Sequence[Value], modes: Sequence[Value]) -> None:
+    """OptionError for a value that none of the modes can have, or a mode that can have none of the values."""
+    for mode in modes:
+        lost = [value for value in values if not any(axis.applies(other, value) for other in modes)]
+        lost = lost or ([] if any(axis.applies(mode, value) for value in values) else list(values))
+        if lost:
+            raise OptionError(f"{axis.name} '{lost[0]}' is none of {mode}; leave it out, or ask for another mode")
 
 
 def figure_settings(cell: Cell) -> dict[str, Value]:
     """What the figure behind a cell depends on: the cell without its device, and what a training step runs on."""
     settings = {axis.name: cell[axis.name] for axis in AXES if axis.stage != "compare"}
-    return {**settings, "on": simulated(cell["device"]) if cell["mode"] == "training" else ""}
+    return {**settings, "on": simulated(cell["device"]) if cell["mode"] == "training" else "", "cublas": cublas(cell)}
 
 
 def simulated(name: Value) -> str:
-    """What a training step is simulated on for a device of the grid."""
-    return "cpu" if name == "cpu" else "cuda"
+    """What a training step is simulated on for a device of the grid, as in `graphmem fit`."""
+    card = compared(name)
+    return str(name) if card is None else accelerator(card).torch_device
+
+
+def cublas(cell: Cell) -> Value:
+    """Bytes of cuBLAS's workspace on the cell's device; None for that of most cards, which `train` takes too."""
+    card = compared(cell["device"])
+    nbytes = 0 if card is None or cell["mode"] != "training" else accelerator(card).cublas_workspace
+    return None if nbytes in (0, CUBLAS_WORKSPACE[8]) else nbytes
 
 
 def compared(name: Value) -> Device | None:

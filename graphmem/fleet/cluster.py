@@ -55,7 +55,8 @@ class DaskEngine:
     def finished(self) -> list[tuple[Task, Outcome | None]]:
         """Wait for tasks to end; None for one that Dask gave up because its workers died again and again."""
         try:
-            done, _ = self.first_completed(list(self.running), return_when="FIRST_COMPLETED")
+            with self.client.as_current():
+                done, _ = self.first_completed(list(self.running), return_when="FIRST_COMPLETED")
             found: list[tuple[Task, Outcome | None]] = []
             for future in done:
                 task = self.running.pop(future)

@@ -34,7 +34,8 @@ def model_files(paths: Iterable[str | Path]) -> tuple[ModelFile, ...]:
     for path in paths:
         for name in _names(str(path)):
             location = _location(name)
-            found.setdefault(location, ModelFile(name, location))
+            shown = name.encode("utf-8", "backslashreplace").decode()  # a name that is no text, as it can be written
+            found.setdefault(location, ModelFile(shown, location))
     if not found:
         raise OptionError("no model to sweep; give files, folders, globs or @FILE")
     return tuple(found.values())
@@ -65,7 +66,7 @@ def _matches(path: str) -> list[str]:
     if Path(path).is_dir():
         return sorted(found.as_posix() for found in Path(path).rglob(f"*{SUFFIX}") if found.is_file())
     if glob.has_magic(path) and not Path(path).exists():
-        return sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())
+        return sorted(name for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207 - a path
     return [path]
 
 

@@ -1,10 +1,10 @@
 """Figures that are done, in a file that only grows: what a sweep that was killed, or ran last night, need not do again.
 
     {"graphmem": "sweep-journal/1"}
-    {"key": "9f...", "figure": [peak, needed, exactness, note, error, seconds], "beside": [[path, size, mtime_ns]...]}
+    {"key": "9f...", "figure": [peak, needed, exactness, note, error, seconds], "beside": [[name, size, mtime_ns]...]}
 
-A key is a hash of everything that a figure depends on. Of the lines only the places are kept in memory. A last line that
-was torn when the sweep was killed is cut off; a line that cannot be read counts as not there.
+A key is a hash of everything that a figure depends on. Of the lines only the places are kept in memory. A last
+line that was torn when the sweep was killed is cut off; a line that cannot be read counts as not there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graphmem.fleet.work import Figure, state_of
+from graphmem.fleet.work import Figure, states
 from graphmem.ir.errors import OptionError
 
 HEADER = b'{"graphmem": "sweep-journal/1"}\n'
@@ -44,10 +44,14 @@ class Journal:
             self.file = path.open("a+b")
         except OSError as error:
             raise OptionError(f"the journal '{path}' cannot be written: {error.strerror}") from error
-        _lock(self.file, path)
-        if is_fresh:
-            self.file.truncate(0)
-        self._index(drops_errors)
+        try:
+            _lock(self.file, path)
+            if is_fresh:
+                self.file.truncate(0)
+            self._index(drops_errors)
+        except BaseException:
+            self.file.close()
+            raise
 
     def close(self) -> None:
         """Close the file, which gives its lock back."""
@@ -72,17 +76,21 @@ class Journal:
             self.file.write(HEADER)
             self.file.flush()
 
-    def get(self, key: str) -> Figure | None:
-        """The figure of that key, unless it is not there or depends on a file that has changed since."""
+    def get(self, key: str, location: str = "") -> Figure | None:
+        """The figure of that key, unless it is not there or depends on other files than lie beside `location` now."""
         if key not in self.places:
             return None
         self.file.seek(self.places[key])
         entry = _entry(self.file.readline())
         self.file.seek(0, os.SEEK_END)
-        if entry is None or any(state_of(path) != (path, size, time) for path, size, time in entry["beside"]):
-            del self.places[key]
+        if entry is None:
             return None
-        return Figure(*entry["figure"])
+        beside = tuple((str(name), size, time) for name, size, time in entry["beside"])
+        return Figure(*entry["figure"]) if beside == states(location, (name for name, _, _ in beside)) else None
+
+    def drop(self, key: str) -> None:
+        """Forget a figure."""
+        self.places.pop(key, None)
 
     def add(self, figures: Iterable[tuple[str, Figure]], beside: Iterable[tuple[str, int, int]] = ()) -> None:
         """Write figures down, all of a task in one go."""

@@ -1,4 +1,4 @@
-"""Tasks -> Outcomes on processes of this machine, by concurrent.futures: fresh ones (spawn), bounded in memory.
+"""Tasks -> Outcomes on this machine: on fresh processes (spawn) of concurrent.futures, or in this very process.
 
 A worker's memory is bounded twice. RLIMIT_DATA (Linux) lets an allocation beyond the limit fail inside the worker,
 which makes an error row of it; and after RECYCLE tasks per worker all of them are replaced, so that nothing adds up.
@@ -28,6 +28,32 @@ def default_memory(jobs: int) -> int | None:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * SHARE) // jobs
     except (AttributeError, ValueError, OSError):
         return None
+
+
+class InlineEngine:
+    """This process, one task after another: nothing to start, but memory is not bounded and a crash is everybody's."""
+
+    def __init__(self) -> None:
+        self.running: dict[int, Task] = {}
+        self.taken = 0
+
+    @property
+    def has_room(self) -> bool:
+        """True while nothing waits."""
+        return not self.running
+
+    def submit(self, task: Task) -> None:
+        """Take a task."""
+        self.taken += 1
+        self.running[self.taken] = task
+
+    def finished(self) -> list[tuple[Task, Outcome | None]]:
+        """Do one."""
+        task = self.running.pop(min(self.running))
+        return [(task, outcome(task))]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class LocalEngine:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from graphmem.ir.fleet import CHANGES, Change, DeviceShare, Failure, FitLine, Overview, SweepRecord
 
 OFFENDERS = 12
-VARIANT = ("mode", "precision", "optimizer", "checkpoint")
 _PROOF = ("exact", "at most", "at least", "")
 
 
@@ -43,7 +42,7 @@ def _devices(rows: Iterable[SweepRecord]) -> tuple[DeviceShare, ...]:
 def _lines(rows: Iterable[SweepRecord], devices: Sequence[str]) -> Iterable[FitLine]:
     grouped: dict[tuple[str, ...], list[SweepRecord]] = {}
     for row in rows:
-        variant = " ".join(part for part in (str(getattr(row, name)) for name in VARIANT) if part)
+        variant = row.variant
         grouped.setdefault((row.model, variant), []).append(row)
     for (model, variant), group in grouped.items():
         by_device = [[row for row in group if row.device == name] for name in devices]

@@ -1,10 +1,9 @@
-"""Records <-> results files: .csv, .json (schema graphmem.sweep/1) and .parquet, written row by row, whole or not at all."""
+"""Records <-> results files: .csv, .json (graphmem.sweep/1) and .parquet, written row by row, whole or not at all."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -112,7 +111,7 @@ def results_file(path: Path) -> Iterator[Add]:
     try:
         with _WRITERS[path.suffix](part) as add:
             yield add
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         raise OptionError(f"'{path}' cannot be written: {error.strerror or error}") from error
     finally:
@@ -150,7 +149,9 @@ def _typed(name: str, value: Any) -> Any:
 def _read_csv(path: Path) -> list[dict[str, Any]]:
     csv.field_size_limit(1 << 30)
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        table = csv.DictReader(file)
+        _named(dict.fromkeys(table.fieldnames or ()))
+        return list(table)
 
 
 def _read_json(path: Path) -> list[dict[str, Any]]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from graphmem import __version__
-from graphmem.fleet.axes import Cell, Grid, compared, figure_settings, grid_of
+from graphmem.fleet.axes import Cell, Grid, figure_settings, grid_of
 from graphmem.fleet.files import ModelFile, digest, model_files
 from graphmem.fleet.journal import Journal, key_of
+from graphmem.fleet.rows import Slot, record_of
 from graphmem.fleet.work import Figure, Fixed, Outcome, Task, engine
 from graphmem.ir.errors import InputError, OptionError
 from graphmem.ir.fleet import SweepProgress, SweepRecord
 
 AHEAD = 4096  # tasks whose rows may wait for an earlier, slower one
+CHANGED = "the external data beside the file changed while the sweep ran; run it again"
 DIED = "its worker died twice, the second time with nothing else running; run `graphmem analyze` on it to see why"
 
 
@@ -63,7 +64,7 @@ def sweep(
         grid: {axis: value or values}: batch, mode ("inference", "training"), precision, optimizer, checkpoint, device
             (names of the catalogue, sizes, or "cpu" and "cuda", which hold no figure against a device).
         scheduler: address of a Dask scheduler; processes of this machine when None.
-        jobs: how many of these.
+        jobs: how many of these; 0 to work in this very process, where nothing bounds memory or survives a crash.
         dims: numbers for free dimensions, bound in the models that have them.
         loss: of training, as for `train`.
         journal: file in which figures are kept, so that a sweep that was ended goes on where it was; None keeps none.
@@ -78,8 +79,8 @@ def sweep(
     """
     files = model_files([paths] if isinstance(paths, str | Path) else paths)
     cells = grid_of(grid or {})
-    if jobs < 1:
-        raise OptionError(f"{jobs} processes cannot work; give at least 1")
+    if jobs < 0:
+        raise OptionError(f"{jobs} processes cannot work; give at least 1, or 0 for this one")
     fixed = Fixed(dict(dims or {}), loss)
     kept = Journal(None if journal is None else Path(journal), fresh, retry_failed)
     try:
@@ -95,20 +96,9 @@ def _engine(scheduler: str | None, jobs: int, memory: int | None) -> Engine:
         from graphmem.fleet.cluster import DaskEngine
 
         return DaskEngine(scheduler)
-    from graphmem.fleet.local import LocalEngine
+    from graphmem.fleet.local import InlineEngine, LocalEngine
 
-    return LocalEngine(jobs, memory)
-
-
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """The rows of one model at one batch, and the keys of the figures behind them; or why there are none."""
-
-    file: ModelFile
-    digest: str
-    cells: Sequence[Cell]
-    keys: Sequence[str]
-    error: str = ""
+    return LocalEngine(jobs, memory) if jobs else InlineEngine()
 
 
 @dataclass(slots=True)
@@ -121,13 +111,14 @@ class _Run:
     journal: Journal
     engine: Engine
     report: Callable[[SweepProgress], None]
+    again: set[tuple[str, object]] = field(default_factory=set)  # (file, batch) worked out apart from its copies
 
     def records(self) -> Iterator[SweepRecord]:
         """Fill the engine, write down what it finishes, and give out rows whose turn has come."""
         started = time.monotonic()
         state = SweepProgress(len(self.files) * len(self.grid.cells))
         fresh: set[str] = set()  # keys worked out in this run, or being so
-        waiting: deque[_Slot] = deque()
+        waiting: deque[Slot] = deque()
         coming = self._slots()
         suspects: deque[Task] = deque()
         is_over = False
@@ -144,6 +135,8 @@ class _Run:
                     if len(waiting) == 1 and not self.engine.running:
                         break  # nothing to do for it: give its rows out
                 while waiting and all(key in self.journal.places for key in waiting[0].keys):
+                    if self._differs(waiting[0], fresh):
+                        break
                     slot = waiting.popleft()
                     found = list(self._rows(slot))
                     yield from found
@@ -159,7 +152,7 @@ class _Run:
             self.engine.close()
             self.journal.close()
 
-    def _slots(self) -> Iterator[_Slot]:
+    def _slots(self) -> Iterator[Slot]:
         """All rows in their order; every file is hashed once, when its turn comes."""
         for file in self.files:
             try:
@@ -168,18 +161,20 @@ class _Run:
                 found, error = "", str(failed)
             for cells in self.grid.by_batch().values():
                 keys = [] if error else [self._key(found, cell) for cell in cells]
-                yield _Slot(file, found, cells, keys, error)
+                yield Slot(file, found, cells, keys, error)
 
     def _key(self, found: str, cell: Cell) -> str:
         return key_of(engine=engine(), file=found, settings=figure_settings(cell), fixed=asdict(self.fixed))
 
-    def _start(self, slot: _Slot, fresh: set[str]) -> None:
+    def _start(self, slot: Slot, fresh: set[str]) -> None:
         """Submit what no earlier run and no other file of the same content has worked out."""
         wanted = {
             key: figure_settings(cell)
             for key, cell in zip(slot.keys, slot.cells, strict=False)
-            if key not in fresh and self.journal.get(key) is None
+            if key not in fresh and self.journal.get(key, slot.file.location) is None
         }
+        for key in wanted:
+            self.journal.drop(key)
         if wanted:
             fresh.update(wanted)
             batch = slot.cells[0]["batch"]
@@ -187,6 +182,18 @@ class _Run:
             self.engine.submit(
                 Task(slot.file.location, slot.digest, batch, tuple(wanted.items()), self.fixed, engine())
             )
+
+    def _differs(self, slot: Slot, fresh: set[str]) -> bool:
+        """True when a copy of the same content had other external data beside it: then its figures are its own."""
+        known = zip(slot.keys, (self.journal.get(key, slot.file.location) for key in slot.keys), strict=True)
+        other = [key for key, found in known if found is None]
+        own = slot.file.location, slot.cells[0]["batch"]
+        if not other or own in self.again:
+            return False
+        self.again.add(own)
+        fresh.difference_update(other)
+        self._start(slot, fresh)
+        return True
 
     def _settle(self, ended: Iterable[tuple[Task, Outcome | None]]) -> Iterator[Task]:
         """Write figures down; the tasks whose workers died, to be tried once more."""
@@ -206,48 +213,10 @@ class _Run:
         for again in self._settle(self.engine.finished()):
             self.journal.add((key, Figure(error=DIED)) for key, _ in again.wanted)
 
-    def _rows(self, slot: _Slot) -> Iterator[SweepRecord]:
+    def _rows(self, slot: Slot) -> Iterator[SweepRecord]:
         for i, cell in enumerate(slot.cells):
-            found = Figure(error=slot.error) if slot.error else self.journal.get(slot.keys[i])
-            yield _record(slot, cell, found or Figure(error="its figure was lost from the journal; run again"))
-
-
-def _record(slot: _Slot, cell: Cell, found: Figure) -> SweepRecord:
-    card = compared(cell["device"])
-    usable = None if card is None else card.usable_bytes()
-    headroom = None if usable is None or found.needed is None else usable - found.needed
-    batch = cell["batch"]
-    assert not isinstance(batch, str)
-    return SweepRecord(
-        model=slot.file.name,
-        hash=slot.digest,
-        mode=str(cell["mode"]),
-        batch=batch,
-        precision=str(cell["precision"]),
-        optimizer=str(cell["optimizer"]),
-        checkpoint=str(cell.get("checkpoint", "")),
-        device=str(cell["device"]),
-        peak_bytes=found.peak,
-        needed_bytes=found.needed,
-        usable_bytes=usable,
-        headroom_bytes=headroom,
-        fits=_fits(headroom, found.exactness),
-        exactness=found.exactness,
-        complete=found.exactness == "exact",
-        note=found.note,
-        error=found.error,
-        version=__version__,
-        seconds=found.seconds,
-    )
-
-
-def _fits(headroom: int | None, exactness: str) -> str:
-    """What a figure with that bound proves."""
-    if headroom is None:
-        return ""
-    if headroom >= 0:
-        return "unknown" if exactness == "at least" else "yes"
-    return "unknown" if exactness == "at most" else "no"
+            found = Figure(error=slot.error) if slot.error else self.journal.get(slot.keys[i], slot.file.location)
+            yield record_of(slot, cell, found or Figure(error=CHANGED))
 
 
 def _advanced(

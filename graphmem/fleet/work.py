@@ -1,14 +1,13 @@
 """Task -> Outcome: the figures of one model at one batch, in a worker; the file is walked once for all of them.
 
-file --parsed once per worker and file--> model --walked once per task--> Graph --raised once--> Program
-one figure per distinct setting: precision, optimizer, ...
+file --parsed once per worker--> model --walked once per task--> Graph --raised once--> Program --> a figure per setting
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -20,15 +19,17 @@ from graphmem import __version__
 from graphmem.analysis import inference, model_facts
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
-from graphmem.fleet.axes import Value
+from graphmem.fleet.axes import Value, checkpoints
 from graphmem.fleet.files import content, is_url
 from graphmem.ir.errors import InputError, ModelError, OptionError
 from graphmem.ir.graph import Graph, Issue, exactness_of
-from graphmem.ir.training import TrainingSettings
+from graphmem.ir.training import Training, TrainingSettings
+from graphmem.memory.allocator import replayed
 from graphmem.reader import graph_of
 from graphmem.reader.constants import shape_files
 from graphmem.reader.dims import fitting
 from graphmem.reader.load import file_bytes, inlined, message
+from graphmem.schedule.precision import in_precision
 from graphmem.training import read_with_batch, training
 
 NOWHERE = Path("/nonexistent")  # the folder of a model at a URL: its external data are not read
@@ -104,7 +105,8 @@ def outcome(task: Task) -> Outcome:
         return Outcome((), engine=engine())
     started = time.perf_counter()
     try:
-        model, beside = _model(task)
+        model, names = _model(task)
+        beside = states(task.location, names)
         step = _Step(model, task)
         _ = step.graph
     except Exception as error:
@@ -138,11 +140,11 @@ def _told(error: Exception, task: Task) -> str:
     return said
 
 
-_LAST: dict[str, tuple[Any, tuple[tuple[str, int, int], ...]]] = {}
+_LAST: dict[str, tuple[Any, tuple[str, ...]]] = {}
 
 
-def _model(task: Task) -> tuple[Any, tuple[tuple[str, int, int], ...]]:
-    """The parsed file, kept until another one is asked for, and the state of external data that may hold shapes."""
+def _model(task: Task) -> tuple[Any, tuple[str, ...]]:
+    """The parsed file, kept until another one is asked for, and the names of external data that may hold shapes."""
     held = _LAST.get(task.digest)
     if held is None:
         _LAST.clear()
@@ -151,7 +153,7 @@ def _model(task: Task) -> tuple[Any, tuple[tuple[str, int, int], ...]]:
             raise ModelError("the file changed while the sweep ran; run the sweep again")
         model = inlined(message(Path(task.location), data))
         del data
-        held = model, _beside(model, _folder(task.location))
+        held = model, tuple(sorted(shape_files(model.graph)))
         _LAST[task.digest] = held
     return held
 
@@ -160,19 +162,17 @@ def _folder(location: str) -> Path:
     return NOWHERE if is_url(location) else Path(location).parent
 
 
-def _beside(model: Any, folder: Path) -> tuple[tuple[str, int, int], ...]:
-    if folder == NOWHERE:
-        return ()
-    return tuple(state_of(str(folder / name)) for name in sorted(shape_files(model.graph)))
+def states(location: str, names: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
+    """(name, size, time of the last change in nanoseconds) of files beside a model, -1s where there is none."""
+    return tuple((name, *_state(_folder(location) / name)) for name in names)
 
 
-def state_of(path: str) -> tuple[str, int, int]:
-    """(path, size, time of the last change in nanoseconds) of a file, or -1s where there is none."""
+def _state(path: Path) -> tuple[int, int]:
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except (OSError, ValueError):
-        return path, -1, -1
-    return path, found.st_size, found.st_mtime_ns
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
 
 
 @dataclass
@@ -182,6 +182,7 @@ class _Step:
     model: Any
     task: Task
     rebatched: tuple[int, int] | None = None  # the batch that the file fixes, the one asked for; once read
+    last: tuple[Mapping[str, Value], Training] | None = None
 
     @cached_property
     def graph(self) -> Graph:
@@ -194,6 +195,22 @@ class _Step:
         graph, self.rebatched = read_with_batch(self.task.batch, reading)
         return graph
 
+    def trained(self, settings: Mapping[str, Value]) -> Training:
+        """One training step; the last one is kept for devices that differ in what they add to it."""
+        if self.last is None or self.last[0] != settings:
+            on = str(settings["on"])
+            asked = TrainingSettings(
+                loss=self.task.fixed.loss,
+                optimizer=str(settings["optimizer"]),
+                form="foreach" if on == "cuda" else "single",
+                device=on,
+                precision=str(settings["precision"]),
+                accumulate=int(settings["accumulate"] or 1),
+                checkpoint=checkpoints(settings["checkpoint"]),
+            )
+            self.last = settings, training(self.graph, self.program, asked, "the file", False, self.rebatched)
+        return self.last[1]
+
     @cached_property
     def program(self) -> Program:
         """The ATen calls that training makes of the graph."""
@@ -202,10 +219,11 @@ class _Step:
 
 def _inference(step: _Step, settings: Mapping[str, Value]) -> Figure:
     """Weights and activations of one forward run, file order, `views` memory model."""
-    graph = step.graph
     if step.rebatched is not None:
         held, asked = step.rebatched
         raise OptionError(f"the file fixes its batch at {held}; export it with a dynamic batch to run {asked}")
+    precision = str(settings["precision"])
+    graph = step.graph if precision == "fp32" else in_precision(step.graph, precision)
     run = inference(graph, "views", "file")
     peak = model_facts(graph, "").weight_bytes + run.peak
     issues = (*graph.issues, *run.notes)
@@ -214,12 +232,20 @@ def _inference(step: _Step, settings: Mapping[str, Value]) -> Figure:
 
 def _training(step: _Step, settings: Mapping[str, Value]) -> Figure:
     """One training step; on a GPU also what the caching allocator reserves for it, which is what must fit."""
-    on = str(settings["on"])
-    form = "foreach" if on == "cuda" else "single"
-    asked = TrainingSettings(step.task.fixed.loss, str(settings["optimizer"]), form, on)
-    found = training(step.graph, step.program, asked, "the file", False, step.rebatched)
+    found = step.trained({name: value for name, value in settings.items() if name != "cublas"})
+    workspace = settings["cublas"]
     needed = found.peak if found.allocator is None else found.allocator.reserved
+    if found.allocator is not None and isinstance(workspace, int):
+        needed = _reserved(found, workspace)
     return Figure(found.peak, needed, found.exactness, _noted(step, found.issues))
+
+
+def _reserved(found: Training, cublas_workspace: int) -> int:
+    """What the caching allocator reserves for the step beside another workspace of cuBLAS."""
+    assert found.details is not None
+    sizes = [buffer.nbytes for buffer in found.schedule.buffers] + [nbytes for nbytes, _ in found.details.scratch]
+    events = [(event, sizes[event - 1]) if event > 0 else (-event, 0) for event in found.details.events.tolist()]
+    return replayed([(0, cublas_workspace), *events]).peak_reserved
 
 
 _FIGURES: dict[str, Callable[[_Step, Mapping[str, Value]], Figure]] = {"inference": _inference, "training": _training}

@@ -24,6 +24,7 @@ class SweepRecord:
     batch: int | None
     precision: str
     optimizer: str
+    accumulate: int | None
     checkpoint: str
     device: str
     peak_bytes: int | None
@@ -43,9 +44,16 @@ class SweepRecord:
         """What names the row within a results file: model and setting, not what came out."""
         return tuple(str(getattr(self, name)) for name in SETTING)
 
+    @property
+    def variant(self) -> str:
+        """The setting but for batch and device, in words; what is not done is not said."""
+        passes = f"accumulate {self.accumulate}" if (self.accumulate or 1) > 1 else ""
+        kept = "" if self.checkpoint in ("", "none") else f"checkpoint {self.checkpoint}"
+        return " ".join(part for part in (self.mode, self.precision, self.optimizer, passes, kept) if part)
+
 
 # The columns that tell rows apart.
-SETTING = ("model", "mode", "batch", "precision", "optimizer", "checkpoint", "device")
+SETTING = ("model", "mode", "batch", "precision", "optimizer", "accumulate", "checkpoint", "device")
 COLUMNS = tuple(field.name for field in fields(SweepRecord))
 
 
@@ -86,8 +94,8 @@ class DeviceShare:
 class FitLine:
     """One model in one variant (mode, precision, optimizer, checkpoint) and what of it fits where.
 
-    `largest` has per device, in the order of the overview's, the largest batch of the sweep that fits, or None; `of` how
-    many of its rows fit, do not, and are undecided or failed. A batch of 0 stands for the file's own.
+    `largest` has per device, in the order of the overview's, the largest batch of the sweep that fits, or None; `of`
+    how many of its rows fit, do not, and are undecided or failed. A batch of 0 stands for the file's own.
     """
 
     model: str
@@ -146,8 +154,10 @@ CHANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """A fleet at a glance. `greatest` is the row of greatest peak of the models that need most, `tightest` that of
-    least headroom of those that miss their device by most.
+    """A fleet at a glance.
+
+    `greatest` is the row of greatest peak of the models that need most, `tightest` that of least headroom of those that
+    miss their device by most; `changes` is None without a baseline.
     """
 
     models: int

@@ -128,6 +128,8 @@ class Graph:
     values: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     opsets: Mapping[str, int] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()
+    tied: Mapping[str, str] = field(default_factory=dict)  # weight -> the weight that it is the transpose of
+    signature: Mapping[str, str] = field(default_factory=dict)  # of the exported program: name -> parameter or buffer
 
     @property
     def with_bodies(self) -> Iterator[Graph]:

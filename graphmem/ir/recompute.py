@@ -152,14 +152,51 @@ class Wrap:
 
 @dataclass(frozen=True, slots=True)
 class WrapPlan:
-    """Wraps with the peak of the step that has them and the cost of what it computes again."""
+    """Wraps with the peak of the step that has them, the cost of what it computes again, and the names of that."""
 
     wraps: tuple[Wrap, ...]
     peak: int
     again: int
     strategy: str
+    names: tuple[str, ...] = ()
 
     @property
-    def is_selective(self) -> bool:
-        """True when some wrap has a policy."""
-        return any(w.keep for w in self.wraps)
+    def grain(self) -> str:
+        """One of "module" for plain wraps and "selective" when some wrap has a policy."""
+        return "selective" if any(w.keep for w in self.wraps) else "module"
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What is done without a plan (every block, every 2nd ...); `best` is the least recomputation found at its peak."""
+
+    title: str
+    plan: WrapPlan
+    best: int
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Bytes that are alive at the least peak reached, and what they are."""
+
+    what: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFrontier:
+    """What `graphmem.checkpoint_frontier` returns: the trade of a model's training step at three grains.
+
+    `operations` are courses judged by the question's evaluator, `wraps` plans judged by running the step with them.
+    Both are non-dominated, from least cost down to the least peak; with a `budget` the best within it, one of a grain.
+    """
+
+    operations: Frontier
+    wraps: tuple[WrapPlan, ...]
+    practice: tuple[Habit, ...]
+    obstacles: tuple[Obstacle, ...]
+    advice: str
+    exactness: str
+    least: int  # peak that any plan reaches, whatever the budget
+    budget: int | None = None
+    is_bounded: bool = True  # False where the bounds of courses do not hold for wraps: random values may be recomputed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from graphmem.ir.analysis import LiveTensor
 from graphmem.ir.memory import IntColumn
 from graphmem.ir.profile import Band, Block, Profile, Scope
+from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import StepDetails, Training
 from graphmem.memory.bands import bands_by_kind
 from graphmem.memory.profile import GIVEN, KINDS, schedule_profile
 from graphmem.memory.scopes import Tree
 
 SAVED, RECOMPUTED = "saved activation", "recomputed activation"
+UNMADE = "unmade"  # of a recomputation that stopped before its last allocation: no bytes
 STANDING = ("parameter", "gradient", "optimizer_state")  # what a module needs for its weights
 MOST_BLOCKS = 48
 
@@ -26,6 +29,7 @@ def training_profile(training: Training) -> Profile:
     details = training.details
     if details is None:
         return schedule_profile("training", schedule, alive, live)
+    schedule = _with_reads(schedule, details)
     kinds = _kinds(training, details)
     tensors = tuple(_tensor(training, details, row, kind) for row, kind in enumerate(kinds))
     tree, step_scopes, homes = _scopes(training, details, tensors)
@@ -47,19 +51,38 @@ def training_profile(training: Training) -> Profile:
     )
 
 
+def _with_reads(schedule: Schedule, details: StepDetails) -> Schedule:
+    """The schedule, whose steps name what they read last, with all that they are known to read."""
+    steps = tuple(
+        replace(step, reads=tuple(dict.fromkeys((*step.reads, *more)))) if more else step
+        for step, more in zip(schedule.steps, details.reads, strict=True)
+    )
+    return replace(schedule, steps=steps)
+
+
 def _kinds(training: Training, details: StepDetails) -> list[str]:
-    """Kinds of the buffers, activations told apart: saved, and made in the backward pass, so computed again there."""
-    schedule, saved = training.schedule, set(details.saved)
-    starts = training.lifetimes.start.tolist()
+    """Kinds of the buffers, activations told apart: saved for the backward pass of their own, or made again in one."""
+    steps, alive, saved = training.schedule.steps, training.lifetimes, set(details.saved)
+    ends = _forward_ends([step.phase for step in steps])
     kinds = []
-    for row, buffer in enumerate(schedule.buffers):
-        kind = buffer.kind
-        if kind == "activation" and row in saved:
-            kind = SAVED
-        elif kind == "activation" and starts[row] < len(schedule.steps):
-            kind = RECOMPUTED if schedule.steps[starts[row]].phase == "backward" else kind
+    for row, buffer in enumerate(training.schedule.buffers):
+        kind, start = buffer.kind, int(alive.start[row])
+        if kind in ("activation", UNMADE) and start < len(steps):
+            if steps[start].phase == "backward":
+                kind = RECOMPUTED
+            elif row in saved or alive.stop[row] > ends[start]:
+                kind = SAVED
         kinds.append(kind)
     return kinds
+
+
+def _forward_ends(phases: Sequence[str]) -> list[int]:
+    """For each step the first one after it that is not of the forward pass."""
+    ends, end = [0] * len(phases), len(phases)
+    for step in range(len(phases) - 1, -1, -1):
+        end = end if phases[step] == "forward" else step
+        ends[step] = end
+    return ends
 
 
 def _tensor(training: Training, details: StepDetails, row: int, kind: str) -> LiveTensor:
@@ -82,7 +105,7 @@ def _scopes(
     training: Training, details: StepDetails, tensors: Sequence[LiveTensor]
 ) -> tuple[tuple[Scope, ...], tuple[int, ...], tuple[int, ...]]:
     """The module tree, the scope of every step, and of every buffer: that which made it, or whose parameter it is."""
-    alive, peak = training.lifetimes, training.timeline.peak_step
+    alive, peak, saved = training.lifetimes, training.timeline.peak_step, set(details.saved)
     at_peak = ((alive.start <= peak) & (peak < alive.stop)).tolist()
     tree = Tree()
     step_rows = tuple(tree.row(origin.scope, origin.module) for origin in details.origins)
@@ -97,7 +120,7 @@ def _scopes(
         own[1] += tensor.nbytes * is_of_weights
         own[2] += tensor.nbytes * (tensor.kind not in GIVEN)
         own[3] += tensor.nbytes * at_peak[row]
-        own[4] += tensor.nbytes * (tensor.kind == SAVED)
+        own[4] += tensor.nbytes * (row in saved)
     return tree.scopes(), step_rows, tuple(home_rows)
 
 

@@ -16,7 +16,8 @@ import onnx
 
 from graphmem.ir.graph import Frame, Origin
 
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+)(?:\n +(\S.*))?)?')
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+)(?:\n +(?!File ")(\S.*))?)?')
+_HELD = re.compile(r"^\w+: (PARAMETER|BUFFER) target='([^']+)'", re.MULTILINE)
 _NOT_USER = re.compile(r"(^|[/\\])torch[/\\]|^<")
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 _NO_ORIGIN = Origin()
@@ -41,6 +42,12 @@ def origin_of(node: onnx.NodeProto) -> Origin:
     if node.name.startswith("/"):
         return Origin(scope=_scope_of_path(node.name.rpartition("/")[0]))
     return _NO_ORIGIN
+
+
+def signature_of(graph: onnx.GraphProto) -> dict[str, str]:
+    """Parameters and buffers of the exported program, in its order, also those that the optimizer folded away."""
+    texts = [str(p.value) for p in graph.metadata_props if p.key == "pkg.torch.export.ExportedProgram.graph_signature"]
+    return {name: role.lower() for text in texts for role, name in _HELD.findall(text)}
 
 
 @lru_cache(maxsize=1 << 15)  # nodes of a module share their scopes, and a file may be read again at another batch

@@ -21,7 +21,8 @@ from graphmem.reader.infer import NodeTyper
 from graphmem.reader.missing import is_exact, open_input, unsettled
 from graphmem.reader.names import Names
 from graphmem.reader.order import bodies_of, captured, described, ordered
-from graphmem.reader.origin import origin_of
+from graphmem.reader.origin import origin_of, signature_of
+from graphmem.reader.tied import tied_weights
 from graphmem.reader.typeproto import checked, dtype_of
 from graphmem.reader.validity import check_graph_text, check_text
 from graphmem.reader.values import Value
@@ -80,6 +81,8 @@ class Walk:
             outputs=tuple(info.name for info in proto.output),
             values={name: value.low for name, value in names.values.items() if value.is_exact},
             opsets=dict(self.typer.opsets),
+            signature=signature_of(proto),
+            tied=tied_weights(proto),
         )
         return graph, names
 

@@ -1,4 +1,4 @@
-"""Records, Overview -> one HTML page of a fleet that needs nothing else: what fits where, offenders, changes, all rows."""
+"""Records, Overview -> one HTML page of a fleet that needs nothing else: what fits, what is worst, what changed."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ _HIDDEN = ("hash", "usable_bytes", "complete", "version")  # columns that the pa
 
 def fleet_html(rows: Sequence[SweepRecord], seen: Overview) -> str:
     """The page of a sweep; with a baseline in `seen` also what changed since."""
+    folder = _folder([line.model for line in seen.lines])
     return Template(_text("fleet.html")).substitute(
-        subtitle=escaped(_subtitle(rows, seen)),
+        subtitle=escaped(_subtitle(rows, seen, folder)),
         cards="".join(_card(*card) for card in _cards(seen)),
-        failures="".join(_failures(seen)),
+        failures="".join(_failures(seen, folder)),
         failures_hidden="" if seen.failures else "hidden",
-        greatest=_bars(seen.greatest, lambda row: row.peak_bytes or 0),
-        tightest=_bars(seen.tightest, lambda row: -(row.headroom_bytes or 0)),
+        greatest=_bars(seen.greatest, folder, lambda row: row.peak_bytes or 0),
+        tightest=_bars(seen.tightest, folder, lambda row: -(row.headroom_bytes or 0)),
         tightest_hidden="" if seen.tightest else "hidden",
         fits_hidden="" if seen.devices else "hidden",
         changes_hidden="" if seen.changes is not None else "hidden",
         changes=escaped(_told(seen)),
         style="".join(map(_text, STYLES)),
-        data=_json(_document(rows, seen)),
+        data=_json(_document(rows, seen, folder)),
         script="".join(map(_text, SCRIPTS)),
     )
 
@@ -50,7 +51,21 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _subtitle(rows: Sequence[SweepRecord], seen: Overview) -> str:
+def _folder(models: Sequence[str]) -> str:
+    """The folder that all models are in, with its slash, or ""; the page leaves it out of their names."""
+    shared: list[str] = []
+    for level in zip(*(model.split("/")[:-1] for model in models), strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return "/".join([*shared, ""])
+
+
+def _short(model: str, folder: str) -> str:
+    return model.removeprefix(folder)
+
+
+def _subtitle(rows: Sequence[SweepRecord], seen: Overview, folder: str) -> str:
     """What all rows have in common."""
     shared = [
         f"batch {value}" if name == "batch" else str(value)
@@ -58,7 +73,10 @@ def _subtitle(rows: Sequence[SweepRecord], seen: Overview) -> str:
         if value
     ]
     versions = sorted({row.version for row in rows})
-    return " · ".join([f"{seen.models:,} models", f"{seen.rows:,} rows", *shared, f"graphmem {', '.join(versions)}"])
+    where = [f"in {folder}"] if folder else []
+    return " · ".join(
+        [f"{seen.models:,} models", *where, f"{seen.rows:,} rows", *shared, f"graphmem {', '.join(versions)}"]
+    )
 
 
 def _common(rows: Sequence[SweepRecord], name: str) -> object:
@@ -75,7 +93,7 @@ def _cards(seen: Overview) -> Iterable[tuple[str, str, str, str]]:
     kinds = "1 kind" if len(seen.failures) == 1 else f"{len(seen.failures):,} kinds"
     yield "bad" if seen.failed else "", "failed", f"{seen.failed:,}", kinds
     for share in seen.devices:
-        known = share.yes + share.no
+        known = share.yes + share.no + share.unknown
         small = f"{share.yes:,} fit, {share.no:,} do not, {share.unknown:,} unknown · {size(share.usable_bytes)}"
         yield "bad" if share.no else "", share.device, f"{share.yes / known:.0%} fit" if known else "–", small
 
@@ -86,23 +104,23 @@ def _card(kind: str, what: str, figure: str, small: str) -> str:
     )
 
 
-def _failures(seen: Overview) -> Iterable[str]:
+def _failures(seen: Overview, folder: str) -> Iterable[str]:
     for failure in seen.failures[:FAILURES_SHOWN]:
         more = f" and {len(failure.models) - 1:,} more" if len(failure.models) > 1 else ""
         yield (
             f"<li><b>{failure.rows:,} rows</b> {escaped(failure.error)} "
-            f"<small>{escaped(failure.models[0])}{more}</small></li>"
+            f"<small>{escaped(_short(failure.models[0], folder))}{more}</small></li>"
         )
     if len(seen.failures) > FAILURES_SHOWN:
         yield f"<li>and {len(seen.failures) - FAILURES_SHOWN:,} more kinds, in the table below</li>"
 
 
-def _bars(rows: Sequence[SweepRecord], figure: Callable[[SweepRecord], int]) -> str:
+def _bars(rows: Sequence[SweepRecord], folder: str, figure: Callable[[SweepRecord], int]) -> str:
     """A line per row, the first as long as the box."""
     top = max((figure(row) for row in rows), default=0)
     return "".join(
         f'<li><span class="bar" style="width:{100 * figure(row) / top if top else 0:.1f}%"></span>'
-        f"<b>{escaped(signed_size(figure(row), row.exactness))}</b> {escaped(row.model)} "
+        f"<b>{escaped(signed_size(figure(row), row.exactness))}</b> {escaped(_short(row.model, folder))} "
         f"<small>{escaped(variant(row))}</small></li>"
         for row in rows
     )
@@ -113,18 +131,30 @@ def _told(seen: Overview) -> str:
     return ", ".join(f"{counts[what]:,} {what}" for what in CHANGES if counts[what]) or "nothing changed"
 
 
-def _document(rows: Sequence[SweepRecord], seen: Overview) -> dict[str, Any]:
+def _document(rows: Sequence[SweepRecord], seen: Overview, folder: str) -> dict[str, Any]:
     """All that the page's script needs: columns, those of text as numbers into a list of distinct texts."""
     kept = rows[:ROWS_SHOWN]
     names = [field.name for field in fields(SweepRecord) if field.name not in _HIDDEN]
+    columns = {name: _column([getattr(row, name) for row in kept]) for name in names}
+    columns["model"] = _column([_short(row.model, folder) for row in kept])
     return {
         "left": len(rows) - len(kept),
-        "columns": {name: _column([getattr(row, name) for row in kept]) for name in names},
+        "columns": columns,
         "varied": [name for name in SETTING[1:] if len({getattr(row, name) for row in rows}) > 1],
         "devices": [share.device for share in seen.devices],
-        "lines": [[line.model, line.variant, line.peak_bytes, line.largest, line.of] for line in seen.lines],
+        "lines": [
+            [_short(line.model, folder), line.variant, line.peak_bytes, line.largest, line.of] for line in seen.lines
+        ],
         "changes": [
-            [c.what, c.row.model, variant(c.row), c.delta, _state(c.then), _state(c.now), CHANGES[c.what]]
+            [
+                c.what,
+                _short(c.row.model, folder),
+                variant(c.row),
+                c.delta,
+                _state(c.then),
+                _state(c.now),
+                CHANGES[c.what],
+            ]
             for c in (seen.changes or ())[:ROWS_SHOWN]
         ],
     }

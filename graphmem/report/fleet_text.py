@@ -70,9 +70,7 @@ def signed_size(nbytes: int, exactness: str) -> str:
 def variant(row: SweepRecord) -> str:
     """A row's setting in words, without its model."""
     batch = "" if row.batch is None else f"batch {row.batch}"
-    return " ".join(
-        part for part in (row.mode, batch, row.precision, row.optimizer, row.checkpoint, row.device) if part
-    )
+    return " ".join(part for part in (row.variant, batch, row.device) if part)
 
 
 def _delta(nbytes: int) -> str:

@@ -10,12 +10,11 @@ from typing import Any
 
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.profile import Profile
-from graphmem.ir.recompute import Frontier
 from graphmem.ir.training import Training
 from graphmem.ir.types import TensorType
 from graphmem.report.page_data import page_document
-from graphmem.report.page_frontier import frontier_document, frontier_title
-from graphmem.report.picture import peak_title, picture
+from graphmem.report.page_frontier import Curve, curve_document, curve_title
+from graphmem.report.picture import MARKS, has_checkpoints, peak_title, picture
 from graphmem.report.sheets import Sheet, cards_html, inference_sheet, notes_html, settings_text, training_sheet
 from graphmem.report.svg import escaped, graph_style, svg
 from graphmem.report.units import count, shape, size
@@ -28,19 +27,19 @@ def report_html(
     profiles: Sequence[Profile],
     device: int | None = None,
     training: Training | None = None,
-    frontier: Frontier | None = None,
+    frontier: Curve | None = None,
     chosen: int | None = None,
 ) -> str:
     """The page: a tab for each profile; `device` draws a line at that many bytes.
 
-    The profile called "training" is that of `training`; on its tab is the `frontier`, with the number of its point to
-    choose.
+    The profile called "training" is that of `training`; on its tab is the `frontier`, with the number of its plan to
+    point out.
     """
     sheets = [_sheet(analysis, profile, training, device) for profile in profiles]
     frontiers = [frontier if profile.name == "training" else None for profile in profiles]
     documents = [
         page_document(profile, sheet.sign, device)
-        | ({} if found is None else {"frontier": frontier_document(found, chosen)})
+        | ({} if found is None else {"frontier": curve_document(found, chosen)})
         for profile, sheet, found in zip(profiles, sheets, frontiers, strict=True)
     ]
     has_training = any(document["saved"] or "frontier" in document for document in documents)
@@ -99,12 +98,11 @@ def _tab(profile: Profile, sign: str) -> str:
     return f"{profile.name} {sign}{size(profile.standing + profile.timeline.peak)}"
 
 
-def _run(profile: Profile, sheet: Sheet, document: dict[str, Any], frontier: Frontier | None) -> str:
+def _run(profile: Profile, sheet: Sheet, document: dict[str, Any], frontier: Curve | None) -> str:
     plan = profile.plan
     is_training = len({step.phase for step in profile.schedule.steps}) > 1
     around = f"{peak_title(profile, sheet.sign)}: {len(profile.rows_at_peak)} tensors alive, in the colour of the peak"
-    if is_training:
-        around += "; an arrow leads to the operator after which the tensor is freed"
+    around += f"; {MARKS}" if has_checkpoints(profile) else ""
     saved = f"of {document['saved']} that wait for the backward pass" if document["saved"] else ""
     return _file("run.html").substitute(
         cards=cards_html(sheet),
@@ -118,7 +116,7 @@ def _run(profile: Profile, sheet: Sheet, document: dict[str, Any], frontier: Fro
         modules_hidden="hidden" if len(profile.scopes) < 2 else "",
         saved=saved,
         saved_hidden="" if saved else "hidden",
-        frontier="" if frontier is None else escaped(frontier_title(frontier)),
+        frontier="" if frontier is None else escaped(curve_title(frontier)),
         frontier_hidden="hidden" if frontier is None else "",
         around=escaped(around),
         graph=svg(picture(profile, around), is_standalone=False),

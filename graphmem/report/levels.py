@@ -45,7 +45,7 @@ def by_scope(profile: Profile) -> list[int]:
     if not any(paths):
         return by_block(profile)
     if is_phased(profile):
-        paths = [[step.phase, *path] for step, path in zip(profile.schedule.steps, paths, strict=True)]
+        paths = _phased([step.phase for step in profile.schedule.steps], paths)
     depth, groups = 1, _stretches(paths, 1)
     while depth < max(map(len, paths)):
         deeper = _stretches(paths, depth + 1)
@@ -58,6 +58,15 @@ def by_scope(profile: Profile) -> list[int]:
 def is_phased(profile: Profile) -> bool:
     """True of a run with phases, such as a training step."""
     return len({step.phase for step in profile.schedule.steps}) > 1
+
+
+def _phased(phases: list[str], paths: list[list[str]]) -> list[list[str]]:
+    """Paths below their phase; a step of no module, such as a sum of gradients, belongs to where the run is."""
+    found: list[list[str]] = []
+    for phase, path in zip(phases, paths, strict=True):
+        goes_on = not path and found and found[-1][0] == phase
+        found.append(found[-1] if goes_on else [phase, *path])
+    return found
 
 
 LEVELS: dict[str, Callable[[Profile], list[int]]] = {

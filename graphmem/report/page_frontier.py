@@ -1,40 +1,84 @@
-"""Frontier -> what the page draws of it: its points as fractions of one step's computing."""
+"""Frontier -> Curve -> what the page draws of it: plans by peak memory and extra computing, and what is proved."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from graphmem.ir.recompute import Frontier
 from graphmem.report.units import size
 
 
-def frontier_document(found: Frontier, chosen: int | None = None) -> dict[str, Any]:
-    """Points in the order given: bytes, extra computing and its proved lower bound, who found it; the one to choose."""
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One plan. Costs are fractions of one step's computing; `bound` is proved necessary for any plan of that peak.
+
+    `grain` is what is computed again as a whole: an operation, or modules, with or without a policy inside.
+    """
+
+    peak: int
+    overhead: float
+    bound: float
+    strategy: str
+    grain: str = "operation"
+
+    @property
+    def is_optimal(self) -> bool:
+        """True when no plan of this peak computes less."""
+        return self.overhead <= self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Plans from keeping all down to the least peak; `habits` are what is done without a plan, such as every block."""
+
+    baseline: int
+    floor: int
+    spots: tuple[Spot, ...]
+    habits: tuple[Spot, ...] = ()
+
+
+def curve_of(found: Frontier) -> Curve:
+    """The points of a frontier of operations."""
     total = max(1, found.question.total_cost)
+
+    def part(cost: int) -> float:
+        return max(0, cost - found.question.total_cost) / total
+
+    spots = [Spot(p.judged.peak, part(p.judged.cost), part(p.bound), p.judged.strategy) for p in found.points]
+    return Curve(found.baseline.peak, found.floor, tuple(spots))
+
+
+def curve_document(curve: Curve, chosen: int | None = None) -> dict[str, Any]:
+    """The curve as plain values; `chosen` is the number of the plan to point out."""
     return {
-        "baseline": found.baseline.peak,
-        "floor": found.floor,
+        "baseline": curve.baseline,
+        "floor": curve.floor,
         "chosen": chosen,
-        "points": [
-            {
-                "peak": point.judged.peak,
-                "overhead": round((point.judged.cost - found.question.total_cost) / total, 6),
-                "bound": round(max(0, point.bound - found.question.total_cost) / total, 6),
-                "strategy": point.judged.strategy,
-                "optimal": point.is_optimal,
-            }
-            for point in found.points
-        ],
+        "points": [_plain(spot) for spot in curve.spots],
+        "habits": [_plain(spot) for spot in curve.habits],
     }
 
 
-def frontier_title(found: Frontier) -> str:
-    """Where it starts and what no course can go below."""
-    return f"keeping all takes {size(found.baseline.peak)}, dashed: proved necessary"
+def _plain(spot: Spot) -> dict[str, Any]:
+    return {
+        "peak": spot.peak,
+        "overhead": round(spot.overhead, 6),
+        "bound": round(spot.bound, 6),
+        "strategy": spot.strategy,
+        "grain": spot.grain,
+        "optimal": spot.is_optimal,
+    }
 
 
-def cheapest_within(found: Frontier, nbytes: int | None) -> int | None:
-    """The point of least extra computing that needs at most so many bytes; None without a limit or such a point."""
-    fitting = [(p.judged.cost, p.judged.peak, i) for i, p in enumerate(found.points)]
-    fitting = [row for row in fitting if nbytes is not None and row[1] <= nbytes]
+def curve_title(curve: Curve) -> str:
+    """Where it starts, and how to read it."""
+    habits = "; crosses: every block and its like, without a plan" if curve.habits else ""
+    return f"keeping all takes {size(curve.baseline)}; dashed: proved necessary{habits}"
+
+
+def cheapest_within(spots: Sequence[Spot], nbytes: int | None) -> int | None:
+    """The plan of least extra computing that needs at most so many bytes; None without a limit or such a plan."""
+    fitting = [(s.overhead, s.peak, i) for i, s in enumerate(spots) if nbytes is not None and s.peak <= nbytes]
     return min(fitting)[2] if fitting else None

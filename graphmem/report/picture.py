@@ -19,6 +19,7 @@ MOST_AROUND = 14  # boxes around the peak: what one glance takes in
 MOST_BOXES = 1500  # more is a hairball that no layout mends
 ELSEWHERE = -1
 LEAST_SHARE = 0.01  # of the greatest buffer at the peak's step: lesser ones are shapes, everywhere, and explain nothing
+STANDING = ("parameter", "buffer", "constant", "optimizer_state")  # of training: always alive, read everywhere
 KEPT, AGAIN = "◆", "↻"  # of checkpointing: before a box that makes what is kept, or computes something again
 MARKS = f"{KEPT} makes what is kept, {AGAIN} computes again"
 MOST_READERS = 3  # boxes that one buffer points to; the rest are counted in its label
@@ -44,6 +45,7 @@ class Arrow:
     label: tuple[str, ...]
     share: float
     at_peak: bool
+    is_loose: bool = False  # inside the forward pass of a training step: there the backward pass sets the ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _name(profile: Profile, inside: list[int], level: str) -> str:
     if len(inside) == 1:
         return f"{first}: {operators[0]}"
     if level == "scope" and profile.origins[first].scope:
-        common = _common_scope([profile.origins[step].scope for step in inside])
+        common = _common_scope([scope for step in inside if (scope := profile.origins[step].scope)])
         return f"{first}–{last}: {common or 'model'}"
     if len(operators) <= 3:
         return f"{first}–{last}: " + " · ".join(operators)
@@ -142,12 +144,19 @@ def _arrows(profile: Profile, groups: list[int], place: dict[int, int]) -> tuple
         for row in step.reads:
             if group not in readers[row]:
                 readers[row].append(group)
-    found = []
+    found: list[Arrow] = []
+    is_training = is_phased(profile)
     for row, tensor in enumerate(profile.tensors):
         home = groups[tensor.first_step] if tensor.producer and groups else None
         away = [group for group in readers[row] if group != home]
+        if is_training and tensor.kind in STANDING:
+            continue
         if tensor.nbytes and away and (home in place or any(group in place for group in away)):
             found += _ends(profile, row, ELSEWHERE if home is None else place.get(home, ELSEWHERE), away, place)
+    if is_training:
+        phases = zip(groups, (step.phase for step in profile.schedule.steps), strict=True)
+        forward = {place[group] for group, phase in phases if group in place and phase == "forward"}
+        found = [replace(arrow, is_loose={arrow.source, arrow.target} <= forward) for arrow in found]
     return _merged(_worthy(found, _least(profile) / max(profile.timeline.peak, 1)))
 
 

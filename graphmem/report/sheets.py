@@ -13,6 +13,7 @@ from graphmem.report.svg import escaped
 from graphmem.report.units import SIGNS, count, size
 
 NOTES_SHOWN = 8
+SHOWN_PASSES = 2  # of accumulated ones, those that the engine runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,13 @@ def notes_html(sheet: Sheet) -> str:
 
 
 def settings_text(training: Training) -> str:
-    """The step that the figures are of: "cross_entropy loss, adamw (foreach), cuda"."""
+    """The step that the figures are of: "cross_entropy loss, adamw (foreach), cuda, bf16-amp"."""
     settings = training.settings
-    frozen = f", frozen {' '.join(settings.frozen)}" if settings.frozen else ""
-    return f"{settings.loss} loss, {settings.optimizer} ({settings.form}), {settings.device}{frozen}"
+    parts = [f"{settings.loss} loss", f"{settings.optimizer} ({settings.form})", settings.device]
+    parts += [settings.precision] if settings.precision != "fp32" else []
+    parts += [f"{settings.accumulate} passes a step"] if settings.accumulate > 1 else []
+    parts += [f"checkpoint {' '.join(settings.checkpoint)}"] if settings.checkpoint else []
+    return ", ".join([*parts, *([f"frozen {' '.join(settings.frozen)}"] if settings.frozen else [])])
 
 
 def _inference_cards(analysis: Analysis, plan: Plan | None, device: int | None) -> Iterable[Card]:
@@ -96,7 +100,8 @@ def _training_cards(training: Training, device: int | None) -> Iterable[Card]:
     if found is not None:
         beside = f"allocated {size(found.allocated)}; beside it a context of about {size(found.context)}"
         yield Card("allocator reserves", sign + size(found.reserved), beside)
-        yield from _device_card(found.reserved, training.exactness, device, "reserved")
+        exactness = "at least" if found.may_hold_more else training.exactness
+        yield from _device_card(found.reserved, exactness, device, "reserved")
     else:
         yield from _device_card(training.peak, training.exactness, device, "peak")
 
@@ -135,6 +140,8 @@ def _inferred(training: Training) -> Iterable[tuple[str, str]]:
     for what, found in places.items():
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         yield "inferred", f"{what}{effects.get(what, '')}: {found[0]}{more}"
+    if training.settings.accumulate > SHOWN_PASSES:
+        yield "passes", f"{SHOWN_PASSES} of {training.settings.accumulate} are shown; each later one is like the second"
     if training.allocator is not None:
         for text in training.allocator.unknown:
             yield "not counted", text

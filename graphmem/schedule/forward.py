@@ -9,7 +9,8 @@ from graphmem.autograd.program import Program
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.run import Forward
 from graphmem.ir.training import TrainingSettings
-from graphmem.schedule.training import TrainingTrace, given_values, issues_of, schedule_of
+from graphmem.schedule.step import forward_issues, given_values, schedule_of
+from graphmem.schedule.training import TrainingTrace
 
 
 def forward_trace(
@@ -26,4 +27,4 @@ def forward_trace(
     forward = Forward(m, program, values, batch)
     with autocast(m, PRECISIONS[precision].autocast):
         forward.run()
-    return TrainingTrace(schedule_of(m, first), m, (), issues_of(forward), first)
+    return TrainingTrace(schedule_of(m, first), m, (), forward_issues(forward), first)

@@ -5,8 +5,8 @@ One operation is one allocation, in the order of the trace. Keep-all in the ques
     forward    a   b   c  <- `held` marks (0 bytes, pinned) read what the frame of a module's call holds for longer
     backward   gc  gb  ga <- pinned; a function's allocations read what it had saved, up to the release of that
 
-What a function makes beside its result is small and pinned (statistics), or one value with it (indices); the mask of a
-dropout comes before the result, and is pinned.
+What a function makes beside its result is one value with it (indices); the mask of a dropout comes before, and is
+pinned; the statistics of a norm come before, at half the cost: either half may be computed again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from graphmem.autograd.tape import Entry, Tape
 from graphmem.ir.recompute import Operation, Recompute
 from graphmem.schedule.training import TrainingTrace
 
-SMALL = 4  # a part beside the result is pinned when it is this many times smaller; a larger one is one with it
-TINY = 64  # bytes: pinned in any case
+TINY = 64  # bytes: a part beside the result that is pinned
+NORMS = ("NativeBatchNormBackward0", "NativeLayerNormBackward0", "NativeGroupNormBackward0", "FusedRmsNormBackward0")
 NOT_KEPT = ("workspace", UNMADE)
 
 
@@ -91,10 +91,13 @@ def _forward(draft: _Draft, entry: Entry) -> None:
             sources.add(draft.add(_value(draft, entry, (record,), set(sources), 0, pinned=True)))
         draft.add(_value(draft, entry, (main,), sources, entry.cost, pinned=not beside))
         return
-    small = [r for r in beside if SMALL * rows[r].nbytes <= rows[main].nbytes or rows[r].nbytes <= TINY]
-    whole = (main, *(r for r in beside if r not in small))
-    number = draft.add(_value(draft, entry, whole, sources, entry.cost))
-    for record in small:
+    if entry.name in NORMS and beside:
+        statistics = draft.add(_value(draft, entry, tuple(beside), sources, entry.cost // 2))
+        draft.add(_value(draft, entry, (main,), sources | {statistics}, entry.cost - entry.cost // 2))
+        return
+    tiny = [r for r in beside if rows[r].nbytes <= TINY]
+    number = draft.add(_value(draft, entry, (main, *(r for r in beside if r not in tiny)), sources, entry.cost))
+    for record in tiny:
         draft.add(_value(draft, entry, (record,), {number}, 0, pinned=True))
 
 
@@ -136,7 +139,7 @@ def _backward(draft: _Draft, entry: Entry, waiting: set[int]) -> set[int]:
 def _later(draft: _Draft, record: int, reads: set[int], node: str, cost: int) -> _Value:
     row = draft.machine.records[record]
     operator = draft.machine.steps[row.start].operator
-    title = row.name if row.kind == "gradient" else f"{node}: {operator}"
+    title = row.name if row.kind == "gradient" else f"{node}: {operator}" if node != "leftover" else operator
     return _Value((record,), title, row.nbytes, cost, reads, True, True, row.origin.scope, operator)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,10 +29,25 @@ def training_details(trace: TrainingTrace, program: Program) -> StepDetails:
         types=tuple(_type(records[n], types) for n in rows),
         homes=tuple(_home(records[n], readers) for n in rows),
         origins=tuple(step.origin for step in trace.machine.steps[first:]),
+        reads=_reads(trace, numbers.tolist(), len(rows)),
         saved=tuple(int(numbers[n]) for n in trace.saved if records[n].kind == "activation"),
         events=np.sign(events) * (numbers[np.abs(events) - 1] + 1),
         scratch=tuple((records[n].nbytes, max(0, records[n].start - first)) for n in scratch),
     )
+
+
+def _reads(trace: TrainingTrace, numbers: Sequence[int], count: int) -> tuple[tuple[int, ...], ...]:
+    """What each step is known to read, of what is there before it and lives through it."""
+    records, first = trace.machine.records, trace.first_step
+    found: list[dict[int, None]] = [{} for _ in trace.machine.steps[first:]]
+    for start, stop, read in trace.machine.reads:
+        for n in read:
+            record = records[n]
+            if numbers[n] < count:
+                for step in range(max(start, first), stop):
+                    if record.start < step and (record.stop < 0 or step < record.stop):
+                        found[step - first][numbers[n]] = None
+    return tuple(map(tuple, found))
 
 
 def _type(record: Record, known: dict[tuple[str, tuple[int, ...]], TensorType]) -> TensorType:

@@ -49,7 +49,9 @@ class Judge:
             tape = Tape()
             settings = replace(self.settings, checkpoint=tuple(w.spec for w in key))
             trace = training_trace(self.program, settings, self.weight_decay, self.batch, tape)
-            self.found[key] = WrapPlan(key, peak_of(trace.machine, trace.first_step), tape.total("again"), strategy)
+            peak = peak_of(trace.machine, trace.first_step)
+            again = [e.label for e in tape.entries if e.kind == "again" and e.outputs]
+            self.found[key] = WrapPlan(key, peak, tape.total("again"), strategy, tuple(dict.fromkeys(again)))
         return self.found[key]
 
 
@@ -87,11 +89,18 @@ def candidates(program: Program, tape: Tape, machine: Machine, is_selective: boo
         yield from _selective(order)
 
 
+def practice(program: Program) -> Iterator[tuple[str, list[Wrap]]]:
+    """(name, wraps) of what is done without a plan: every block (`gradient_checkpointing_enable`), every 2nd ..."""
+    found = blocks(module_calls(program))
+    wraps = [Wrap(c.scope, c.module) for c in found if is_safe(program, c) and not _is_torn(program, c)]
+    for step in (1, 2, 3, 4):
+        if len(wraps) >= step and wraps:
+            yield f"every {step} blocks" if step > 1 else "every block", wraps[::step]
+
+
 def _plain(calls: Sequence[ModuleCall], program: Program, found: Sequence[_Block]) -> Iterator[tuple[str, list[Wrap]]]:
+    yield from practice(program)
     whole = [b.wrap(np.inf) for b in found]
-    yield "every block", whole
-    for step in (2, 3, 4):
-        yield f"every {step} blocks", whole[::step]
     order = [b.wrap(np.inf) for b in sorted(found, key=lambda b: (-b.saved / max(1, b.cost), b.call.start))]
     for count in _counts(len(order)):
         yield f"{count} blocks", order[:count]

@@ -125,3 +125,58 @@ def test_wrong_settings_are_refused(model: Write) -> None:
         graphmem.train(model(LINEAR), precision="bf17")
     with pytest.raises(OptionError, match="give 1 or more"):
         graphmem.train(model(LINEAR), accumulate=0)
+
+
+def test_adapters_alone_are_trained(model: Write) -> None:
+    found = graphmem.train(model(TIED), loss="mse", optimizer="adamw", lora="3:*")
+    adapters = 4 * (3 * 4 + 4 * 3)  # one pair of float32 matrices for the tied weight
+    assert found.breakdown["parameters"] == 4 * (16 + 4) + adapters
+    assert found.breakdown["optimizer_state"] == 2 * adapters + 2 * 4
+    gradients = [b.name for b in found.schedule.buffers if b.kind == "gradient"]
+    assert sorted(gradients) == ["w.lora_A.weight.grad", "w.lora_B.weight.grad"]
+
+
+def test_adapters_stay_float32_in_a_half_precision_model(model: Write) -> None:
+    full, half = (graphmem.train(model(TIED), loss="mse", lora="3:*", precision=p) for p in ("fp32", "bf16"))
+    adapters = 4 * (3 * 4 + 4 * 3)
+    assert full.breakdown["parameters"] - adapters == 2 * (half.breakdown["parameters"] - adapters)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("2", 8), ("2:head", 1), ("2:*.mlp.*", 4), ("2:*", 9)])
+def test_the_last_linear_layer_has_an_adapter_only_when_asked_for(asked: str, expected: int) -> None:
+    found = graphmem.train(MODELS / "tiny_gpt.onnx", batch=1, lora=asked)  # two blocks of four layers, and a head
+    assert sum(b.name.endswith("lora_A.weight") for b in found.schedule.buffers) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "x", "3.5", "-1:*"])
+def test_a_rank_that_is_none_is_refused(model: Write, text: str) -> None:
+    with pytest.raises(OptionError, match="is not R or R:PATTERN"):
+        graphmem.train(model(LINEAR), lora=text)
+
+
+def test_a_pattern_without_a_layer_names_those_that_are_there(model: Write) -> None:
+    with pytest.raises(OptionError, match="no linear layer matches 'q'; linear layers: w"):
+        graphmem.train(model(TIED), lora="4:q")
+
+
+def test_an_offloaded_optimizer_leaves_no_state_and_no_temporaries(model: Write) -> None:
+    here, there = (
+        graphmem.train(model(LINEAR), loss="mse", optimizer="adamw", offload=o) for o in ((), ("optimizer",))
+    )
+    assert here.baseline - there.baseline == 2 * PARAMETERS + 2 * 4
+    assert there.phase_peaks["optimizer"] <= there.peak
+    assert there.traffic is not None
+    # to the host the gradients, back the parameters; the host holds state, parameters and gradients
+    assert (there.traffic.to_host, there.traffic.to_device) == (PARAMETERS, PARAMETERS)
+    assert there.traffic.host == 2 * PARAMETERS + 2 * 4 + 2 * PARAMETERS
+    assert there.traffic.seconds(1000.0) == 2 * PARAMETERS / 1000
+
+
+@pytest.mark.parametrize("passes", [1, 2, 5])
+def test_offloaded_activations_move_once_each_way_and_pass(model: Write, passes: int) -> None:
+    found = graphmem.train(model(TIED), loss="mse", offload=["activations"], accumulate=passes)
+    assert found.traffic is not None
+    # of the first layer x; relu its result; of the second layer input and weight
+    saved = 4 * (2 * 4 + 2 * 4 + 2 * 4 + 4 * 4)
+    assert (found.traffic.to_host, found.traffic.to_device) == (passes * saved, passes * saved)
+    assert found.traffic.host == saved

@@ -415,22 +415,22 @@ class NanoGPT(nn.Module):
                 self.register_buffer("bias", torch.tril(torch.ones(64, 64)).view(1, 1, 64, 64))
 
         def attend(self, x: Tensor) -> Tensor:
-            B, T, C = x.size()
+            b, t, c = x.size()
             q, k, v = self.c_attn(x).split(64, dim=2)
-            k = k.view(B, T, 4, C // 4).transpose(1, 2)
-            q = q.view(B, T, 4, C // 4).transpose(1, 2)
-            v = v.view(B, T, 4, C // 4).transpose(1, 2)
+            k = k.view(b, t, 4, c // 4).transpose(1, 2)
+            q = q.view(b, t, 4, c // 4).transpose(1, 2)
+            v = v.view(b, t, 4, c // 4).transpose(1, 2)
             if self.flash:
                 y = F.scaled_dot_product_attention(
                     q, k, v, attn_mask=None, dropout_p=0.1 if self.training else 0, is_causal=True
                 )
             else:
                 att = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(k.size(-1)))
-                att = att.masked_fill(self.bias[:, :, :T, :T] == 0, float("-inf"))
+                att = att.masked_fill(self.bias[..., :t, :t] == 0, float("-inf"))
                 att = F.softmax(att, dim=-1)
                 att = self.attn_dropout(att)
                 y = att @ v
-            y = y.transpose(1, 2).contiguous().view(B, T, C)
+            y = y.transpose(1, 2).contiguous().view(b, t, c)
             return self.resid_dropout(self.c_proj(y))
 
         def forward(self, x: Tensor) -> Tensor:

@@ -78,3 +78,76 @@ def test_the_workspace_of_an_lstm_in_bfloat16_is_that_of_onednn() -> None:
         made = torch.mkldnn_rnn_layer(x, *weights, *state, False, [], 2, hidden, 1, True, False, False, True)
         wanted = made[3].untyped_storage().nbytes()
         assert lstm_workspace(steps, batch, width, hidden, 2) == wanted, (steps, batch, width, hidden)
+
+
+class _Adapted:
+    """peft's Linear.forward over a frozen linear layer."""
+
+    def __new__(cls, base: Any, rank: int) -> Any:
+        class Layer(torch.nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.base = base
+                self.lora_A = torch.nn.Linear(base.in_features, rank, bias=False)
+                self.lora_B = torch.nn.Linear(rank, base.out_features, bias=False)
+
+            def forward(self, x: Any) -> Any:
+                result = self.base(x)
+                dtype = result.dtype
+                x = x.to(self.lora_A.weight.dtype)
+                result = result + self.lora_B(self.lora_A(x)) * 2.0
+                return result.to(dtype)
+
+        return Layer()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-amp"])
+def test_adapters_are_byte_exact(oracle: Any, precision: str, tmp_path: Path) -> None:
+    from whatif_networks import mlp  # type: ignore[import-not-found]
+
+    module, x, target = mlp(), torch.randn(64, 128), torch.randn(64, 10)
+    oracle.exported((module, (x,), target, "mse"), "train_raw", tmp_path / "m.onnx")
+    if precision == "bf16":
+        module, x, target = module.bfloat16(), x.bfloat16(), target.bfloat16()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    module[0], module[2] = _Adapted(module[0], 8), _Adapted(module[2], 8)
+    mixed = torch.bfloat16 if precision == "bf16-amp" else None
+    measured = oracle.step_trace(
+        module, (x,), target, oracle.loss_of("mse"), oracle.OPTIMIZERS["adamw"], autocast=mixed
+    )
+    predicted = graphmem.train(tmp_path / "m.onnx", loss="mse", optimizer="adamw", lora="8", precision=precision)
+    assert predicted.peak == measured.peak
+
+
+@pytest.mark.parametrize("name", ["cnn", "gpt", "lstm"])
+def test_activations_on_the_host_are_byte_exact(oracle: Any, name: str, tmp_path: Path) -> None:
+    from whatif_networks import NETWORKS
+
+    moved: list[int] = []
+
+    def pack(t: Any) -> Any:
+        moved.append(t.numel() * t.element_size())
+        return t.dtype, t.shape, t.detach().reshape(-1).view(torch.uint8).numpy().copy()
+
+    def unpack(packed: Any) -> Any:
+        out = torch.empty(packed[1], dtype=packed[0])
+        out.reshape(-1).view(torch.uint8).copy_(torch.from_numpy(packed[2]))
+        return out
+
+    class OnHost(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self, inner: Any) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, *x: Any) -> Any:
+            moved.clear()
+            with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+                return self.inner(*x)
+
+    module, inputs, target, loss = NETWORKS[name]()
+    oracle.exported((module, inputs, target, loss), "train_raw", tmp_path / "m.onnx")
+    found = graphmem.train(tmp_path / "m.onnx", loss=loss, offload=["activations"])
+    assert found.peak == oracle.measured((OnHost(module), inputs, target, loss), "sgd").peak
+    assert found.traffic is not None
+    assert found.traffic.to_host == sum(moved)

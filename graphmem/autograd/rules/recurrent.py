@@ -55,7 +55,7 @@ def _mkldnn_layer(m: Machine, x: Tensor, state: list[Tensor], weights: Weights) 
 
     def back(m: Machine, _n: Node, *_grads: Tensor | None) -> list[Tensor | None]:
         with m.operator("aten::mkldnn_rnn_layer_backward"):
-            return [m.empty(t.shape, t.dtype) for t in inputs]
+            return [m.empty(t.shape, "float32") for t in inputs]  # the engine casts those that are wanted
 
     m.record("MkldnnRnnLayerBackward0", inputs, [out, *last], back, [*inputs, out, *last, workspace])
     return [out, *last]
@@ -194,7 +194,7 @@ def _stacked(
     ways, per = 2 if bidirectional else 1, 4 if has_biases else 2
     per = len(weights) // (layers * ways) if len(weights) % (layers * ways) == 0 else per
     flow = ops.transpose(m, x, 0, 1) if batch_first else x
-    if direction is _lstm_cpu:
+    if direction is _lstm_cpu and flow.dtype != "float16":
         flow = ops.contiguous(m, flow)
     first = [unbind(m, s, 0) for s in states]
     finals: list[list[Tensor]] = [[] for _ in states]

@@ -320,7 +320,16 @@ for _name in ("flip", "roll", "tril", "triu", "rot90"):
     _moved(_name, _name)
 
 
-@rule("aten.unfold", "aten.as_strided")
+@rule("aten.as_strided")
+def as_strided(m: Machine, x: Tensor, size: Sequence[int], stride: Sequence[int], *_: Any) -> Tensor:
+    """A view of any strides; the gradient is a zero tensor of the whole storage, then one of the shape before."""
+    out = m.alias(x, tuple(size), tuple(stride))
+    before = x.shape
+    m.record("AsStridedBackward0", [x], [out], lambda m, _n, g: ops.full(m, "aten::new_zeros", before, g.dtype))
+    return out
+
+
+@rule("aten.unfold")
 def unfold(m: Machine, x: Tensor, dim: int, size: int, step: int) -> Tensor:
     """A view with overlaps; the gradient is a zero tensor of the whole shape."""
     dim %= len(x.shape)

@@ -84,7 +84,7 @@ function timeline(box, run, view) {
     shown = run.bands.filter((band) => band.shown);
     let top = 1;
     for (let s = 0; s < run.steps.length; s++) top = Math.max(top, total(s));
-    if (device() < 4 * top) top = Math.max(top, device());
+    if (device() < 2.5 * top) top = Math.max(top, device());
     y = (bytes) => FLOOR - (bytes / top) * 176;
     axis(at, top, y);
     stack(columns(run, view, at));
@@ -125,7 +125,7 @@ function timeline(box, run, view) {
 
   function deviceLine(top) {
     const height = Math.min(y(device()), FLOOR), isOff = device() > top;
-    const label = `device ${size(run.device)}${hasWeights() ? "" : " less weights"}${isOff ? `: ${(device() / top).toFixed(0)} times this scale ↑` : ""}`;
+    const label = `device ${size(run.device)}${hasWeights() ? "" : " less weights"}${isOff ? `: ${(device() / top).toFixed(1)} times this scale ↑` : ""}`;
     if (!isOff) at.svg.append(shape("line", { class: "device", x1: LEFT, x2: at.width - RIGHT, y1: height, y2: height }));
     const right = isOff && run.peakStep > (view.from + view.to) / 2 ? LEFT : at.width - RIGHT;
     at.svg.append(shape("text", { class: "devicetext", x: right, y: isOff ? 12 : height - 5, "text-anchor": right === LEFT ? "start" : "end" }, label));
@@ -137,7 +137,8 @@ function timeline(box, run, view) {
     const x = at.x(s + 0.5), top = y(total(s)), right = x < at.width * 0.6;
     at.svg.append(shape("line", { class: "stem", x1: x, x2: x, y1: top, y2: FLOOR }));
     at.svg.append(shape("circle", { class: "dot", cx: x, cy: top, r: 4.5 }));
-    const label = `${run.sign}${size(total(s))} at step ${s} · ${run.steps[s].op}`;
+    const figure = `${run.sign}${size(total(s))}`, room = (right ? at.width - RIGHT - x : x - LEFT) / 7.2;
+    const label = [`${figure} at step ${s} · ${run.steps[s].op}`, `${figure} at step ${s}`, figure].find((text, i) => i === 2 || text.length < room);
     at.svg.append(shape("text", { class: "stemtext", x: x + (right ? 8 : -8), y: top - 9, "text-anchor": right ? "start" : "end" }, label));
   }
 
@@ -165,7 +166,7 @@ function strip(box, run, view) {
       if (wide < 0.3) continue;
       const [fill, ink] = run.heat[Math.min(run.heat.length - 1, Math.floor((peak / top) * run.heat.length))];
       at.svg.append(shape("rect", { x: x + gap, y: 1, width: wide - 2 * gap, height: 26, rx: wide > 14 ? 3 : 0, fill }));
-      const figure = (peak / unit).toFixed(1), label = [`${figure} ${name}`, figure, figure.slice(0, -2)].find((text) => text.length * 6.6 + 6 < wide);
+      const figure = (peak / unit).toFixed(1), label = [`${figure} ${name}`, figure, (peak / unit).toFixed(0)].find((text) => text.length * 6.6 + 6 < wide);
       if (label) at.svg.append(shape("text", { x: x + wide / 2, y: 18, "text-anchor": "middle", style: `fill:${ink}` }, label));
     }
     at.svg.append(at.overlay);

@@ -68,9 +68,11 @@ function rowsOf(raw, steps, scopes) {
 const UNITS = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
 const unitOf = (bytes) => UNITS.find(([unit]) => bytes >= unit) || UNITS[4];
 
+// As the command line writes it: two decimals, a half to the even one.
 function size(bytes) {
-  const [unit, name] = unitOf(bytes);
-  return unit === 1 ? `${bytes} B` : `${(bytes / unit).toFixed(2)} ${name}`;
+  const [unit, name] = unitOf(bytes), hundreds = (bytes / unit) * 100;
+  const isHalf = hundreds % 1 === 0.5 && Math.floor(hundreds) % 2 === 0;
+  return unit === 1 ? `${bytes} B` : `${(isHalf ? Math.floor(hundreds) / 100 : bytes / unit).toFixed(2)} ${name}`;
 }
 
 const percent = (part, whole) => (whole ? Math.round((100 * part) / whole) : 0);

@@ -19,14 +19,16 @@ function savedBars(owner) {
   return { box, name: "saved", draw: mark, mark };
 }
 
+const GRAINS = { operation: "any operation", selective: "modules, some results in them kept", module: "whole modules" };
+
 // Peak across, extra computing up: the points, stairs between them, what is proved necessary, the one to choose.
 function frontierChart(owner) {
-  const { run } = owner, { points, baseline, floor, chosen } = run.frontier, box = owner.part("frontier"), high = 200;
+  const { run } = owner, { points, habits, baseline, floor, chosen } = run.frontier, box = owner.part("frontier"), high = 200;
   const share = (part) => `${(100 * part).toFixed(part < 0.0995 ? 2 : 1)} %`;
   function draw() {
     const at = paper(box, high + 36, { from: 0, to: 1 });
-    const most = Math.max(baseline, ...points.map((point) => point.peak), run.device && run.device < 2 * baseline ? run.device : 0);
-    const top = Math.max(0.01, ...points.map((point) => point.overhead)) * 1.1;
+    const most = Math.max(baseline, ...[...points, ...habits].map((point) => point.peak), run.device && run.device < 2 * baseline ? run.device : 0);
+    const top = Math.max(0.01, ...[...points, ...habits].map((point) => point.overhead)) * 1.1;
     const x = (bytes) => LEFT + (bytes / most) * at.inner, y = (part) => high - (part / top) * (high - 24);
     for (let i = 0; i <= 4; i++) {
       const part = (top / 1.1) * (i / 4);
@@ -38,11 +40,18 @@ function frontierChart(owner) {
     at.svg.append(shape("path", { class: "bound", d: stairs((point) => point.bound) }), shape("path", { class: "front", d: stairs((point) => point.overhead) }));
     if (floor) vertical(at, x(floor), 26, "soft", `no less than ${size(floor)}`, "phase");
     if (run.device && run.device <= most) vertical(at, x(run.device), 12, "devicetext", `device ${size(run.device)}`, "device");
-    points.forEach((point, i) => {
-      const is = i === chosen, spot = shape("circle", { class: is ? "point chosen" : "point", cx: x(point.peak), cy: y(point.overhead), r: is ? 5.5 : 4 });
+    const tipped = (spot, point, is) => {
       spot.addEventListener("pointermove", (event) => showTip(event, (tip) => told(tip, point, is)));
       spot.addEventListener("pointerleave", hideTip);
       at.svg.append(spot);
+    };
+    for (const point of habits) {
+      const u = x(point.peak), v = y(point.overhead);
+      tipped(shape("path", { class: "habit", d: `M${u - 5} ${v - 5}l10 10m0 -10l-10 10` }), point, false);
+    }
+    points.forEach((point, i) => {
+      const is = i === chosen, kind = `point ${point.grain}${is ? " chosen" : ""}`;
+      tipped(shape("circle", { class: kind, cx: x(point.peak), cy: y(point.overhead), r: is ? 5.5 : 4 }), point, is);
       if (!is) return;
       at.svg.append(shape("circle", { class: "halo", cx: x(point.peak), cy: y(point.overhead), r: 9 }));
       const isRight = x(point.peak) < at.width * 0.6;
@@ -55,13 +64,14 @@ function frontierChart(owner) {
   }
   function told(tip, point, isChosen) {
     tip.title(`${size(point.peak)}${isChosen ? ", chosen" : ""}`).line(`${share(point.overhead)} more computing, ${point.optimal ? "proved least" : `at least ${share(point.bound)} is needed`}`);
-    tip.line(`${percent(point.peak, baseline)} % of keeping all, by ${point.strategy}`);
+    tip.line(`${percent(point.peak, baseline)} % of keeping all, by ${point.strategy}`).line(GRAINS[point.grain]);
   }
-  const lines = points.map((point, i) => ({ i, ...point }));
+  const lines = [...points, ...habits].map((point, i) => ({ i, ...point }));
   table(owner.part("points"), [
     ["strategy", (p) => p.strategy + (p.i === chosen ? ", chosen" : ""), (p) => p.strategy, false],
     ["peak", (p) => size(p.peak), (p) => p.peak, true],
     ["of keeping all", (p) => `${percent(p.peak, baseline)} %`, (p) => p.peak, true],
+    ["what is computed again", (p) => GRAINS[p.grain] || "modules, without a plan", (p) => p.grain, false],
     ["more computing", (p) => share(p.overhead), (p) => p.overhead, true],
     ["at least", (p) => (p.optimal ? "the same, proved" : share(p.bound)), (p) => p.bound, true],
   ], () => lines, (row) => row.i === chosen, () => {}, 1).draw();

@@ -1,0 +1,145 @@
+"""Program -> Survey: one forward pass of a micro-batch, position by position, and bounds that follow for any stage.
+
+A stage of calls [a, b) needs at least what its calls read, the state and gradients of its parameters, its receive
+buffers, and for every micro-batch in flight what its calls leave for the backward pass. All of it are sums over calls
+or figures of the two ends, so a bound for every stage is three additions.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphmem.autograd.machine import Machine
+from graphmem.autograd.optimizers import Step as OptimizerStep
+from graphmem.autograd.program import Program
+from graphmem.autograd.tensor import Tensor
+from graphmem.ir.graph import Issue
+from graphmem.ir.memory import IntColumn
+from graphmem.ir.training import TrainingSettings
+from graphmem.ir.types import TensorType
+from graphmem.schedule.parallel.process import Watched, issues_of, trained
+from graphmem.schedule.parallel.stage import Sent
+from graphmem.schedule.step import given_values, target_value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """Bytes by position; `held`, `state`, `grads` and `saved` are running sums, so that [a, b) is sum[b] - sum[a]."""
+
+    known: Mapping[str, Sent]
+    held: IntColumn
+    state: IntColumn
+    grads: IntColumn
+    saved: IntColumn
+    arriving: IntColumn  # of one micro-batch, over the cut before the call at that position
+    returning: IntColumn  # gradients that come back over it
+    inputs: int
+    target: int
+    issues: tuple[Issue, ...]
+
+
+def surveyed(program: Program, settings: TrainingSettings, weight_decay: bool, batch: tuple[int, int] | None) -> Survey:
+    """Run the forward pass of one micro-batch and note what every call makes and leaves."""
+    m = Machine(device=settings.device)
+    values = given_values(m, program, settings)
+    trained(values, program)
+    forward = Watched(m, program, values, batch)
+    ends: list[int] = []
+    known = {g.name: Sent(g.name, g.type, False) for g in program.of("input")}
+
+    def after(position: int) -> None:
+        ends.append(len(m.steps))
+        for name in program.calls[position].outputs:
+            tensor = forward.values.get(name)
+            if tensor is not None:
+                known[name] = Sent(name, TensorType(tensor.dtype, tensor.shape), tensor.requires_grad)
+
+    forward.after = after
+    m.phase, m.kind = "forward", "activation"
+    forward.run()
+    count = len(program.calls)
+    saved = np.zeros(count + 1, dtype=np.int64)
+    for record in m.records:
+        if record.kind == "activation" and record.stop < 0:
+            saved[min(bisect_right(ends, record.start), count - 1) + 1] += record.nbytes
+    held, state, grads = _held(m, program, settings, values, weight_decay)
+    target = target_value(m, program, settings)
+    arriving, returning = _crossed(program, known)
+    return Survey(
+        known, np.cumsum(held), np.cumsum(state), np.cumsum(grads), np.cumsum(saved), arriving, returning,
+        sum(known[g.name].nbytes for g in program.of("input")), target.nbytes if target is not None else 0,
+        issues_of(program, forward),
+    )  # fmt: skip
+
+
+def _held(
+    m: Machine, program: Program, settings: TrainingSettings, values: Mapping[str, Tensor], weight_decay: bool
+) -> tuple[IntColumn, IntColumn, IntColumn]:
+    """What exists before the step, its state and its gradients, at the first call that reads it."""
+    held, state, grads = (np.zeros(len(program.calls) + 1, dtype=np.int64) for _ in range(3))
+    seen: set[str] = set()
+    roles = {g.name: g.role for g in program.given}
+    for position, call in enumerate(program.calls):
+        for name in call.reads:
+            if name not in roles or roles[name] == "input" or name in seen:
+                continue
+            seen.add(name)
+            held[position + 1] += m.records[values[name].storage.number].nbytes
+            if values[name].requires_grad:
+                grads[position + 1] += values[name].nbytes
+                state[position + 1] += _state(settings, values[name], weight_decay)
+    return held, state, grads
+
+
+def _state(settings: TrainingSettings, parameter: Tensor, weight_decay: bool) -> int:
+    scratch = Machine(device=settings.device)
+    OptimizerStep(scratch, settings.optimizer, [parameter], settings.form, weight_decay).make_state()
+    return sum(record.nbytes for record in scratch.records)
+
+
+def _crossed(program: Program, known: Mapping[str, Sent]) -> tuple[IntColumn, IntColumn]:
+    """Bytes over the cut at every position, forward and back, by one sweep over the lives of values."""
+    count = len(program.calls)
+    made = dict.fromkeys((g.name for g in program.of("input")), 0)
+    last: dict[str, int] = {}
+    for position, call in enumerate(program.calls):
+        for name in call.reads:
+            last[name] = position
+        made.update((name, position + 1) for name in call.outputs)
+    last.update((name, count) for name in program.outputs)
+    arriving, returning = np.zeros(count + 2, dtype=np.int64), np.zeros(count + 2, dtype=np.int64)
+    for name, start in made.items():
+        stop = last.get(name, -1)
+        if name not in known or stop < start:
+            continue
+        sent = known[name]
+        for column, nbytes in ((arriving, sent.nbytes), (returning, sent.nbytes if sent.needs_grad else 0)):
+            column[start] += nbytes
+            column[stop + 1] -= nbytes
+    return np.cumsum(arriving[:-1]), np.cumsum(returning[:-1])
+
+
+def bounds(survey: Survey, cuts: IntColumn, index: int, count: int, micro_batches: int) -> IntColumn:
+    """Lower bounds for stage `index` of `count`, one for each pair of cuts [row, column]; huge where there is no call.
+
+    While the most micro-batches are in flight their saved tensors are alive; gradients too, unless all micro-batches
+    are in flight before the first backward. When the optimizer runs, gradients are.
+    """
+    in_flight = min(micro_batches, count - index)
+
+    def between(column: IntColumn) -> IntColumn:
+        return column[cuts][None, :] - column[cuts][:, None]
+
+    fixed = between(survey.held) + between(survey.state)
+    fixed = fixed + (micro_batches * survey.arriving[cuts][:, None] if index else micro_batches * survey.inputs)
+    is_last = index == count - 1
+    fixed = fixed + (micro_batches * survey.target if is_last else micro_batches * survey.returning[cuts][None, :])
+    grads, waiting = between(survey.grads), in_flight * between(survey.saved)
+    busy = waiting + (grads if micro_batches > in_flight else 0)
+    found: IntColumn = fixed + np.maximum(busy, grads)
+    found[cuts[None, :] <= cuts[:, None]] = np.iinfo(np.int64).max // 4
+    return found
