@@ -68,11 +68,14 @@ def autocast(m: Machine, dtype: str) -> Iterator[None]:
         yield
         return
     before, m.autocast = m.autocast, Autocast(dtype, m.autocast.cache if m.autocast else {})
-    yield
-    if before is None:
-        for tensor in m.autocast.cache.values():
-            m.release(tensor)
-    m.autocast = before
+    state = m.autocast
+    try:
+        yield
+    finally:
+        if before is None:
+            for tensor in state.cache.values():
+                m.release(tensor)
+        m.autocast = before
 
 
 def called(m: Machine, name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -37,6 +37,16 @@ PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
     "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."
 )
 @click.option(
+    "--checkpoint",
+    multiple=True,
+    metavar="SPEC",
+    help="Modules to compute again in the backward pass: 'layers.*', blocks, every:2 or sqrt.",
+)
+@click.option(
+    "--parallel", metavar="WAY:N",
+    help="Spread the step over N devices: ddp:N, zero1:N, zero2:N, zero3:N (fsdp:N), tp:N, pipeline:N[:MICRO_BATCHES].",
+)  # fmt: skip
+@click.option(
     "--lora", default="", metavar="R[:PATTERN]", help="Freeze the model; adapters of rank R beside its linear layers."
 )
 @click.option(
@@ -59,6 +69,8 @@ def train(
     attention_dropout: float | None,
     precision: str,
     accumulate: int,
+    checkpoint: tuple[str, ...],
+    parallel: str | None,
     lora: str,
     prune: float,
     offload: tuple[str, ...],
@@ -69,6 +81,10 @@ def train(
 ) -> None:
     """Peak memory of one eager PyTorch training step of MODEL, from its forward graph alone."""
     import graphmem
+
+    if parallel is not None:
+        _spread(parallel, model, format_, output, timeline)
+        return
     from graphmem.fitting.offload import offload_text
     from graphmem.report.training_json import training_json
     from graphmem.report.training_text import training_text
@@ -76,7 +92,8 @@ def train(
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
         freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
-        precision=precision, accumulate=accumulate, lora=lora, prune=prune, offload=offload, **reading,
+        precision=precision, accumulate=accumulate, checkpoint=checkpoint, lora=lora, prune=prune,
+        offload=offload, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or timeline:
@@ -86,4 +103,38 @@ def train(
         text = training_text(found, width=shutil.get_terminal_size().columns, color=is_terminal)
         deliver(text + (offload_text(found.traffic) if found.traffic is not None else ""), output)
     if reading["strict"] and not found.is_complete:
+        raise click.exceptions.Exit(3)
+
+
+ALONE = (
+    "precision",
+    "accumulate",
+    "checkpoint",
+    "lora",
+    "prune",
+    "offload",
+)  # options of `train` that are for one device
+
+
+def _spread(parallel: str, model: Path, format_: str | None, output: Path | None, timeline: bool) -> None:
+    """The same step on several devices: a peak for each, and what is sent."""
+    import graphmem
+    from graphmem.ir.errors import OptionError
+    from graphmem.report.ranks_json import ranks_json
+    from graphmem.report.ranks_text import ranks_text
+
+    context = click.get_current_context()
+    given = {n for n in context.params if context.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE}
+    beside = [f"--{name}" for name in ALONE if name in given] + (["--timeline"] if timeline else [])
+    if beside:
+        raise OptionError(f"--parallel is not combined with {', '.join(beside)} yet: give one of them")
+    left = {"model", "parallel", "format_", "output", "timeline", *ALONE}
+    found = graphmem.train_ranks(model, parallel, **{n: v for n, v in context.params.items() if n not in left})
+    by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
+    if (format_ or by_suffix) == "json":
+        deliver(ranks_json(found), output)
+    else:
+        is_terminal = output is None and sys.stdout.isatty()
+        deliver(ranks_text(found, width=shutil.get_terminal_size().columns, color=is_terminal), output)
+    if context.params["strict"] and found.exactness != "exact":
         raise click.exceptions.Exit(3)

@@ -28,6 +28,7 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
             "frozen": list(settings.frozen),
             "precision": settings.precision,
             "accumulate": settings.accumulate,
+            "checkpoint": list(settings.checkpoint),
             "lora": settings.lora,
             "offload": list(settings.offload),
         },

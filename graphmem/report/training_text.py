@@ -38,6 +38,7 @@ def _headline(training: Training) -> Text:
     asked = [settings.loss, f"{settings.optimizer} ({settings.form})", settings.device]
     asked += [settings.precision] if settings.precision != "fp32" else []
     asked += [f"{settings.accumulate} passes"] if settings.accumulate > 1 else []
+    asked += [f"checkpoint {', '.join(settings.checkpoint)}"] if settings.checkpoint else []
     asked += [f"LoRA {settings.lora}"] if settings.lora else []
     asked += [f"{' and '.join(settings.offload)} on the host"] if settings.offload else []
     return line.append("   training step · " + " · ".join(asked), style="dim")

@@ -39,6 +39,7 @@ class StepTrace:
     full_peak: int = 0
     allocations: list[Allocation] = field(default_factory=list)
     events: list[tuple[int, Allocation]] = field(default_factory=list)
+    live: list[Allocation] = field(default_factory=list)  # made in the step and alive at its peak
 
 
 def step_trace(
@@ -81,6 +82,22 @@ def step_trace(
         step(True)
     trace = StepTrace(baseline)
     _replay(prof.profiler.kineto_results.experimental_event_tree(), trace)
+    return trace
+
+
+def forward_trace(model: nn.Module, inputs: tuple[Any, ...]) -> StepTrace:
+    """The second forward run under no_grad; the output stays."""
+    with torch.no_grad():
+        first = model(*inputs)
+        del first
+        state = [*model.parameters(), *model.buffers(), *inputs]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in state}
+        watched = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        with watched as prof, record_function("## forward"):
+            out = model(*inputs)
+    trace = StepTrace(sum(storages.values()))
+    _replay(prof.profiler.kineto_results.experimental_event_tree(), trace)
+    del out
     return trace
 
 
@@ -127,15 +144,20 @@ def _replay(roots: Any, trace: StepTrace) -> None:  # noqa: C901 (one walk, its 
 
 def _add_up(trace: StepTrace) -> None:
     tensors = everything = trace.baseline
+    live: dict[int, Allocation] = {}
     for nbytes, allocation in trace.events:
         everything += nbytes
         trace.full_peak = max(trace.full_peak, everything)
         if allocation.is_workspace:
             continue
         tensors += nbytes
-        if nbytes > 0:
+        if nbytes < 0:
+            del live[id(allocation)]
+        else:
+            live[id(allocation)] = allocation
             phase = allocation.phase
             trace.phase_peak[phase] = max(trace.phase_peak.get(phase, 0), tensors)
             if tensors > trace.peak:
                 trace.peak = tensors
                 trace.at = (phase, allocation.operator, allocation.node)
+                trace.live = list(live.values())

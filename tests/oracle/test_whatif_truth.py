@@ -30,7 +30,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def _difference(oracle: Any, name: str, path: Path, **asked: Any) -> int:
     case = oracle.NETWORKS[name]()
-    oracle.exported(case, "train_raw", path)
+    oracle.exported(case, "train_dynraw", path)
     predicted: int = graphmem.train(path, loss=case[3], optimizer="sgd", **asked).peak
     return predicted - int(oracle.measured(case, "sgd", **asked).peak)
 

@@ -1,0 +1,60 @@
+"""Program and a way to spread it over ranks -> the peak of every rank and the bytes sent, by the simulated engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graphmem.autograd.program import Program
+from graphmem.ir.errors import OptionError
+from graphmem.ir.ranks import Parallel, Ranked
+from graphmem.ir.training import TrainingSettings
+from graphmem.schedule.parallel.pipelined import pipelined
+from graphmem.schedule.parallel.replicated import replicated
+from graphmem.schedule.parallel.sharded import sharded
+from graphmem.schedule.parallel.tensor import tensor_parallel
+
+Spread = Callable[[Program, TrainingSettings, Parallel, bool, tuple[int, int] | None], Ranked]
+WAYS: dict[str, Spread] = {
+    "ddp": replicated,
+    "zero1": replicated,
+    "zero2": sharded,
+    "zero3": sharded,
+    "tp": tensor_parallel,
+    "pipeline": pipelined,
+}
+SPELLINGS = {"fsdp": "zero3", "dp": "ddp", "pp": "pipeline"}
+
+
+def parallel_of(text: str) -> Parallel:
+    """`ddp:4`, `zero1:4`, `zero2:4`, `zero3:4` (= `fsdp:4`), `tp:2`, `pipeline:4[:M]` -> Parallel.
+
+    `ddp:4:view` is DDP with gradient_as_bucket_view; a pipeline has as many micro-batches as stages unless told.
+    Raises OptionError when the text is none of them.
+    """
+    kind, *more = text.strip().lower().split(":")
+    kind = SPELLINGS.get(kind, kind)
+    is_view = kind == "ddp" and more[1:] == ["view"]
+    numbers = more[:1] if is_view else more
+    most = 2 if kind == "pipeline" else 1
+    if kind not in WAYS or not 1 <= len(numbers) <= most or not all(n.isdecimal() and int(n) for n in numbers):
+        raise OptionError(
+            f"parallel '{text}' is not one of ddp:N, ddp:N:view, zero1:N, zero2:N, zero3:N (fsdp:N), tp:N, "
+            "pipeline:N, pipeline:N:MICRO_BATCHES with N ranks"
+        )
+    ranks = int(numbers[0])
+    micro_batches = int(numbers[1]) if len(numbers) > 1 else ranks if kind == "pipeline" else 1
+    return Parallel(kind, ranks, micro_batches, is_view)
+
+
+def ranked(
+    program: Program,
+    settings: TrainingSettings,
+    parallel: Parallel,
+    weight_decay: bool = False,
+    batch: tuple[int, int] | None = None,
+) -> Ranked:
+    """The step spread over ranks. `batch` is (that of the file, the one asked for) where the file fixes it.
+
+    Raises OptionError when the program cannot be spread so, with the reason.
+    """
+    return WAYS[parallel.kind](program, settings, parallel, weight_decay, batch)

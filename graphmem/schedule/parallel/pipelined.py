@@ -1,0 +1,113 @@
+"""Program -> K contiguous stages on K ranks, cut where the rank that needs most needs least, under 1F1B.
+
+Cuts may be between any two calls of programs of up to ALL calls, else at so many places: where blocks begin, and where
+the fewest bytes cross. Each stage is simulated (`runner.py`), the choice is proved (`partition.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from graphmem.autograd.program import Program
+from graphmem.autograd.rebatch import rebatched
+from graphmem.autograd.tensor import is_floating
+from graphmem.ir.errors import OptionError
+from graphmem.ir.memory import IntColumn
+from graphmem.ir.ranks import Collective, Parallel, Ranked
+from graphmem.ir.training import TrainingSettings
+from graphmem.schedule.parallel.collectives import collective
+from graphmem.schedule.parallel.partition import Partition, partition
+from graphmem.schedule.parallel.runner import stage_rank
+from graphmem.schedule.parallel.stage import Stage, cut
+from graphmem.schedule.parallel.survey import Survey, bounds, surveyed
+from graphmem.schedule.parallel.units import units
+
+ALL = 120  # calls
+WORK = 150_000  # calls that may be simulated for stages before the search settles for a bound
+
+
+def pipelined(
+    program: Program, settings: TrainingSettings, parallel: Parallel, weight_decay: bool,
+    batch: tuple[int, int] | None, at: Sequence[int] | None = None,
+) -> Ranked:  # fmt: skip
+    """Peaks of all ranks; `batch` is (of the file, of a micro-batch), `at` are positions of calls to cut before.
+
+    Raises OptionError when there are fewer calls than stages or fewer micro-batches, or the model cannot be cut.
+    """
+    count, micro = parallel.ranks, parallel.micro_batches
+    if micro < count:
+        raise OptionError(
+            f"Schedule1F1B needs as many micro-batches as stages: give pipeline:{count}:M with M of {count} or more"
+        )
+    if batch is not None:
+        program = rebatched(program, *batch)
+    survey = surveyed(program, settings, weight_decay, batch)
+    outputs = tuple(n for n in program.outputs if n in survey.known and is_floating(survey.known[n].type.dtype))
+    dropped = len(program.outputs) - 1
+    program = replace(program, outputs=outputs[:1])
+    cuts = np.array([0, *at, len(program.calls)]) if at is not None else _cuts(program, survey, count)
+    tables = [bounds(survey, cuts, i, count, micro) for i in range(count)]
+
+    most = max(2 * count, WORK // (3 * len(program.calls)))
+
+    def stage(i: int, a: int, b: int) -> Stage:
+        return cut(program, int(cuts[a]), int(cuts[b]), i, count, survey.known, micro, batch)
+
+    found = partition(tables, lambda i, a, b: stage_rank(stage(i, a, b), settings, weight_decay).peak, most)
+    stages = [stage(i, a, b) for i, (a, b) in enumerate(pairwise(found.cuts))]
+    ranks = tuple(stage_rank(s, settings, weight_decay) for s in stages)
+    notes = _notes(found, len(cuts), len(program.calls), dropped, stages)
+    return Ranked(parallel, settings, ranks, tuple(_sent(stages, micro)), notes, survey.issues)
+
+
+def _cuts(program: Program, survey: Survey, count: int) -> IntColumn:
+    """Positions that stages may begin at, the two ends included."""
+    calls = len(program.calls)
+    if calls < count:
+        raise OptionError(f"a program of {calls} calls cannot be cut into {count} stages: give fewer")
+    if calls <= ALL:
+        return np.arange(calls + 1, dtype=np.int64)
+    starts = {start for unit in units(program) for run in unit.runs for start in run}
+    narrow = sorted(range(1, calls), key=lambda p: (p not in starts, int(survey.arriving[p]), p))
+    return np.array([0, *sorted(narrow[:ALL]), calls], dtype=np.int64)
+
+
+def _sent(stages: Sequence[Stage], micro: int) -> list[Collective]:
+    there = [sent.nbytes for stage in stages[:-1] for sent in stage.outputs]
+    back = [sent.nbytes for stage in stages[:-1] for sent in stage.outputs if sent.needs_grad]
+    rows = collective("point-to-point", "activations, to the next stage", there * micro, 2)
+    rows += collective("point-to-point", "gradients, to the stage before", back * micro, 2)
+    return rows + collective("all-reduce", "gradients of parameters that two stages hold", _tied(stages).values(), 2)
+
+
+def _tied(stages: Sequence[Stage]) -> dict[str, int]:
+    """Parameters that a later stage holds too -> their bytes."""
+    seen: set[str] = set()
+    found: dict[str, int] = {}
+    for stage in stages:
+        for given in stage.program.of("parameter"):
+            if given.name in seen:
+                found[given.name] = given.type.nbytes
+            seen.add(given.name)
+    return found
+
+
+def _notes(found: Partition, cuts: int, calls: int, dropped: int, stages: Sequence[Stage]) -> tuple[str, ...]:
+    where = f"{cuts - 2} places to cut, between any two calls" if cuts == calls + 1 else f"{cuts - 2} places to cut"
+    if found.is_optimal:
+        notes = [f"no other cut lowers the largest peak (proved over {where}; {found.costed} stages simulated)"]
+    else:
+        over = 100 * (found.peak - found.bound) / found.bound
+        notes = [f"no cut lowers the largest peak by more than {over:.2f} % (over {where})"]
+    notes.append(
+        f"Schedule1F1B with {stages[0].micro_batches} micro-batches; in flight by stage: "
+        + ", ".join(str(stage.in_flight) for stage in stages)
+    )
+    if dropped:
+        notes.append(f"{dropped} outputs that the loss does not read are left out")
+    notes += [f"parameter '{name}' is on two ranks" for name in _tied(stages)]
+    return tuple(notes)
