@@ -19,6 +19,7 @@ from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.tensor import Tensor, itemsize
 
+MUON_STEPS = 5
 FORMS = ("single", "foreach", "fused")
 
 
@@ -159,15 +160,42 @@ class Step:
                 self._run_one(p, bound)
                 ops.in_place(m, "aten::addcdiv_")
 
+    def _run_muon(self, p: Tensor, bound: dict[str, Tensor]) -> None:
+        """Nesterov's update is orthogonalised in bfloat16 by five steps of Newton and Schulz (torch/optim/_muon.py)."""
+        m = self.machine
+        first = ops.full(m, "aten::lerp", p.shape, p.dtype)
+        m.drop(*(bound.pop(name) for name in list(bound)))
+        short, long = sorted(p.shape)
+        with m.scope() as kept:
+            x = first if p.dtype == "bfloat16" else ops.full(m, "aten::to", p.shape, "bfloat16")
+            gram: list[Tensor] = []
+            for _ in range(MUON_STEPS):
+                for i, name in enumerate(("aten::matmul", "aten::addmm")):
+                    made = ops.full(m, name, (short, short), "bfloat16")
+                    m.drop(*gram[i : i + 1])
+                    gram[i : i + 1] = [made]
+                better = ops.full(m, "aten::addmm", (short, long), "bfloat16")
+                m.drop(x)
+                x = better
+            kept.append(x)
+        m.drop(first)
+        bound["update"] = x
+
+    def _program(self, p: Tensor) -> tuple[tuple[str, str], ...]:
+        """The row's program; by rank for those that treat matrices in a way of their own."""
+        if self.name == "muon":
+            return _DENOMINATOR
+        if self.name == "adafactor":
+            return _ADAFACTOR if len(p.shape) > 1 else _ADAFACTOR_VECTOR
+        return (*(self.row.with_decay if self.decay else ()), *self.row.single)
+
     def _run_one(self, p: Tensor, bound: dict[str, Tensor]) -> None:
+        if self.name == "muon" and len(p.shape) == 2:
+            self._run_muon(p, bound)
+            return
         m = self.machine
         before: Tensor | None = None
-        program = (*(self.row.with_decay if self.decay else ()), *self.row.single)
-        if self.name == "muon":
-            program = _MUON if len(p.shape) == 2 else _DENOMINATOR
-        if self.name == "adafactor":
-            program = _ADAFACTOR if len(p.shape) > 1 else (("pow", "grad_squared"), ("clone", "update"))
-        for operator, local in program:
+        for operator, local in self._program(p):
             if not operator:
                 m.drop(bound.pop(local))
                 continue
@@ -189,8 +217,8 @@ class Step:
             m.drop(before)
 
 
-_MUON = (("lerp", "update"), ("bfloat16", ""), ("mm", ""), ("addmm", ""), ("addmm", ""))
 _ADAFACTOR = (("norm", "row_mean"), ("norm", "col_mean"), ("matmul", "update"))
+_ADAFACTOR_VECTOR = (("pow", "grad_squared"), ("clone", "update"))
 
 
 def _row_means(p: Tensor) -> st.Shape:

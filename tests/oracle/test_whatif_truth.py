@@ -184,6 +184,41 @@ def test_checkpointed_blocks_are_computed_again_under_autocast(oracle: Any, tmp_
     oracle.exported((module, *rest), "train_raw", tmp_path / "m.onnx")
     for i, block in enumerate(module.blocks):
         module.blocks[i] = Again(block)
-    asked = {"precision": "bf16-amp", "accumulate": 2}
+    asked: dict[str, Any] = {"precision": "bf16-amp", "accumulate": 2}
     found = graphmem.train(tmp_path / "m.onnx", checkpoint=["blocks.*"], **asked)
     assert found.peak == oracle.measured((module, *rest), "sgd", **asked).peak
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_muon_is_byte_exact(oracle: Any, precision: str, tmp_path: Path) -> None:
+    nn = torch.nn
+    layers = [nn.Linear(64, 96, bias=False), nn.ReLU(), nn.Linear(96, 200, bias=False), nn.ReLU()]
+    module, x = nn.Sequential(*layers, nn.Linear(200, 10, bias=False)), torch.randn(4, 64)
+    target = torch.randint(0, 10, (4,))
+    oracle.exported((module, (x,), target, "cross_entropy"), "train_raw", tmp_path / "m.onnx")
+    if precision == "bf16":
+        module, x = module.bfloat16(), x.bfloat16()
+    measured = oracle.step_trace(module, (x,), target, oracle.loss_of("cross_entropy"), torch.optim.Muon)
+    assert graphmem.train(tmp_path / "m.onnx", optimizer="muon", precision=precision).peak == measured.peak
+
+
+@pytest.mark.parametrize("form", ["single", "foreach", "fused"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adafactor"])
+def test_forms_of_optimizers_with_weight_decay(oracle: Any, name: str, form: str, tmp_path: Path) -> None:
+    kind = getattr(torch.optim, name)
+    asked: dict[str, Any] = {"fused": True} if form == "fused" else {"foreach": form == "foreach"}
+    if form == "fused" and name in ("NAdam", "RAdam", "RMSprop", "Adafactor"):
+        pytest.skip(f"torch has no fused {name}")
+    nn = torch.nn
+    module = nn.Sequential(nn.Linear(40, 300), nn.ReLU(), nn.Linear(300, 500), nn.ReLU(), nn.Linear(500, 10))
+    x, target = torch.randn(2, 40), torch.randint(0, 10, (2,))
+    oracle.exported((module, (x,), target, "cross_entropy"), "train_raw", tmp_path / "m.onnx")
+    decay = {} if name == "Adafactor" else {"weight_decay": 0.01}
+
+    def made(parameters: Any) -> Any:
+        return kind(parameters, lr=0.01, **decay, **asked)
+
+    before = 8 if name == "RAdam" else 1  # which rectifies from step 6 on
+    measured = oracle.step_trace(module, (x,), target, oracle.loss_of("cross_entropy"), made, before=before)
+    found = graphmem.train(tmp_path / "m.onnx", optimizer=name.lower(), form=form, weight_decay=bool(decay))
+    assert abs(found.peak - measured.peak) <= 0.002 * measured.peak
