@@ -40,7 +40,8 @@ def offload_text(traffic: HostTraffic, link: str = LINK) -> str:
     """Two lines for the terminal."""
     cost = offload_cost(traffic, link)
     return (
-        f"\noffload: {size(traffic.to_host)} to the host and {size(traffic.to_device)} back a step, "
-        f"{1000 * cost.seconds:.3g} ms at {cost.bandwidth / 1e9:.1f} GB/s"
-        f"\n         ({link} at {EFFICIENCY:.0%} of its rate, nothing hidden); {size(cost.host_bytes)} of host memory"
+        f"\noffload: {size(traffic.to_host)} to the host, {size(traffic.to_device)} back a step; "
+        f"{size(cost.host_bytes)} of host memory"
+        f"\n         {1000 * cost.seconds:.3g} ms at {cost.bandwidth / 1e9:.1f} GB/s "
+        f"({link} at {EFFICIENCY:.0%} of its rate), nothing hidden"
     )

@@ -98,12 +98,13 @@ def _plot(training: Training, width: int) -> Text:
 def _phase_line(phases: list[str], columns: int) -> str:
     """Names of the phases under where they begin; those without room are left out."""
     line = [" "] * columns
-    for phase in PHASES:
-        if phase in phases:
-            at = phases.index(phase)
-            for i, letter in enumerate(f"|{phase}"):
-                if at + i < columns and phases[at + i] == phase:
-                    line[at + i] = letter
+    starts = [i for i, phase in enumerate(phases) if i == 0 or phase != phases[i - 1]]
+    for at in starts:
+        for i, letter in enumerate(f"|{phases[at]}"):
+            if at + i < columns and phases[at + i] == phases[at] and (i == 0 or at + i not in starts):
+                line[at + i] = letter
+            else:
+                break
     return "".join(line)
 
 
