@@ -142,12 +142,9 @@ def _row(row: Row, base: int, total: int) -> str:
 
 
 def _what_stands(found: ModelFrontier, width: int) -> list[str]:
-    lines = ["alive at the least peak of operations:"] if found.obstacles else []
-    lines += [
-        f"{size(o.nbytes):>11}  {shorten(o.what, max(20, width - 13))}"
-        for o in found.obstacles
-        if o.nbytes >= found.least // 100
-    ]
+    large = [o for o in found.obstacles if o.nbytes >= found.least // 100]
+    lines = ["alive at the least peak of operations:"] if large else []
+    lines += [f"{size(o.nbytes):>11}  {shorten(o.what, max(20, width - 13))}" for o in large]
     return [*lines, *wrap(found.advice, width)]
 
 
@@ -173,7 +170,7 @@ def _plot(found: ModelFrontier, rows: Sequence[Row], base: int, width: int) -> l
         put(peak, again / total, "x")
     labels = [f"{top * (HEIGHT - 1 - row) / (HEIGHT - 1):>8.1%} |" for row in range(HEIGHT)]
     return [
-        "overhead: * operations, s selective, m modules, . proved bound, x every (n-th) block",
+        "overhead: * operations, s selective, m modules, . bound, x every (n-th) block",
         *(label + "".join(row).rstrip() for label, row in zip(labels, grid, strict=True)),
         " " * 9 + "+" + "-" * columns,
         f"{' ' * 10}{low:<.0%}{'100% of the peak that keeps all':>{columns - 3}}",
