@@ -16,8 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import graphmem
-from graphmem.ir.errors import OptionError
-from graphmem.ir.recompute import ModelFrontier
+from graphmem.ir.recompute import Habit, ModelFrontier
 from graphmem.report.units import size
 
 CASES = {
@@ -27,6 +26,7 @@ CASES = {
     "bert": (16, {"sequence": 256}, "mean"),
     "vit": (32, {}, "cross_entropy"),
 }
+HABITS = ("every block", "every 2 blocks", "sqrt(n)")
 MARKS = ("<!-- models -->", "<!-- /models -->")
 
 
@@ -45,9 +45,10 @@ def main() -> None:
         found = graphmem.checkpoint_frontier(path, dims, batch=batch, loss=loss)
         spent = perf_counter() - started
         step = f"{name}, batch {batch}" + "".join(f", {k} {v}" for k, v in dims.items())
-        for title, peak, cost in habits(found, path, dims, batch, loss):
-            rows.append(row(found, step, title, peak, cost))
-            print(rows[-1], file=sys.stderr)
+        for habit in found.practice:
+            if habit.title in HABITS:
+                rows.append(row(found, step, habit))
+                print(rows[-1], file=sys.stderr)
         floors.append(floor(found, name, spent))
     text = "\n".join([*rows, "", *floors])
     print(text)
@@ -57,21 +58,9 @@ def main() -> None:
         page.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
 
 
-def habits(
-    found: ModelFrontier, path: Path, dims: dict[str, int], batch: int, loss: str
-) -> list[tuple[str, int, int | None]]:
-    """(title, peak, recomputed FLOPs); of sqrt(n) only the peak: its groups are no modules."""
-    shown = [h for h in found.practice if h.title in ("every block", "every 2 blocks")]
-    known = [(h.title, h.plan.peak, h.plan.again) for h in shown]
-    try:
-        sqrt = graphmem.train(path, dims, batch=batch, loss=loss, checkpoint=["sqrt"]).peak
-    except OptionError:
-        return known
-    return [*known, ("sqrt(n)", sqrt, None)]
-
-
-def row(found: ModelFrontier, step: str, title: str, peak: int, cost: int | None) -> str:
-    """The least recomputation of each grain within the peak."""
+def row(found: ModelFrontier, step: str, habit: Habit) -> str:
+    """The least recomputation of each grain within the peak of the habit."""
+    peak, cost = habit.plan.peak, habit.plan.again
     base, total = found.operations.baseline.peak, found.operations.question.total_cost
     best = {
         "operation": [p.judged.cost - total for p in found.operations.points if p.judged.peak <= peak],
@@ -79,7 +68,7 @@ def row(found: ModelFrontier, step: str, title: str, peak: int, cost: int | None
         "module": [w.again for w in found.wraps if w.peak <= peak and w.grain == "module"],
     }
     cells = [f"{min(costs) / total:.2%}" if costs else "–" for costs in best.values()]
-    return f"| {step} | {title} | {peak / base:.1%} | {f'{cost / total:.2%}' if cost else '–'} | {' | '.join(cells)} |"
+    return f"| {step} | {habit.title} | {peak / base:.1%} | {cost / total:.2%} | {' | '.join(cells)} |"
 
 
 def floor(found: ModelFrontier, name: str, spent: float) -> str:
