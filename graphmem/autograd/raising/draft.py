@@ -80,6 +80,10 @@ class Draft:
             return TensorType(tensor.type.dtype, tensor.type.high)
         return tensor.type if tensor is not None and isinstance(tensor.type, TensorType) else None
 
+    def maker_of(self, name: str) -> Call | None:
+        """The call that makes a value, when it has been raised."""
+        return next((call for call in reversed(self.calls) if name in call.outputs), None)
+
     def emit(
         self, target: str, args: tuple[Any, ...], outputs: tuple[str, ...], origin: Origin,
         types: tuple[TensorType, ...] | None = None, **kwargs: Any,
