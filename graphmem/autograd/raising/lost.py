@@ -14,12 +14,12 @@ from graphmem.autograd.program import Ref, Role
 from graphmem.autograd.raising.draft import DROPOUT, Draft
 from graphmem.autograd.raising.folded import equal_parameter, folded_parameter, folded_piece
 from graphmem.autograd.raising.fxtext import FxNode
-from graphmem.ir.graph import Node
+from graphmem.ir.graph import Node, Origin
 from graphmem.ir.types import TensorType
 
 ROLES: dict[str, Role] = {"p_": "parameter", "b_": "buffer", "c_": "constant"}
 _VIEWS = ("aten.select", "aten.unbind", "aten.split", "aten.chunk", "aten.transpose", "aten.permute", "aten.slice")
-_STRIDED = ("Transpose", "Slice", "Expand", "Split")  # whose results a copy makes contiguous
+_STRIDED = ("aten.transpose", "aten.permute", "aten.slice", "aten.expand", "aten.split", "aten.t.")
 _PADS = ("pad", "constant_pad_nd")
 _COPIES = ("aten._unsafe_view", "aten.view", "aten.reshape")
 _CONVOLUTIONS = ("aten.conv", "aten.convolution")
@@ -51,19 +51,27 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     if fx.target.startswith(_VIEWS):
         return _contiguous(draft, item, source, found, group)
     maker = draft.maker.get(source)
-    if maker is not None and maker.op_type in _STRIDED and not fx.target.startswith("aten.add"):
+    made = draft.maker_of(found)
+    if made is not None and made.target.startswith(_STRIDED) and not fx.target.startswith("aten.add"):
         return _contiguous(draft, item, source, found, group)
+    draft.standing[item.name] = source
     p = draft.options.p_after(maker.op_type if maker else "")
-    where = group[-1].origin.scope or item.name
-    evidence = f"{fx.name} reads %{item.name}, which the optimizer removed"
+    return lost_dropout(draft, item.name, found, group[-1].origin, draft.type_of(source), p)
+
+
+def lost_dropout(
+    draft: Draft, name: str, source: str, origin: Origin, type_: TensorType | None, p: float | None = None
+) -> Ref:
+    """The copy `name` of a value that evaluation mode made of a dropout, as the dropout that it is in training."""
+    p = draft.options.p_after("") if p is None else p
+    where = origin.scope or name
+    evidence = f"%{name} of the text, which the optimizer removed"
     if not p:
         draft.note(f"{DROPOUT}; give --dropout P", where, evidence)
     elif not draft.infers(DROPOUT, where, evidence):
         p = 0.0
-    type_ = draft.type_of(source)
-    draft.standing[item.name] = source
-    draft.emit("aten.dropout", (Ref(found), p, True), (item.name,), group[-1].origin, (type_,) if type_ else ())
-    return Ref(item.name)
+    draft.emit("aten.dropout", (Ref(source), p, True), (name,), origin, (type_,) if type_ else ())
+    return Ref(name)
 
 
 def _known(draft: Draft, fx: FxNode, item: Lost, source: str, group: Sequence[Node]) -> Ref | None:
