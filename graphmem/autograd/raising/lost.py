@@ -70,7 +70,7 @@ def lost_dropout(
         draft.note(f"{DROPOUT}; give --dropout P", where, evidence)
     elif not draft.infers(DROPOUT, where, evidence):
         p = 0.0
-    draft.emit("aten.dropout", (Ref(source), p, True), (name,), origin, (type_,) if type_ else ())
+    draft.emit_after(source, "aten.dropout", (Ref(source), p, True), name, type_)
     return Ref(name)
 
 
@@ -98,7 +98,7 @@ def padded(draft: Draft, conv: Node, own: Sequence[int] = ()) -> Ref:
 def _contiguous(draft: Draft, item: Lost, source: str, found: str, group: Sequence[Node]) -> Ref:
     type_ = draft.type_of(source)
     draft.standing[item.name] = source
-    draft.emit("aten.contiguous", (Ref(found),), (item.name,), group[-1].origin, (type_,) if type_ else ())
+    draft.emit_after(found, "aten.contiguous", (Ref(found),), item.name, type_)
     return Ref(item.name)
 
 
