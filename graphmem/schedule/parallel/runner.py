@@ -170,7 +170,7 @@ class Runner:
             self.losses.append(flat(self.m, nbytes, "aten::empty", "losses of other micro-batches", "activation"))
 
     def finish(self) -> None:
-        """The outputs of the last stage are joined and stay beside what they are joined from; losses are the caller's."""
+        """The outputs of the last stage are joined and stay beside the joined ones; losses are the caller's."""
         m = self.m
         for tensor in (*self.sending, *self.latest):
             m.release(tensor)
