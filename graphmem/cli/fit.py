@@ -17,7 +17,7 @@ from graphmem.cli.train import LOSSES, OPTIMIZERS, PRECISIONS
 # Options that describe a training step; without --train they would be ignored, so they are refused.
 _OF_TRAINING = (
     "loss", "optimizer", "form", "weight_decay", "freeze", "dropout", "attention_dropout", "accumulate",
-    "checkpoint",
+    "checkpoint", "lora", "offload",
 )  # fmt: skip
 
 
@@ -39,6 +39,8 @@ _OF_TRAINING = (
     "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."
 )
 @click.option("--checkpoint", multiple=True, metavar="SPEC", help="Modules to compute again, as for train.")
+@click.option("--lora", default="", metavar="R[:PATTERN]", help="Adapters of rank R, as for train.")
+@click.option("--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="As for train.")
 @click.option("--explain", is_flag=True, help="Add the code to paste for each option.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option

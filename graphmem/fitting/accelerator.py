@@ -28,7 +28,7 @@ class Accelerator:
     def compared(self) -> str:
         """The figure that is held against the device, in words."""
         if self.has_caching_allocator:
-            return "reserved by PyTorch's caching allocator"
+            return "reserved by PyTorch's caching allocator, simulated"
         return "tensors alive at once"
 
 

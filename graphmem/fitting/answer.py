@@ -21,7 +21,7 @@ from graphmem.ir.types import TensorType
 STEP: dict[str, Any] = {
     "loss": "cross_entropy", "optimizer": "sgd", "form": None, "weight_decay": False, "freeze": (),
     "assume_bn": False, "dropout": None, "attention_dropout": None, "precision": "fp32", "accumulate": 1,
-    "checkpoint": (),
+    "checkpoint": (), "lora": "", "offload": (),
 }  # fmt: skip
 OF_RUN = {"precision", "assume_bn"}  # those that a forward run has too
 _CHOICES: dict[str, Mapping[str, Any] | Sequence[str]] = {
@@ -84,7 +84,7 @@ def _settings(step: Mapping[str, Any]) -> dict[str, Any]:
             raise OptionError(f"{name} '{settings[name]}' is not one of {', '.join(choices)}")
     if settings["accumulate"] < 1:
         raise OptionError(f"accumulate {settings['accumulate']} is not a number of passes: give 1 or more")
-    return settings | {name: tuple(settings[name]) for name in ("freeze", "checkpoint")}
+    return settings | {name: tuple(settings[name]) for name in ("freeze", "checkpoint", "offload")}
 
 
 def _silent(_: str) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from graphmem.ir.device import GIB
 from graphmem.ir.fit import HostMemory, HostPart
 
-# Resident size of a process that imported torch and opened a CUDA device: 2.2 to 3.0 GB are reported for torch 2
-# (pytorch#12873 and others); system and desktop beside it.
+# torch 2.13 without CUDA is resident with 0.2 GiB (measured); CUDA's libraries and context take the most of the rest,
+# which is an assumption: it differs with version and GPU.
 PROCESS = 3 * GIB
 SYSTEM = 2 * GIB
 WORKERS, PREFETCH = 4, 2  # a DataLoader with num_workers=4; prefetch_factor is 2 unless given
-WORKER = 400 << 20  # a worker process with torch imported: 300 to 500 MB
+WORKER = 200 << 20  # resident in a worker of torch 2.13: 184 MiB measured, shared in part where it is forked
 _SOLD = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 
 

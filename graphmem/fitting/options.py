@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graphmem.fitting.accelerator import Accelerator
+from graphmem.fitting.offload import LINK, LINKS
 from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
 from graphmem.fitting.recipe import code, what
 from graphmem.fitting.remedies import ACCUMULATE, ALIKE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
@@ -16,6 +17,7 @@ from graphmem.ir.fit import Largest, Need, Option, Outcome
 
 Settings: TypeAlias = Mapping[str, Any]
 _OUTCOMES: tuple[Outcome, ...] = ("same", "rounding", "other")
+TYPICAL = 300e9  # bytes a second of a card that is only known by its size
 AS_IS: tuple[str, ...] = ()
 
 
@@ -34,6 +36,7 @@ class Question:
     batch: int | None
     base: Largest | None
     is_coarse: bool = False
+    bandwidth: float = TYPICAL  # of the device's memory, bytes a second
     found: dict[tuple[str, ...], Largest] = field(default_factory=dict)  # the largest batches found so far
 
     @property
@@ -112,7 +115,7 @@ def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
         name="+".join(names) or "as-is",
         what="; ".join(said) or "as it is",
         code=code(names, settings, program, is_training),
-        outcome=max((BY_NAME[n].outcome for n in names if n != ACCUMULATE), key=_OUTCOMES.index, default="same"),
+        outcome=max((_outcome(name, is_training) for name in names), key=_OUTCOMES.index, default="same"),
         settings=settings,
         allocator=EXPANDABLE if "expandable" in names else NATIVE,
         need=need,
@@ -120,6 +123,13 @@ def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
         cost=_cost(question, need, settings["accumulate"]),
         capacity=question.capacity,
     )
+
+
+def _outcome(name: str, is_training: bool) -> Outcome:
+    remedy = BY_NAME.get(name)
+    if remedy is None:
+        return "same"  # accumulation
+    return (remedy.outcome_of_steps if is_training else None) or remedy.outcome
 
 
 def _largest(question: Question, names: tuple[str, ...], settings: Settings) -> Largest:
@@ -167,9 +177,9 @@ def _cost(question: Question, need: Need, passes: int) -> float:
     """Estimated time of a sample relative to the settings as they are: bytes moved over bytes moved."""
     if need.batch is None:
         return need.moved / question.need(AS_IS, question.settings, None).moved
-    far = question.batch or max(2, question.base.batch if question.base else 2)
+    far = max(2, question.base.batch if question.base else question.batch or 2)
     low = question.need(AS_IS, question.settings, 1).moved
-    high = question.need(AS_IS, question.settings, max(2, far)).moved
-    samples = need.batch * passes
-    as_it_is = low + (high - low) * (samples - 1) / (max(2, far) - 1)
-    return need.moved * (1 if question.probe.is_training else passes) / as_it_is
+    high = question.need(AS_IS, question.settings, far).moved
+    as_it_is = low + (high - low) * (need.batch * passes - 1) / (far - 1)
+    copied = need.copied * question.bandwidth / LINKS[LINK]  # as many bytes of the device's own memory take as long
+    return (need.moved + copied) * (1 if question.probe.is_training else passes) / as_it_is

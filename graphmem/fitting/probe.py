@@ -15,6 +15,7 @@ from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
 from graphmem.autograd.run import MISFITS
 from graphmem.fitting.accelerator import Accelerator
+from graphmem.fitting.quantized import FORMS, quantize
 from graphmem.fitting.traffic import moved_by_step
 from graphmem.ir.analysis import ModelFacts
 from graphmem.ir.errors import ModelError, OptionError
@@ -26,7 +27,7 @@ from graphmem.memory.allocator import replayed
 from graphmem.reader import read
 from graphmem.schedule.forward import forward_trace
 from graphmem.schedule.training import TrainingTrace, training_trace
-from graphmem.training import _uncounted, read_with_batch
+from graphmem.training import _uncounted, checked_settings, read_with_batch
 
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
@@ -90,6 +91,8 @@ class Traced:
     uncounted: tuple[str, ...]
     issues: tuple[Issue, ...]
     state: int
+    copied: int  # to host memory and back
+    host: int
 
 
 @dataclass(slots=True)
@@ -111,14 +114,13 @@ class Probe:
 
     def _need(self, batch: int | None, settings: Settings, on: Accelerator, allocator: str) -> Need:
         traced = self.traced(batch, settings, on.torch_device)
+        more = {"moved": traced.moved, "copied": traced.copied, "host": traced.host}
         if not on.has_caching_allocator:
-            return Need(batch, traced.peak, traced.peak, "at least", None, None, on.uncounted, traced.moved)
+            return Need(batch, traced.peak, traced.peak, "at least", uncounted=on.uncounted, **more)
         found = replayed(((0, on.cublas_workspace), *traced.events), expandable=allocator == EXPANDABLE)
         exactness: Effect = "at least" if traced.uncounted else traced.exactness
         reserved = found.peak_reserved
-        return Need(
-            batch, traced.peak, reserved, exactness, found.peak_allocated, reserved, traced.uncounted, traced.moved
-        )
+        return Need(batch, traced.peak, reserved, exactness, found.peak_allocated, reserved, traced.uncounted, **more)
 
     def issues(self, batch: int | None, settings: Settings, on: Accelerator) -> tuple[Issue, ...]:
         """What is missing or assumed in the figures."""
@@ -148,7 +150,11 @@ class Probe:
                 described = _settings(settings, torch_device)
                 trace = training_trace(program, described, settings["weight_decay"], fixed)
             else:
-                trace = forward_trace(program, torch_device, settings["precision"], fixed)
+                form = FORMS.get(settings["precision"])
+                precision = form.computed if form else settings["precision"]
+                trace = forward_trace(program, torch_device, precision, fixed)
+                if form is not None:
+                    quantize(trace, program, form)
         except MISFITS as error:  # a rule met shapes that it was not written for
             raise ModelError(
                 f"'{self.source.path.name}' cannot be followed at batch {batch} ({error}); please report it"
@@ -169,19 +175,19 @@ def _key(settings: Settings) -> tuple[tuple[str, Any], ...]:
 
 
 def _settings(settings: Settings, torch_device: str) -> TrainingSettings:
-    form = settings["form"] or ("foreach" if torch_device == "cuda" else "single")
-    names = ("precision", "accumulate", "checkpoint")
-    asked = {name: settings[name] for name in names if name in settings}
-    freeze = tuple(settings["freeze"])
-    return TrainingSettings(settings["loss"], settings["optimizer"], form, torch_device, freeze, **asked)
+    """As `graphmem.train` takes them."""
+    apart = (*_RAISING, "weight_decay")
+    return checked_settings(device=torch_device, **{k: v for k, v in settings.items() if k not in apart})
 
 
 def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> Traced:
     records = trace.machine.records
     events = tuple([(e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events])
     issues = (*graph.issues, *program.issues, *trace.issues)
+    traffic = trace.traffic
+    copied, host = (traffic.to_host + traffic.to_device, traffic.host) if traffic is not None else (0, 0)
     state = sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step)
-    return Traced(_peak(trace), events, moved, exactness_of(issues), _uncounted(trace), issues, state)
+    return Traced(_peak(trace), events, moved, exactness_of(issues), _uncounted(trace), issues, state, copied, host)
 
 
 def _peak(trace: TrainingTrace) -> int:

@@ -31,9 +31,25 @@ for name in blocks:
     block = model.get_submodule(name)
     block.forward = partial(checkpoint, block.forward, use_reentrant=False)"""
 _HEAD = "for name, parameter in model.named_parameters():\n    parameter.requires_grad_(name in {kept})"
-_TO = {
+_QUANTIZE = """\
+from torchao.quantization import {config}, quantize_
+model.{half}()  # float inputs too
+quantize_(model, {config}({given}))"""
+_OFFLOAD = """\
+from torchao.optim import CPUOffloadOptimizer
+optimizer = CPUOffloadOptimizer(model.parameters(), {class_}, lr=lr)"""
+_WHOLE = {
+    "lora": """\
+from peft import LoraConfig, get_peft_model
+model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear"))""",
+    "offload-activations": """\
+with torch.autograd.graph.save_on_cpu(pin_memory=True):  # around the forward pass
+    y = model(x)""",
+    "expandable": _EXPANDABLE,
     "bf16": "model.to(torch.bfloat16)  # before the optimizer is made; float inputs too",
     "fp16": "model.half()  # float inputs too",
+    "int8": _QUANTIZE.format(config="Int8WeightOnlyConfig", half="half", given=""),
+    "int4": _QUANTIZE.format(config="Int4WeightOnlyConfig", half="bfloat16", given="group_size=128"),
 }
 
 
@@ -58,15 +74,16 @@ def code(names: Sequence[str], settings: Settings, program: Program, is_training
 
 def _prepared(name: str, settings: Settings, program: Program) -> str:
     """What comes before the loop."""
-    if name == "expandable":
-        return _EXPANDABLE
     if name == "checkpoint":
         scopes = [segment.scope for segment in segments_of(program, settings["checkpoint"])]
         return _CHECKPOINT.format(modules=_listed(scopes))
     if name == "head-only":
         return _HEAD.format(kept=head(program))
-    if name in _TO:
-        return _TO[name]
+    if name == "offload-optimizer":
+        class_ = CLASSES[settings["optimizer"]].partition("(")[0]
+        return _OFFLOAD.format(class_=class_)
+    if name in _WHOLE:
+        return _WHOLE[name]
     return "" if name == ACCUMULATE or name in PRECISIONS else f"optimizer = {_made(settings)}"
 
 
@@ -102,7 +119,8 @@ def _step(settings: Settings) -> str:
 
 def _run(settings: Settings) -> str:
     """The forward run of the settings."""
-    precision, parts = PRECISIONS[settings["precision"]], settings["accumulate"]
-    inside = f', torch.autocast("cuda", torch.{precision.autocast})' if precision.autocast else ""
+    parts = settings["accumulate"]
+    lower = PRECISIONS[settings["precision"]].autocast if settings["precision"] in PRECISIONS else ""
+    inside = f', torch.autocast("cuda", torch.{lower})' if lower else ""
     call = f"torch.cat([model(part).cpu() for part in x.chunk({parts})])" if parts > 1 else "model(x)"
     return f"with torch.no_grad(){inside}:\n    y = {call}"

@@ -14,6 +14,7 @@ from graphmem.autograd.optimizers import OPTIMIZERS
 from graphmem.autograd.program import Program
 from graphmem.autograd.segments import segments_of
 from graphmem.fitting.probe import EXPANDABLE, NATIVE
+from graphmem.fitting.quantized import linear_weights
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Outcome
 
@@ -30,6 +31,7 @@ class Remedy:
     what: str
     changed: Change
     allocator: str = NATIVE
+    outcome_of_steps: Outcome | None = None  # where it is another for training
     is_for_steps: bool = True  # offered to training steps; pure float16 is not: small gradients vanish unscaled
     is_for_runs: bool = False  # offered to forward runs
 
@@ -76,9 +78,29 @@ def _precision(name: str) -> Change:
     return changed
 
 
+def _quantized(name: str) -> Change:
+    def changed(settings: Settings, program: Program) -> Settings | None:
+        is_offered = settings["precision"] == "fp32" and linear_weights(program)
+        return {**settings, "precision": name} if is_offered else None
+
+    return changed
+
+
+def _lora(settings: Settings, _: Program) -> Settings | None:
+    return None if settings["lora"] or settings["freeze"] else {**settings, "lora": "8"}
+
+
+def _offload(what: str) -> Change:
+    def changed(settings: Settings, _: Program) -> Settings | None:
+        offload = settings["offload"]
+        return None if what in offload else {**settings, "offload": (*offload, what)}
+
+    return changed
+
+
 def _checkpoint(settings: Settings, program: Program) -> Settings | None:
-    """Every repeated block checkpointed. Autocast is not entered again by our recomputation: not offered there."""
-    if settings["checkpoint"] or settings["precision"].endswith("amp"):
+    """Every repeated block checkpointed."""
+    if settings["checkpoint"]:
         return None
     try:
         return {**settings, "checkpoint": ("blocks",)} if segments_of(program, ("blocks",)) else None
@@ -119,11 +141,18 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy("fp16-amp", "rounding", "mixed precision: torch.autocast, float16, GradScaler", _precision("fp16-amp")),
     Remedy(
         "bf16", "rounding", "all in bfloat16, weights too: model.to(torch.bfloat16)", _precision("bf16"),
-        is_for_runs=True,
+        outcome_of_steps="other", is_for_runs=True,
     ),
     Remedy(
         "fp16", "rounding", "all in float16, weights too: model.half()", _precision("fp16"),
         is_for_steps=False, is_for_runs=True,
+    ),
+    *(
+        Remedy(
+            name, "rounding", f"linear layers' weights in {name}, the rest in {rest} (torchao)", _quantized(name),
+            is_for_steps=False, is_for_runs=True,
+        )
+        for name, rest in (("int8", "float16"), ("int4", "bfloat16"))
     ),
     Remedy("checkpoint", "same", "compute every block again in the backward pass", _checkpoint),
     *(
@@ -132,6 +161,11 @@ REMEDIES: tuple[Remedy, ...] = (
             ("adamw", "AdamW"), ("adam8bit", "8-bit AdamW (bitsandbytes)"), ("adafactor", "Adafactor"),
             ("lion", "Lion"), ("momentum", "SGD with momentum"), ("sgd", "plain SGD"),
         )
+    ),
+    Remedy("lora", "other", "LoRA: adapters of rank 8 beside linear layers (peft)", _lora),
+    Remedy("offload-optimizer", "same", "optimizer's state and step in system memory (torchao)", _offload("optimizer")),
+    Remedy(
+        "offload-activations", "same", "saved activations in system memory: save_on_cpu", _offload("activations")
     ),
     Remedy("head-only", "other", "train the last layer alone, the others frozen", _head_only),
 )  # fmt: skip
@@ -143,12 +177,15 @@ ALIKE = {"fp16-amp": ("bf16-amp",), "fp16": ("bf16",)}  # remedies of almost the
 COMBINATIONS: tuple[tuple[str, ...], ...] = (
     (ACCUMULATE,),
     ("bf16-amp", ACCUMULATE),
+    ("bf16-amp", "checkpoint"),
+    ("bf16-amp", "checkpoint", ACCUMULATE),
     ("checkpoint", ACCUMULATE),
     ("adam8bit", ACCUMULATE),
     ("checkpoint", "adam8bit"),
-    ("checkpoint", "adam8bit", ACCUMULATE),
+    ("bf16-amp", "lora"),
+    ("checkpoint", "offload-optimizer"),
 )
-RUN_COMBINATIONS: tuple[tuple[str, ...], ...] = ((ACCUMULATE,), ("bf16", ACCUMULATE))
+RUN_COMBINATIONS: tuple[tuple[str, ...], ...] = ((ACCUMULATE,), ("bf16", ACCUMULATE), ("int4", ACCUMULATE))
 
 
 def applied(names: tuple[str, ...], settings: Settings, program: Program) -> Settings | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from graphmem.ir.fit import Largest
 
 LIMIT = 1 << 20  # batches beyond are not asked about
-RUNGS = (1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16)
+RUNGS = (1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16)
 GROWTH = 16  # most that one step goes up while nothing has been refused yet
 
 

@@ -17,7 +17,7 @@ from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option
 from graphmem.ir.graph import Issue
 
 BEYOND = 2  # batches after the first refused one that are tried too: what an allocator reserves is not monotone
-COARSE = 2_000  # nodes; of larger models options are asked on a ladder of batches only, each read once for all of them
+COARSE = 400  # nodes; of larger models options are asked on a ladder of batches only, each read once for all of them
 POINTS = 6  # of the curve, in doublings, beside 1 and the ends of the search
 EVERYWHERE = Accelerator("cuda", True, 8_519_680)  # stands for a card when no device is named
 
@@ -53,6 +53,8 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
     points = _points(largest, batch, is_coarse) if can_search else [batch]
     candidates = () if asked.device else _candidates(probe, settings, batch, asked.has_display)
     question = Question(probe, settings, on, usable, batch, largest if asked.batch is None else None, is_coarse)
+    if asked.device and asked.device.bandwidth:
+        question = replace(question, bandwidth=asked.device.bandwidth * 1e9)
     found = options(question, asked.progress) if asked.device else _anywhere(question, asked)
     return Fit(
         model=source.facts(batch),

@@ -22,7 +22,8 @@ class Need:
 
     `peak` is tensor-level, with everything that was there before the step. `compared` is held against the device: on
     devices with a CUDA caching allocator what that reserves, elsewhere the peak; `exactness` says how to read it, and
-    `uncounted` what no figure holds. `moved` is an estimate of the bytes that operators read and write.
+    `uncounted` what no figure holds. `moved` is an estimate of the bytes that operators read and write,
+    `copied` those that an offload sends to host memory and back, `host` what it keeps there.
     """
 
     batch: int | None
@@ -33,6 +34,8 @@ class Need:
     reserved: int | None = None
     uncounted: tuple[str, ...] = ()
     moved: int = 0
+    copied: int = 0
+    host: int = 0
 
     def verdict(self, usable: int) -> Verdict:
         """Whether it fits `usable` bytes, and whether the figure proves that."""

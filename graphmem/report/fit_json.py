@@ -58,6 +58,7 @@ def _need(need: Need) -> dict[str, Any]:
         "allocated_bytes": need.allocated,
         "reserved_bytes": need.reserved,
         "uncounted": list(need.uncounted),
+        "host_bytes": need.host,
     }
 
 

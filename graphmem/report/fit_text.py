@@ -10,12 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.device import CONTEXT_BYTES, DISPLAY_BYTES
-from graphmem.ir.fit import Candidate, Fit, Need, Option
+from graphmem.ir.fit import Candidate, Fit
+from graphmem.report.fit_options import ROWS, figure, options_parts
 from graphmem.report.terminal import console_of, written
-from graphmem.report.units import SIGNS, size
-
-ROWS = 12  # options and devices shown
-_RESULTS = {"same": "same", "rounding": "rounds", "other": "differs"}
+from graphmem.report.units import size
 
 
 def fit_text(fit: Fit, width: int = 80, color: bool = False, explain: bool = False) -> str:
@@ -36,13 +34,7 @@ def _parts(fit: Fit, width: int, explain: bool) -> Iterable[Text | Table]:
         yield _curve(fit, width)
     if fit.device is None:
         yield _devices(fit.candidates)
-    shown = _helpful(fit)
-    if shown:
-        yield Text(_options_title(fit), style="bold")
-        yield _options(fit, shown[:ROWS])
-        yield _legend(len(shown) - ROWS)
-        if explain:
-            yield _code(shown[:ROWS])
+    yield from options_parts(fit, explain)
     yield _host(fit)
     notes = [f"{issue.kind}: {issue.where}: {issue.what}" for issue in fit.issues[:ROWS]] + list(fit.notes)
     if len(fit.issues) > ROWS:
@@ -60,11 +52,6 @@ def _headline(fit: Fit) -> Text:
     line = Text("graphmem ", style="dim").append(fit.model.name, style="bold not dim")
     where = f" on {fit.device.name}" if fit.device else ", on which device?"
     return line.append("   " + " · ".join(asked)).append(where)
-
-
-def figure(need: Need) -> str:
-    """What is compared, with the sign that says how to read it."""
-    return SIGNS[need.exactness] + size(need.compared)
 
 
 def _verdict(fit: Fit) -> Text:
@@ -163,76 +150,6 @@ def _bar(filled: int, mark: int | None, fits: bool) -> str:
     if fits:
         return f"{'█' * min(filled, mark):<{mark}}│"
     return "█" * mark + "│" + "█" * max(1, filled - mark - 1)
-
-
-def _helpful(fit: Fit) -> list[Option]:
-    """Options that give more room than the settings as they are, and these."""
-    asked = fit.need.compared
-    largest = fit.largest.batch if fit.largest else 0
-
-    def helps(option: Option) -> bool:
-        if option.name == "as-is" or option.settings.get("accumulate", 1) > 1:
-            return True
-        if option.largest is not None:
-            return option.largest.batch > largest
-        return option.need.compared < asked
-
-    return [option for option in fit.options if helps(option)]
-
-
-def _options_title(fit: Fit) -> str:
-    if fit.device is None:
-        return f"what a step of batch {fit.need.batch} needs otherwise, cheapest first"
-    if fit.batch_asked is None:
-        return "what makes room for more, cheapest first"
-    return f"what fits at batch {fit.need.batch}, cheapest first"
-
-
-def _options(fit: Fit, shown: Sequence[Option]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    by_batch = fit.device is not None and fit.batch_asked is None and fit.largest is not None
-    table.add_column("cost", justify="right", no_wrap=True)
-    table.add_column("result", no_wrap=True)
-    if by_batch:
-        table.add_column("batch", justify="right", no_wrap=True)
-    table.add_column("needs", justify="right", no_wrap=True)
-    if not by_batch:
-        table.add_column("to spare" if fit.device else "smallest device", no_wrap=True)
-    table.add_column("what to do")
-    for option in shown:
-        cells = [f"{option.cost:.2f}", _RESULTS[option.outcome]]
-        cells += [_batch(option)] if by_batch else []
-        cells.append(figure(option.need))
-        if not by_batch:
-            cells.append(size(option.headroom) if fit.device else option.smallest_device)
-        table.add_row(*cells, option.what)
-    return table
-
-
-def _batch(option: Option) -> str:
-    if option.largest is None:
-        return str(option.need.batch or "")
-    if option.settings.get("accumulate", 1) > 1:
-        return "any"
-    is_exact = option.largest.refused == option.largest.batch + 1
-    return f"{option.largest.batch}" if is_exact else f"{option.largest.batch}+"
-
-
-def _legend(more: int) -> Text:
-    lines = [f"and {more} more: --format json"] if more > 0 else []
-    lines.append("cost: time of a sample as estimated by bytes moved, 1.00 as it is (docs/fit.md)")
-    lines.append("result: what is learned stays the same, rounds differently, or differs")
-    return Text("\n".join(lines), style="dim")
-
-
-def _code(shown: Sequence[Option]) -> Text:
-    """The code of every option, its lines left as they are: they are to be pasted."""
-    blocks = [
-        "\n".join(textwrap.wrap(option.what, 76, initial_indent="# ", subsequent_indent="# ")) + "\n" + option.code
-        for option in shown
-        if option.code
-    ]
-    return Text("\n\n".join(blocks), no_wrap=True, overflow="ignore")
 
 
 def _devices(candidates: Sequence[Candidate]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -184,3 +185,33 @@ def test_what_cannot_be_answered_is_one_line(options: dict[str, object], reason:
     with pytest.raises(OptionError, match=reason) as raised:
         graphmem.fit(path_of("tiny_cnn"), **{"device": "4GB", **options})  # type: ignore[arg-type]
     assert "\n" not in str(raised.value)
+
+
+LINEAR = """g (float[N,4] x) => (float[N,2] y) <float[2,4] w = {1, 2, 3, 4, 5, 6, 7, 8}, float[2] b = {1, 2}> {
+    y = Gemm <transB = 1> (x, w, b)
+}"""
+
+
+def test_weights_of_linear_layers_shrink_as_torchao_stores_them(model: Callable[..., Path]) -> None:
+    path = model(LINEAR)
+    found = {option.name: option.need.peak for option in graphmem.fit(path, "4GB", batch=3).options}
+    assert found["as-is"] == 4 * (2 * 4 + 2 + 3 * 4 + 3 * 2)  # w, b, x, y
+    assert found["fp16"] == found["bf16"] == found["as-is"] // 2
+    assert found["int8"] == found["fp16"] - 2 * (2 * 4) + (2 * 4 + 2 * 2)  # one byte each, a scale per row
+    assert found["int4"] == found["fp16"] - 2 * (2 * 4) + (2 * 4 // 2 + 2 * 4)  # half a byte, scale and zero per row
+
+
+def test_a_fixed_batch_is_searched_in_training_and_inference(model: Callable[..., Path]) -> None:
+    path = model(LINEAR.replace("float[N,", "float[3,"))
+    for train in (False, True):
+        found = graphmem.fit(path, "480MiB", train=train, **({"loss": "sum"} if train else {}))
+        assert found.need.batch == 3
+        assert found.largest is not None
+        assert found.largest.batch > 1000
+
+
+def test_a_file_without_a_batch_is_asked_as_it_is(model: Callable[..., Path]) -> None:
+    found = graphmem.fit(model("g (float[4] x, float[2,4] z) => (float[2,4] y) { y = Add(x, z) }"), "4GB")
+    assert found.largest is None
+    assert found.need.batch is None
+    assert found.need.peak == 4 * (4 + 8 + 8)
