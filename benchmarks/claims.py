@@ -90,12 +90,12 @@ def doubling(page: Page) -> str:
     ratios = [activations[2 * b] / activations[b] for b in (2, 4, 8)]
     steps = ", ".join(f"{b}: {gib(n)}" for b, n in activations.items())
     page.say(f"U-Net, activations and temporaries at the peak by batch: {steps}; each doubling times {_range(ratios)}.")
-    runs = {n: page.run(f"analyze models/bert.onnx --batch 1 --dim sequence={n}") for n in (1024, 2048, 4096)}
+    runs = {n: page.run(f"analyze models/llama.onnx --batch 1 --dim sequence={n}") for n in (2048, 4096, 8192)}
     lengths = {n: run["inference"]["activation_peak_bytes"] for n, run in runs.items()}
-    grown = [lengths[2 * n] / lengths[n] for n in (1024, 2048)]
+    grown = [lengths[2 * n] / lengths[n] for n in (2048, 4096)]
     page.say(
         "What grows faster is the length of a sequence, where the scores of attention are stored, as in the graph of "
-        f"BERT's file: each doubling from 1024 on times {_range(grown)}."
+        f"Llama's file: each doubling from 2048 on times {_range(grown)}."
     )
     return "false" if max(ratios) < 2.1 else "true"
 

@@ -25,6 +25,7 @@ _OF_TRAINING = (
 @model_options
 @click.option("--device", metavar="NAME|SIZE", help='Such as "rtx 3060" or 4GB; without, which devices fit.')
 @click.option("--display", is_flag=True, help="A desktop runs on the device.")
+@click.option("--count", type=click.IntRange(min=1), default=1, metavar="N", help="Devices that may share a step.")
 @click.option("--train", is_flag=True, help="A training step; else a forward run. The options below describe it.")
 @click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True, help="Loss function.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd", show_default=True, help="Optimizer.")

@@ -12,6 +12,7 @@ from graphmem.fitting.host import host_memory
 from graphmem.fitting.options import Question, options
 from graphmem.fitting.probe import Probe, Source
 from graphmem.fitting.search import largest_batch
+from graphmem.fitting.several import shared_options
 from graphmem.ir.device import Device
 from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option
 from graphmem.ir.graph import Issue
@@ -24,12 +25,13 @@ EVERYWHERE = Accelerator("cuda", True, 8_519_680)  # stands for a card when no d
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The device or none, the batch or none, whether a desktop runs on it, and whom to tell what is looked at."""
+    """The device or none, the batch or none, whether a desktop runs on it, whom to tell, and how many there are."""
 
     device: Device | None
     batch: int | None
     has_display: bool
     progress: Callable[[str], None]
+    count: int = 1  # devices that may share a step
 
 
 def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: Asked) -> Fit:
@@ -56,6 +58,9 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
     if asked.device and asked.device.bandwidth:
         question = replace(question, bandwidth=asked.device.bandwidth * 1e9)
     found = options(question, asked.progress) if asked.device else _anywhere(question, asked)
+    if asked.device and probe.is_training:
+        shared = shared_options(question, asked.count, asked.progress)
+        found = tuple(sorted((*found, *shared), key=lambda option: (round(option.cost, 2), option.name)))
     return Fit(
         model=source.facts(batch),
         mode="training" if probe.is_training else "inference",
