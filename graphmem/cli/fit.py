@@ -42,6 +42,7 @@ _OF_TRAINING = (
 @click.option("--checkpoint", multiple=True, metavar="SPEC", help="Modules to compute again, as for train.")
 @click.option("--lora", default="", metavar="R[:PATTERN]", help="Adapters of rank R, as for train.")
 @click.option("--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="As for train.")
+@click.option("--brief", is_flag=True, help="The verdict and the largest batch only.")
 @click.option("--explain", is_flag=True, help="Add the code to paste for each option.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option

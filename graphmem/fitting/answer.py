@@ -38,6 +38,7 @@ def fit(
     train: bool = False,
     display: bool = False,
     count: int = 1,
+    brief: bool = False,
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -53,6 +54,7 @@ def fit(
         batch: the batch asked about; None asks for the largest.
         train: a training step, described by `step`; else a forward run of PyTorch under `torch.no_grad()`.
         display: a desktop runs on the device.
+        brief: no options, only the verdict and the largest batch.
         count: devices of that kind that may share a training step, by ZeRO or a pipeline.
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
@@ -70,7 +72,7 @@ def fit(
         raise OptionError(f"--count {count}: there must be at least 1 device")
     asked = device_of(device) if isinstance(device, str) else device
     source = Source(Path(path), {"dims": dims, "is_strict": strict, "trips": trips, "shapes": shapes})
-    question = Asked(asked, batch, display, progress or _silent, count)
+    question = Asked(asked, batch, display, progress or _silent, count, brief)
     described = sorted(set(step) - OF_RUN)
     if described and not train:
         raise OptionError(f"'{described[0]}' describes a training step; ask with train=True")
