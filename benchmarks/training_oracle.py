@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,11 @@ OPTIMIZERS: dict[str, Any] = {
     "adagrad": lambda p: torch.optim.Adagrad(p),
     "adafactor": lambda p: torch.optim.Adafactor(p),
 }
+
+
+def networks() -> dict[str, Callable[[], Case]]:
+    """All networks by name."""
+    return {**NETWORKS, **BLIND, **TRANSFORMERS, **THIRD}
 
 
 def loss_of(name: str) -> Any:
@@ -90,11 +95,23 @@ def _in(value: Any, dtype: torch.dtype) -> Any:
     return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
-def facts(trace: StepTrace, loss: str) -> dict[str, Any]:
+def dropouts(module: torch.nn.Module) -> tuple[float, float]:
+    """The probability of most dropouts, and that of dropout of attention weights: what a user would state."""
+    found = [m.p for m in module.modules() if isinstance(m, torch.nn.Dropout) and m.p]
+    layers = [m.dropout for m in module.modules() if isinstance(m, torch.nn.MultiheadAttention)]
+    config = next((m.config for m in module.modules() if hasattr(m, "config")), None)
+    names = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "dropout_rate")
+    stated = [float(getattr(config, name)) for name in names if hasattr(config, name)]
+    most = max(set(found), key=found.count) if found else 0.0
+    return most, (stated or layers or [most])[0]
+
+
+def facts(trace: StepTrace, loss: str, dropout: tuple[float, float]) -> dict[str, Any]:
     """What truth.json holds of a step."""
     short = {"forward": "fwd", "backward": "bwd", "optimizer": "opt"}
     return {
         "loss": loss,
+        "dropout": dropout,
         "baseline": trace.baseline,
         "tensor_peak": trace.peak,
         "phase_peak": {short[k]: v for k, v in trace.phase_peak.items() if k in short},
@@ -120,15 +137,15 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     truth = _read(given.folder / "truth.json") or {"torch": torch.__version__, "nets": {}}
     traces = _read(given.folder / "traces.json")
-    networks = {**NETWORKS, **BLIND, **TRANSFORMERS, **THIRD}
-    for name in given.names or networks:
+    cases = networks()
+    for name in given.names or cases:
         torch.manual_seed(0)
-        case = networks[name]()
+        case = cases[name]()
         found = truth["nets"].setdefault(name, {})
         for optimizer in given.optimizers:
             if optimizer not in found:
                 trace = measured(case, optimizer)
-                found[optimizer] = facts(trace, case[3])
+                found[optimizer] = facts(trace, case[3], dropouts(case[0]))
                 traces[f"{name} {optimizer}"] = {"made": rows(trace.allocations), "live": rows(trace.live)}
         for form in given.forms:
             path = given.folder / f"{name}_{form}.onnx"

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--assume-bn", action="store_true")
     parser.add_argument("--dropout", type=float, default=None)
     parser.add_argument("--attention-dropout", type=float, default=None)
+    parser.add_argument("--told", action="store_true", help="state the dropout probabilities that truth.json holds")
     parser.add_argument("--off", action="store_true", help="leave out the networks that are byte-exact")
     parser.add_argument("--markdown", action="store_true", help="one Markdown row per network")
     parser.add_argument("--trace", action="store_true", help="measured against predicted allocations")
@@ -59,10 +60,11 @@ def _row(
     if not path.exists():
         return None
     start = time.perf_counter()
+    told = measured.get("dropout", (None, None)) if given.told else (given.dropout, given.attention_dropout)
     try:
         found = graphmem.train(
-            path, optimizer=optimizer, assume_bn=given.assume_bn, dropout=given.dropout,
-            attention_dropout=given.attention_dropout, loss=measured.get("loss", "cross_entropy"),
+            path, optimizer=optimizer, assume_bn=given.assume_bn, dropout=told[0],
+            attention_dropout=told[1], loss=measured.get("loss", "cross_entropy"),
         )  # fmt: skip
     except Exception as error:
         print(f"{name:<16}{optimizer:<7} failed: {type(error).__name__}: {error}")

@@ -22,6 +22,7 @@ from graphmem.reader import read
 from graphmem.schedule.bodies import branch_notes
 from graphmem.schedule.inference import MEMORY_MODELS, inference_schedule, nbytes_of, preceding_steps
 from graphmem.schedule.precision import PRECISIONS, in_precision
+from graphmem.schedule.pruning import pruned
 from graphmem.schedule.reorder import least_peak_order
 
 ORDERS = ("file", "memory", "onnxruntime")
@@ -41,6 +42,7 @@ def analyze(
     shapes: Mapping[str, TensorType] | None = None,
     session: SessionOptions | None = None,
     precision: str = "fp32",
+    prune: float = 0.0,
 ) -> Analysis:
     """The memory of one forward run of the ONNX file at `path`, found without running it.
 
@@ -57,6 +59,7 @@ def analyze(
         session: the session options of "onnxruntime"; its own defaults when None.
         precision: a key of PRECISIONS (fp16, bf16, int8, int4, fp8), what the model would need in it; fp32 for the
             types of the file. Not for "onnxruntime", which runs the file as it is.
+        prune: share of the channels of every layer to take out where the graph allows. Not for "onnxruntime" either.
 
     Raises:
         ModelError: the file is not a readable, valid model.
@@ -65,9 +68,9 @@ def analyze(
     _check(memory_model, order, session)
     if precision not in PRECISIONS:
         raise OptionError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
-    if precision != "fp32" and memory_model == ONNXRUNTIME:
-        raise OptionError("onnxruntime runs the file as it is; give a precision with plain, views or inplace")
-    graph = read(path, dims, batch, strict, trips, shapes)
+    if (precision != "fp32" or prune) and memory_model == ONNXRUNTIME:
+        raise OptionError("onnxruntime runs the file as it is; precision and prune go with plain, views and inplace")
+    graph = pruned(read(path, dims, batch, strict, trips, shapes), prune)
     if precision != "fp32":
         other = in_precision(graph, precision)
         facts = replace(model_facts(other, Path(path).stem), parameters=sum(map(_parameters, graph.with_bodies)))

@@ -18,6 +18,7 @@ from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
 from graphmem.autograd.run import MISFITS
 from graphmem.autograd.tape import Tape
+from graphmem.checkpoint.bounds import Bound
 from graphmem.checkpoint.evaluate import course_of
 from graphmem.checkpoint.solve import Search, budget_of, deadline_after
 from graphmem.ir.errors import ModelError
@@ -104,11 +105,12 @@ def checkpoint_frontier(
     tape = Tape()
     trace = _traced(program, settings, weight_decay, fixed, tape)
     question = question_of(trace, tape, Path(path).stem)
-    search = Search(question, deadline, progress=progress)
+    search = (_Unproved if timeout is None else Search)(question, deadline, progress=progress)
     allowed = budget if ratio is None else budget_of(question, ratio)
-    found, judge = _operations(search, allowed), Judge(program, settings, weight_decay, fixed)
+    judge = Judge(program, settings, weight_decay, fixed)
     wraps = _wraps(program, tape, trace, judge, deadline, progress)
-    whole = found if allowed is None else search.frontier()
+    whole = search.frontier()
+    found = whole if allowed is None else _at(search, allowed)
     lowest = _least(whole)
     habits = _habits(program, judge, whole, wraps)
     obstacles, advice = _obstacles(question, lowest)
@@ -121,7 +123,6 @@ def checkpoint_frontier(
         exactness=exactness_of((*graph.issues, *program.issues, *trace.issues)),
         least=min(lowest.peak, *(p.peak for p in wraps)),
         budget=allowed,
-        is_bounded=not any(o.pinned and o.nbytes and not o.backward and o.cost for o in question.operations),
     )
 
 
@@ -134,11 +135,17 @@ def _traced(
         raise ModelError(f"the backward pass cannot be followed ({error}); please report it with the graph") from error
 
 
-def _operations(search: Search, allowed: int | None) -> Frontier:
-    """The frontier, or the point of the budget; without a point where there is none."""
-    if allowed is None:
-        return search.frontier()
-    point = search.point(allowed)
+class _Unproved(Search):
+    """Without CP-SAT, which takes its time to raise bounds: who has that gives a timeout."""
+
+    def _raised(self, budget: int, bound: Bound, small: bool) -> Bound:
+        del budget, small
+        return bound
+
+
+def _at(search: Search, budget: int) -> Frontier:
+    """The point of the budget alone; no point where there is none."""
+    point = search.point(budget)
     return search.as_frontier([point] if isinstance(point, Point) else [])
 
 

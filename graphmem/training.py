@@ -35,6 +35,7 @@ from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
+from graphmem.schedule.pruning import pruned
 from graphmem.schedule.training import TrainingTrace, training_trace
 from graphmem.schedule.training_details import training_details
 
@@ -71,6 +72,7 @@ def train(
     checkpoint: Sequence[str] = (),
     lora: str = "",
     offload: Sequence[str] = (),
+    prune: float = 0.0,
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -98,6 +100,7 @@ def train(
             last, or those whose module (its path or last name) matches the pattern.
         offload: of OFFLOADS: "optimizer" keeps the optimizer's state and step on the host, "activations" what the
             forward pass saves (`with torch.autograd.graph.save_on_cpu(pin_memory=True)` around the model's call).
+        prune: share of the channels of every layer to take out where the graph allows.
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -108,6 +111,7 @@ def train(
     """
     settings = checked_settings(loss, optimizer, form, device, freeze, precision, accumulate, checkpoint, lora, offload)
     graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    graph = pruned(graph, prune)
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
     kinds = {i.what for i in program.inferred}

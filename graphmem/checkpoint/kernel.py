@@ -116,7 +116,8 @@ class Kernel:
         logs = np.array(LOGS)
         length, cost = self._extension.sequence(
             *self._addresses, out.ctypes.data, len(order), room, int(not self.question.keep_order),
-            heat.rounds, seed, heat.hot, heat.cold, heat.weight, heat.adds, heat.removes, logs.ctypes.data, flag.ctypes.data,
+            heat.rounds, seed, heat.hot, heat.cold, heat.weight, heat.adds, heat.removes,
+            logs.ctypes.data, flag.ctypes.data,
         )  # fmt: skip
         return out[:length].tolist(), cost >= 0
 

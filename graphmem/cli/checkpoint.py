@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graphmem.ir.recompute import Frontier, ModelFrontier, Point, Recompute
 
 FORMS = ("torch", "sac", "hf", "jax")
+PROBLEM_SECONDS = 60.0
 STEP = (  # as `graphmem train` has them
     click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True),
     click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd", show_default=True),
@@ -45,7 +46,12 @@ def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--budget", callback=parsed_size, metavar="SIZE", help="Peak allowed, such as 4GiB.")
 @click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="The same, as a part of the keep-all peak.")
 @click.option("--frontier", is_flag=True, help="All trade-offs from keep-all down to the least peak found.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds; then the best so far.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="Seconds; then the best so far. Default: 60 for a problem; for a MODEL none, and no search for proofs.",
+)
 @click.option("--emit", type=click.Choice(FORMS), help="Print what to paste, for a budget.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
@@ -76,7 +82,7 @@ def checkpoint(
     if problem is not None:
         from graphmem.report.frontier import checkpoint_json, checkpoint_text
 
-        answer = _answer(_read(problem, keep_order), budget, ratio, timeout)
+        answer = _answer(_read(problem, keep_order), budget, ratio, timeout or PROBLEM_SECONDS)
         deliver(checkpoint_json(answer, all_names=True) if is_json else checkpoint_text(answer, width), output)
         return
     assert model is not None
@@ -127,7 +133,7 @@ def _read(problem: Path, keep_order: bool) -> Recompute:
     return parsed(text, str(problem), keep_order)
 
 
-def _answer(question: Recompute, budget: int | None, ratio: float | None, timeout: float | None) -> Frontier:
+def _answer(question: Recompute, budget: int | None, ratio: float | None, timeout: float) -> Frontier:
     from graphmem.checkpoint.solve import Search, budget_of, deadline_after
     from graphmem.ir.recompute import Impossible, Unreached
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graphmem.ir.training import Training
 
 # What `train` takes beside the step itself: the model, how to read it, and how to print.
-_OTHERS = ("model", "dims", "batch", "strict", "trips", "shapes", "timeline", "format_", "output", "help")
+_OTHERS = ("model", "dims", "batch", "strict", "trips", "shapes", "parallel", "timeline", "format_", "output", "help")
 
 
 @dataclass(frozen=True, slots=True)

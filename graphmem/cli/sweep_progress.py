@@ -43,7 +43,7 @@ def _bar() -> Iterator[Callable[[SweepProgress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    with Progress(BarColumn(20), TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
+    with Progress(BarColumn(10), TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
         task = bar.add_task("sweep", total=None)
         yield lambda state: bar.update(task, total=state.rows, completed=state.done, description=line(state))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, model_options, output_option
+from graphmem.cli.options import deliver, model_options, output_option, prune_option
 
 LOSSES = ("cross_entropy", "mse", "l1", "bce", "sum", "mean", "none")
 OPTIMIZERS = (
@@ -52,6 +52,7 @@ PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
 @click.option(
     "--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="What waits in host memory."
 )
+@prune_option
 @click.option("--timeline", is_flag=True, help="Add the bytes alive in every operator (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
@@ -71,6 +72,7 @@ def train(
     checkpoint: tuple[str, ...],
     parallel: str | None,
     lora: str,
+    prune: float,
     offload: tuple[str, ...],
     timeline: bool,
     format_: str | None,
@@ -90,7 +92,8 @@ def train(
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
         freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
-        precision=precision, accumulate=accumulate, checkpoint=checkpoint, lora=lora, offload=offload, **reading,
+        precision=precision, accumulate=accumulate, checkpoint=checkpoint, lora=lora, prune=prune,
+        offload=offload, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or timeline:
@@ -103,7 +106,14 @@ def train(
         raise click.exceptions.Exit(3)
 
 
-ALONE = ("precision", "accumulate", "checkpoint", "lora", "offload")  # options of `train` that are for one device
+ALONE = (
+    "precision",
+    "accumulate",
+    "checkpoint",
+    "lora",
+    "prune",
+    "offload",
+)  # options of `train` that are for one device
 
 
 def _spread(parallel: str, model: Path, format_: str | None, output: Path | None, timeline: bool) -> None:

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graphmem.fleet.work import Figure, states
+from graphmem.fleet.figures import Figure
+from graphmem.fleet.work import states
 from graphmem.ir.errors import OptionError
 
 HEADER = b'{"graphmem": "sweep-journal/1"}\n'
@@ -46,9 +47,10 @@ class Journal:
             raise OptionError(f"the journal '{path}' cannot be written: {error.strerror}") from error
         try:
             _lock(self.file, path)
-            if is_fresh:
-                self.file.truncate(0)
             self._index(drops_errors)
+            if is_fresh:  # only once it is known to be a journal
+                self.places.clear()
+                self.file.truncate(len(HEADER))
         except BaseException:
             self.file.close()
             raise

@@ -125,7 +125,7 @@ def prepare(memory: int | None) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if memory is None or sys.platform == "win32":
+    if memory is None or not sys.platform.startswith("linux"):
         return
     import resource
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from graphmem import __version__
 from graphmem.fleet.axes import Cell, compared
+from graphmem.fleet.figures import Figure
 from graphmem.fleet.files import ModelFile
-from graphmem.fleet.work import Figure
 from graphmem.ir.fleet import SweepRecord
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from graphmem.fleet.axes import Cell, Grid, figure_settings, grid_of
+from graphmem.fleet.figures import Figure, Fixed
 from graphmem.fleet.files import ModelFile, digest, model_files
 from graphmem.fleet.journal import Journal, key_of
 from graphmem.fleet.rows import Slot, record_of
-from graphmem.fleet.work import Figure, Fixed, Outcome, Task, engine
+from graphmem.fleet.work import Outcome, Task, engine
 from graphmem.ir.errors import InputError, OptionError
 from graphmem.ir.fleet import SweepProgress, SweepRecord
 

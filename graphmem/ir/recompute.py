@@ -199,4 +199,3 @@ class ModelFrontier:
     exactness: str
     least: int  # peak that any plan reaches, whatever the budget
     budget: int | None = None
-    is_bounded: bool = True  # False where the bounds of courses do not hold for wraps: random values may be recomputed

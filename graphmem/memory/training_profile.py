@@ -18,7 +18,6 @@ from graphmem.memory.profile import GIVEN, KINDS, schedule_profile
 from graphmem.memory.scopes import Tree
 
 SAVED, RECOMPUTED = "saved activation", "recomputed activation"
-UNMADE = "unmade"  # of a recomputation that stopped before its last allocation: no bytes
 STANDING = ("parameter", "gradient", "optimizer_state")  # what a module needs for its weights
 MOST_BLOCKS = 48
 
@@ -67,7 +66,7 @@ def _kinds(training: Training, details: StepDetails) -> list[str]:
     kinds = []
     for row, buffer in enumerate(training.schedule.buffers):
         kind, start = buffer.kind, int(alive.start[row])
-        if kind in ("activation", UNMADE) and start < len(steps):
+        if kind == "activation" and start < len(steps):
             if steps[start].phase == "backward":
                 kind = RECOMPUTED
             elif row in saved or alive.stop[row] > ends[start]:

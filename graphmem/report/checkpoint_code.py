@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from functools import partial
 
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-# module -> results of its products that are kept: ATen name and how many calls of it came before; () keeps none
+# module -> results of its products that are kept: ATen name and how many calls of it came before; [] keeps none
 AGAIN = {names}
 
 
@@ -40,10 +41,9 @@ def contexts(keep):
     def policy(context, operator, *args, **kwargs):
         name = operator.name().removeprefix("aten::").partition(".")[0]
         name = "sdpa" if name.startswith("_scaled_dot_product") else name
-        if context.is_recompute:  # older versions ask again
-            name = f"{{name}} again"
-        seen[name] += 1
-        kept = f"{{name.removesuffix(' again')}}#{{seen[name] - 1}}" in keep
+        call = name, context.is_recompute  # before torch 2.13 the recomputation asks too
+        seen[call] += 1
+        kept = f"{{name}}#{{seen[call] - 1}}" in keep
         return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
     return create_selective_checkpoint_contexts(policy)
@@ -85,8 +85,8 @@ def torch_code(found: ModelFrontier, plan: WrapPlan) -> str:
     if plan.grain == "module":
         rows = "".join(f'    "{w.scope}",\n' for w in plan.wraps)
         return head + _TORCH.format(names=f"[\n{rows}]")
-    rows = "".join(f'    "{w.scope}": ({"".join(f"{name!r}, " for name in w.keep).rstrip()}),\n' for w in plan.wraps)
-    return head + _SELECTIVE.format(names=f"{{\n{rows}}}").replace("'", '"')
+    rows = "".join(f'    "{w.scope}": {json.dumps(w.keep)},\n' for w in plan.wraps)
+    return head + _SELECTIVE.format(names=f"{{\n{rows}}}")
 
 
 def verdict(found: ModelFrontier) -> list[str]:
@@ -109,7 +109,9 @@ def names_for_jax(question: Recompute, judged: Judged) -> str:
     """A policy for jax.checkpoint: the values that are kept, by role, each to be tagged with checkpoint_name."""
     again = {v for v, times in Counter(judged.course.order).items() if times > 1}
     backward = question.first_backward
-    used = [v for v in range(backward) if any(r >= backward for r in question.readers[v]) or v in again]
+    least = judged.peak // 1000
+    large = [v for v in range(backward) if question.operations[v].nbytes > least]
+    used = [v for v in large if any(r >= backward for r in question.readers[v]) or v in again]
     roles: dict[str, list[bool]] = {}
     for v in used:
         roles.setdefault(_role(question, v), []).append(v not in again)

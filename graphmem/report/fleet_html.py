@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 
 from graphmem.ir.fleet import CHANGES, SETTING, Overview, SweepRecord
-from graphmem.report.fleet_text import signed_size, variant
+from graphmem.report.fleet_text import setting, signed_size, variant
 from graphmem.report.svg import escaped
 from graphmem.report.units import size
 
@@ -30,8 +30,8 @@ def fleet_html(rows: Sequence[SweepRecord], seen: Overview) -> str:
         cards="".join(_card(*card) for card in _cards(seen)),
         failures="".join(_failures(seen, folder)),
         failures_hidden="" if seen.failures else "hidden",
-        greatest=_bars(seen.greatest, folder, lambda row: row.peak_bytes or 0),
-        tightest=_bars(seen.tightest, folder, lambda row: -(row.headroom_bytes or 0)),
+        greatest=_bars(seen.greatest, folder, variant, lambda row: row.peak_bytes or 0),
+        tightest=_bars(seen.tightest, folder, setting, lambda row: -(row.headroom_bytes or 0)),
         tightest_hidden="" if seen.tightest else "hidden",
         fits_hidden="" if seen.devices else "hidden",
         changes_hidden="" if seen.changes is not None else "hidden",
@@ -67,10 +67,10 @@ def _short(model: str, folder: str) -> str:
 
 def _subtitle(rows: Sequence[SweepRecord], seen: Overview, folder: str) -> str:
     """What all rows have in common."""
+    words = {"batch": "batch {}", "accumulate": "accumulate {}", "checkpoint": "checkpoint {}"}
+    common = {name: _common(rows, name) for name in SETTING[1:]}
     shared = [
-        f"batch {value}" if name == "batch" else str(value)
-        for name, value in ((name, _common(rows, name)) for name in SETTING[1:])
-        if value
+        words.get(name, "{}").format(value) for name, value in common.items() if value not in (None, "", 1, "none")
     ]
     versions = sorted({row.version for row in rows})
     where = [f"in {folder}"] if folder else []
@@ -115,13 +115,18 @@ def _failures(seen: Overview, folder: str) -> Iterable[str]:
         yield f"<li>and {len(seen.failures) - FAILURES_SHOWN:,} more kinds, in the table below</li>"
 
 
-def _bars(rows: Sequence[SweepRecord], folder: str, figure: Callable[[SweepRecord], int]) -> str:
+def _bars(
+    rows: Sequence[SweepRecord],
+    folder: str,
+    told: Callable[[SweepRecord], str],
+    figure: Callable[[SweepRecord], int],
+) -> str:
     """A line per row, the first as long as the box."""
     top = max((figure(row) for row in rows), default=0)
     return "".join(
         f'<li><span class="bar" style="width:{100 * figure(row) / top if top else 0:.1f}%"></span>'
         f"<b>{escaped(signed_size(figure(row), row.exactness))}</b> {escaped(_short(row.model, folder))} "
-        f"<small>{escaped(variant(row))}</small></li>"
+        f"<small>{escaped(told(row))}</small></li>"
         for row in rows
     )
 
@@ -149,7 +154,7 @@ def _document(rows: Sequence[SweepRecord], seen: Overview, folder: str) -> dict[
             [
                 c.what,
                 _short(c.row.model, folder),
-                variant(c.row),
+                setting(c.row),
                 c.delta,
                 _state(c.then),
                 _state(c.now),

@@ -17,8 +17,10 @@ def fleet_text(seen: Overview, written: str | None, width: int = 80) -> str:
     proofs = [f"{count:,} {name}" for name, count in seen.exactness]
     lines.append("  " + ", ".join([*proofs, f"{seen.failed:,} failed"]))
     lines += _devices(seen)
-    lines += _ranked("greatest need", seen.greatest, width, lambda row: signed_size(row.peak_bytes or 0, row.exactness))
-    lines += _ranked("misses its device by most", seen.tightest, width, lambda row: size(-(row.headroom_bytes or 0)))
+    lines += _ranked("greatest need", seen.greatest, width, lambda row: (_peak(row), variant(row)))
+    lines += _ranked(
+        "misses its device by most", seen.tightest, width, lambda row: (size(-(row.headroom_bytes or 0)), setting(row))
+    )
     if seen.failures:
         lines += ["", "failures"]
         lines += [_cut(f"  {f.rows:>6,} rows  {f.error}", width) for f in seen.failures[:SHOWN]]
@@ -28,7 +30,11 @@ def fleet_text(seen: Overview, written: str | None, width: int = 80) -> str:
         told = ", ".join(f"{counts[what]:,} {what}" for what in CHANGES if counts[what]) or "nothing"
         lines += ["", f"changed since the baseline: {told}"]
         for change in [c for c in seen.changes if c.what != "new"][:SHOWN]:
-            lines.append(_with_model(f"  {change.what:14}  {_delta(change.delta):>12}", change.row, width))
+            lines.append(
+                _with_model(
+                    f"  {change.what:14}  {_delta(change.delta):>12}", change.row.model, setting(change.row), width
+                )
+            )
     return "\n".join(lines)
 
 
@@ -45,21 +51,27 @@ def _devices(seen: Overview) -> Iterable[str]:
         )
 
 
-def _ranked(title: str, rows: Sequence[SweepRecord], width: int, figure: Callable[[SweepRecord], str]) -> Iterable[str]:
+def _ranked(
+    title: str, rows: Sequence[SweepRecord], width: int, told: Callable[[SweepRecord], tuple[str, str]]
+) -> Iterable[str]:
     if not rows:
         return
     yield ""
     yield title
     for row in rows[:SHOWN]:
-        yield _with_model(f"  {figure(row):>13}", row, width)
+        figure, where = told(row)
+        yield _with_model(f"  {figure:>13}", row.model, where, width)
 
 
-def _with_model(start: str, row: SweepRecord, width: int) -> str:
+def _with_model(start: str, model: str, told: str, width: int) -> str:
     """A line about a row: its setting whole, and as much of the end of its path as there is room for."""
-    told = variant(row)
     room = max(16, width - len(start) - len(told) - 4)
-    name = row.model if len(row.model) <= room else "…" + row.model[1 - room :]
+    name = model if len(model) <= room else "…" + model[1 - room :]
     return f"{start}  {name}  {told}"
+
+
+def _peak(row: SweepRecord) -> str:
+    return signed_size(row.peak_bytes or 0, row.exactness)
 
 
 def signed_size(nbytes: int, exactness: str) -> str:
@@ -68,9 +80,13 @@ def signed_size(nbytes: int, exactness: str) -> str:
 
 
 def variant(row: SweepRecord) -> str:
-    """A row's setting in words, without its model."""
-    batch = "" if row.batch is None else f"batch {row.batch}"
-    return " ".join(part for part in (row.variant, batch, row.device) if part)
+    """A row's setting in words, without its model and device."""
+    return row.variant + ("" if row.batch is None else f" batch {row.batch}")
+
+
+def setting(row: SweepRecord) -> str:
+    """The same with its device."""
+    return f"{variant(row)} {row.device}"
 
 
 def _delta(nbytes: int) -> str:

@@ -116,7 +116,7 @@ def _run(profile: Profile, sheet: Sheet, document: dict[str, Any], frontier: Cur
         modules_hidden="hidden" if len(profile.scopes) < 2 else "",
         saved=saved,
         saved_hidden="" if saved else "hidden",
-        frontier="" if frontier is None else escaped(curve_title(frontier)),
+        frontier="" if frontier is None else escaped(curve_title(frontier, document["frontier"]["chosen"])),
         frontier_hidden="hidden" if frontier is None else "",
         around=escaped(around),
         graph=svg(picture(profile, around), is_standalone=False),

@@ -37,7 +37,8 @@ def rows_of(found: ModelFrontier) -> list[Row]:
         Row("operation", p.budget, p.judged.peak, p.judged.cost - total, p.bound - total, p.judged.strategy, p)
         for p in found.operations.points
     ]
-    wraps = [_of_wraps(found, points, plan) for plan in found.wraps]
+    # a frame lets go of its tensors a little earlier than a course does, so that no bound of courses holds for it
+    wraps = [Row(w.grain, found.budget or w.peak, w.peak, w.again, 0, w.strategy, w) for w in found.wraps]
     if found.budget is not None:
         return [*wraps, *points]
     kept: list[Row] = []
@@ -45,13 +46,6 @@ def rows_of(found: ModelFrontier) -> list[Row]:
         if not kept or row.peak < kept[-1].peak:
             kept.append(row)
     return kept
-
-
-def _of_wraps(found: ModelFrontier, points: Sequence[Row], plan: WrapPlan) -> Row:
-    """A bound for courses within more bytes holds for wraps within fewer, where the question covers the wraps."""
-    budget = found.budget or plan.peak
-    bound = max((p.bound for p in points if p.budget >= budget), default=0) if found.is_bounded else 0
-    return Row(plan.grain, budget, plan.peak, plan.again, min(plan.again, bound), plan.strategy, plan)
 
 
 def model_frontier_json(found: ModelFrontier) -> str:
@@ -139,8 +133,9 @@ def model_frontier_text(found: ModelFrontier, width: int = 80) -> str:
 
 def _row(row: Row, base: int, total: int) -> str:
     proof = " (optimal)" if row.again == row.bound else ""
+    bound = f"{row.bound / total:.3%}" if row.grain == "operation" else "-"
     return (
-        f"{size(row.peak):>11} {row.peak / base:>7.1%} {row.again / total:>9.3%} {row.bound / total:>9.3%}  "
+        f"{size(row.peak):>11} {row.peak / base:>7.1%} {row.again / total:>9.3%} {bound:>9}  "
         f"{row.grain:<10} {row.strategy}{proof}"
     )
 
@@ -165,7 +160,8 @@ def _plot(found: ModelFrontier, rows: Sequence[Row], base: int, width: int) -> l
         grid[HEIGHT - 1 - round(min(1.0, value / top) * (HEIGHT - 1))][round(share * (columns - 1))] = mark
 
     for row in rows:
-        put(row.peak, row.bound / total, ".")
+        if row.grain == "operation":
+            put(row.peak, row.bound / total, ".")
     for row in rows:
         put(row.peak, row.again / total, {"operation": "*", "selective": "s", "module": "m"}[row.grain])
     for peak, again in habits:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphmem.ir.recompute import Frontier
+from graphmem.ir.recompute import Frontier, ModelFrontier
+from graphmem.report.model_frontier import rows_of
 from graphmem.report.units import size
 
 
@@ -50,6 +51,17 @@ def curve_of(found: Frontier) -> Curve:
     return Curve(found.baseline.peak, found.floor, tuple(spots))
 
 
+def curve_of_model(found: ModelFrontier) -> Curve:
+    """The plans of all grains that no other one beats, and what is done without a plan."""
+    total = max(1, found.operations.question.total_cost)
+    spots = [
+        Spot(row.peak, max(0, row.again) / total, max(0, row.bound) / total, row.strategy, row.grain)
+        for row in rows_of(found)
+    ]
+    habits = [Spot(h.plan.peak, h.plan.again / total, h.best / total, h.title, "habit") for h in found.practice]
+    return Curve(found.operations.baseline.peak, found.operations.floor, tuple(spots), tuple(habits))
+
+
 def curve_document(curve: Curve, chosen: int | None = None) -> dict[str, Any]:
     """The curve as plain values; `chosen` is the number of the plan to point out."""
     return {
@@ -72,10 +84,11 @@ def _plain(spot: Spot) -> dict[str, Any]:
     }
 
 
-def curve_title(curve: Curve) -> str:
+def curve_title(curve: Curve, chosen: int | None = None) -> str:
     """Where it starts, and how to read it."""
+    ring = "" if chosen is None else "; ringed: the cheapest whose tensors fit the device"
     habits = "; crosses: every block and its like, without a plan" if curve.habits else ""
-    return f"keeping all takes {size(curve.baseline)}; dashed: proved necessary{habits}"
+    return f"keeping all takes {size(curve.baseline)}; dashed: proved necessary{habits}{ring}"
 
 
 def cheapest_within(spots: Sequence[Spot], nbytes: int | None) -> int | None:

@@ -69,6 +69,8 @@ def settings_text(training: Training) -> str:
     parts += [settings.precision] if settings.precision != "fp32" else []
     parts += [f"{settings.accumulate} passes a step"] if settings.accumulate > 1 else []
     parts += [f"checkpoint {' '.join(settings.checkpoint)}"] if settings.checkpoint else []
+    parts += [f"LoRA {settings.lora}"] if settings.lora else []
+    parts += [f"{' and '.join(settings.offload)} in host memory"] if settings.offload else []
     return ", ".join([*parts, *([f"frozen {' '.join(settings.frozen)}"] if settings.frozen else [])])
 
 

@@ -20,6 +20,8 @@ from graphmem.ir.schedule import Buffer, Schedule, Step
 from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 
+NOT_BUFFERS = ("workspace", UNMADE)  # kinds of records that are no buffers of the schedule
+
 
 def given_values(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
     """The tensors that exist before the step, by name."""
@@ -90,7 +92,7 @@ def schedule_of(m: Machine, first: int) -> Schedule:
     buffers: list[Buffer] = []
     entering, leaving = [], []
     for record in m.records:
-        if record.kind in ("workspace", UNMADE):
+        if record.kind in NOT_BUFFERS:
             continue
         number = len(buffers)
         name = record.name or f"{record.kind}:{number}"

@@ -8,18 +8,22 @@ import numpy as np
 
 from graphmem.autograd.machine import Record
 from graphmem.autograd.program import Program
+from graphmem.ir.errors import BrokenInvariantError
 from graphmem.ir.graph import Origin
 from graphmem.ir.training import StepDetails
 from graphmem.ir.types import TensorType
+from graphmem.schedule.step import NOT_BUFFERS
 from graphmem.schedule.training import TrainingTrace
 
 
 def training_details(trace: TrainingTrace, program: Program) -> StepDetails:
-    """The rows of the trace's schedule are the records of its machine without those of kind "workspace"."""
+    """The rows of the trace's schedule are the records of its machine without those of NOT_BUFFERS."""
     records, first = trace.machine.records, trace.first_step
-    rows = [n for n, record in enumerate(records) if record.kind != "workspace"]
+    rows = [n for n, record in enumerate(records) if record.kind not in NOT_BUFFERS]
+    if [records[n].nbytes for n in rows] != [buffer.nbytes for buffer in trace.schedule.buffers]:
+        raise BrokenInvariantError("the buffers of the step are not the records that they were made from")
     scratch = [n for n, record in enumerate(records) if record.kind == "workspace"]
-    numbers = np.empty(len(records), dtype=np.int64)
+    numbers = np.full(len(records), -1, dtype=np.int64)
     numbers[rows] = np.arange(len(rows))
     numbers[scratch] = len(rows) + np.arange(len(scratch))
     events = np.array(trace.machine.events, dtype=np.int64)
@@ -43,7 +47,7 @@ def _reads(trace: TrainingTrace, numbers: Sequence[int], count: int) -> tuple[tu
     for start, stop, read in trace.machine.reads:
         for n in read:
             record = records[n]
-            if numbers[n] < count:
+            if 0 <= numbers[n] < count:
                 for step in range(max(start, first), stop):
                     if record.start < step and (record.stop < 0 or step < record.stop):
                         found[step - first][numbers[n]] = None

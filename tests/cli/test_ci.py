@@ -372,3 +372,24 @@ def test_completion_names_its_command(graphmem: Run, shell: str) -> None:
     code, out, _ = graphmem("completion", shell)
     assert code == 0
     assert "_GRAPHMEM_COMPLETE" in out
+
+
+def test_a_report_draws_the_frontier_and_the_plan_that_fits(graphmem: Run, tmp_path: Path) -> None:
+    _, out, _ = graphmem("train", TINY, "--batch", 8, "--format", "json")
+    most, page = json.loads(out)["peak_bytes"], tmp_path / "page.html"
+    options = ("--batch", 8, "--frontier", "--timeout", 2, "--device-memory", most - 1)
+    assert graphmem("report", TINY, *options, "-o", page)[0] == 0
+    data = page.read_text(encoding="utf-8").partition('id="data">')[2].partition("</script>")[0]
+    found = json.loads(data)[1]["frontier"]
+    assert found["baseline"] == most
+    peaks = [point["peak"] for point in found["points"]]
+    assert peaks == sorted(peaks, reverse=True)
+    assert all(point["bound"] <= point["overhead"] for point in found["points"])
+    fitting = [i for i, peak in enumerate(peaks) if peak < most]
+    assert found["chosen"] == (fitting[0] if fitting else None)
+
+
+def test_a_frontier_of_another_step_than_the_one_shown_is_refused(graphmem: Run, tmp_path: Path) -> None:
+    code, _, err = graphmem("report", TINY, "--frontier", "--accumulate", 2, "-o", tmp_path / "page.html")
+    assert code == 2
+    assert "give --frontier or --accumulate" in err

@@ -16,9 +16,9 @@ import onnx.helper
 import pytest
 
 import graphmem
+from graphmem.fleet.figures import Figure
 from graphmem.fleet.journal import HEADER, Journal, key_of
 from graphmem.fleet.results import read_results
-from graphmem.fleet.work import Figure
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fleet import SweepProgress
 from tests.fleet.conftest import mlp
@@ -50,6 +50,7 @@ def test_what_was_torn_or_spoiled_is_done_again_and_nothing_else(fleet: Path, tm
     for cut in random.Random(9).sample(range(len(HEADER), len(whole)), 5):
         journal.write_bytes(whole[:cut])
         assert known(fleet, journal) == whole[:cut].count(b"\n") - 1
+        assert known(fleet, journal) == 4
     lines = whole.splitlines(keepends=True)
     journal.write_bytes(b"".join([lines[0], b"\x00" * 40 + b"\n", *lines[2:]]))
     assert known(fleet, journal) == 3
@@ -106,8 +107,9 @@ def test_two_sweeps_do_not_write_one_journal_and_no_other_file_is_one(tmp_path: 
         Journal(tmp_path / "j")
     first.close()
     (tmp_path / "notes").write_text("buy milk\n")
-    with pytest.raises(OptionError, match="is not a journal"):
-        Journal(tmp_path / "notes")
+    for is_fresh in (False, True):
+        with pytest.raises(OptionError, match="is not a journal"):
+            Journal(tmp_path / "notes", is_fresh)
     assert (tmp_path / "notes").read_text() == "buy milk\n"
 
 

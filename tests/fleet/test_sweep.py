@@ -10,12 +10,8 @@ from pathlib import Path
 import pytest
 
 import graphmem
-from graphmem.fitting.accelerator import accelerator
-from graphmem.fitting.devices import device
-from graphmem.fitting.probe import Source, TrainingProbe
 from graphmem.fleet.rows import proved
 from graphmem.ir.errors import OptionError
-from graphmem.ir.fit import Need
 from graphmem.ir.fleet import SweepProgress, SweepRecord
 from tests.fleet.conftest import mlp
 
@@ -79,20 +75,15 @@ def test_every_axis_of_training_is_what_train_takes() -> None:
             assert row.needed_bytes == reserved
         elif row.device.startswith("M3"):
             assert row.needed_bytes == single.peak
-        elif row.checkpoint == "none":  # the greater workspace of cuBLAS on Hopper
-            assert row.needed_bytes != reserved
-            assert row.needed_bytes == need(row).compared
+        else:
+            assert row.needed_bytes > (reserved or 0)  # the greater workspace of cuBLAS on Hopper
 
 
-def need(row: SweepRecord) -> Need:
-    """What `graphmem fit` holds against the device for the same step."""
-    settings = {
-        "loss": "cross_entropy", "optimizer": "sgd", "form": None, "weight_decay": False, "freeze": (),
-        "precision": row.precision, "accumulate": row.accumulate,
-        "assume_bn": False, "dropout": None, "attention_dropout": None,
-    }  # fmt: skip
-    probe = TrainingProbe(Source(Path(row.model), {}))
-    return probe.need(row.batch, settings, accelerator(device(row.device)))
+def test_what_is_held_against_a_card_is_what_fit_holds() -> None:
+    path = MODELS / "tiny_cnn.onnx"
+    for card in ("rtx 3060", "h100 sxm", "m3 max"):
+        (row,) = graphmem.sweep(path, {"batch": 4, "mode": "training", "device": card}, jobs=0)
+        assert row.needed_bytes == graphmem.fit(path, card, batch=4, train=True).need.compared
 
 
 def test_rows_come_in_the_order_of_paths_and_grid_however_many_work(fleet: Path) -> None:
@@ -146,17 +137,18 @@ def test_a_corrupt_model_is_one_error_row_per_setting_and_a_missing_one_too(flee
 def test_a_worker_that_dies_loses_nothing_and_a_model_that_kills_two_is_an_error(
     fleet: Path, opened_by_workers: Callable[[], list[str]]
 ) -> None:
-    whole = timeless(list(graphmem.sweep(fleet, GRID, jobs=0)))
+    grid = {"batch": 4, "mode": ["inference", "training"]}
+    whole = timeless(list(graphmem.sweep(fleet, grid, jobs=0)))
     for name in ("dies-once.onnx", "poison.onnx"):
         mlp(fleet / name, 24)  # of two contents
         with (fleet / name).open("ab") as file:
             file.write(b"\x12" + bytes([len(name)]) + name.encode())  # producer_name
-    rows = timeless(list(graphmem.sweep(fleet, GRID, jobs=2)))
+    rows = timeless(list(graphmem.sweep(fleet, grid, jobs=2)))
     by_name = {name: [row for row in rows if row.model.endswith(name)] for name in ("dies-once.onnx", "poison.onnx")}
     assert [row for row in rows if row not in by_name["dies-once.onnx"] + by_name["poison.onnx"]] == whole
-    assert [row.error for row in by_name["dies-once.onnx"]] == [""] * CELLS
+    assert [row.error for row in by_name["dies-once.onnx"]] == [""] * 2
     assert all("its worker died twice" in row.error for row in by_name["poison.onnx"])
-    assert 2 <= opened_by_workers().count("poison.onnx") <= 2 * 2  # at most twice at each batch
+    assert opened_by_workers().count("poison.onnx") <= 2
 
 
 def test_memory_of_a_worker_is_bounded(tmp_path: Path) -> None:

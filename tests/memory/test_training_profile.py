@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,9 +48,21 @@ def test_reads_lie_inside_the_lives_of_what_is_read(name: str) -> None:
         assert all(alive.start[row] <= step < alive.stop[row] for row in made.reads)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "bert", "tiny_lstm"])
-def test_the_replay_reserves_what_the_allocator_reserves(name: str) -> None:
-    training = graphmem.train(MODELS / f"{name}.onnx", batch=2, optimizer="adamw", device="cuda")
+BLOCKS = {"checkpoint": ("blocks",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("resnet18", {}),
+        ("bert", {}),
+        ("tiny_lstm", {}),
+        ("gpt2", BLOCKS),  # recomputation stops before its last allocation
+        ("tiny_gpt", {**BLOCKS, "accumulate": 2, "precision": "bf16-amp"}),
+    ],
+)
+def test_the_replay_reserves_what_the_allocator_reserves(name: str, settings: dict[str, Any]) -> None:
+    training = graphmem.train(MODELS / f"{name}.onnx", batch=2, optimizer="adamw", device="cuda", **settings)
     assert training.details is not None
     assert training.allocator is not None
     replay = training_replay(training, training.details)

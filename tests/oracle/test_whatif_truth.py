@@ -151,3 +151,18 @@ def test_activations_on_the_host_are_byte_exact(oracle: Any, name: str, tmp_path
     assert found.peak == oracle.measured((OnHost(module), inputs, target, loss), "sgd").peak
     assert found.traffic is not None
     assert found.traffic.to_host == sum(moved)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_pruned_network_is_the_network_built_with_fewer_channels(oracle: Any, optimizer: str, tmp_path: Path) -> None:
+    from whatif_networks import NETWORKS, Residual
+
+    nn = torch.nn
+    small = nn.Sequential(  # 24, 48 and 96 channels less 30 %
+        nn.Conv2d(3, 17, 3, 1, 1), nn.BatchNorm2d(17), nn.ReLU(), nn.MaxPool2d(2), Residual(17, 34, 1),
+        Residual(34, 68, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(68, 20),
+    )  # fmt: skip
+    case = NETWORKS["cnn"]()
+    oracle.exported(case, "train_raw", tmp_path / "m.onnx")
+    found = graphmem.train(tmp_path / "m.onnx", optimizer=optimizer, prune=0.3)
+    assert found.peak == oracle.measured((small, *case[1:]), optimizer).peak

@@ -69,12 +69,7 @@ class Draft:
         for node in graph.nodes:
             for name in node.reads:
                 users.setdefault(name, []).append(node)
-        derived = _derived(graph, held, users)
-        static: set[str] = set()
-        for node in graph.nodes:
-            settled = all(n in static or (n in graph.tensors and graph.tensors[n].role == "weight") for n in node.reads)
-            if (settled and derived.isdisjoint(node.writes)) or node.op_type in ("Shape", "Size"):
-                static.update(node.writes)
+        static, derived = _settled(graph, held, users)
         spelled = {spelling(name): name for name in held}
         return cls(graph, options, held, spelled, users, maker, static=static, derived=derived)
 
@@ -158,26 +153,30 @@ def _is_buffer(name: str, users: Mapping[str, list[Node]]) -> bool:
     return bool(front) and all(node.op_type in _COMPARES for node in front)
 
 
-def _derived(graph: Graph, held: list[str], users: Mapping[str, list[Node]]) -> set[str]:
-    """What nodes without exporter's text compute from parameters alone: in eager code part of every step."""
-    if any(node.origin.call for node in graph.nodes):
-        return set()
+def _settled(graph: Graph, held: list[str], users: Mapping[str, list[Node]]) -> tuple[set[str], set[str]]:
+    """What shapes and constants decide, and what nodes without exporter's text compute from parameters alone.
+
+    The latter is part of every step in eager code, and has a gradient.
+    """
+    has_text = any(node.origin.call for node in graph.nodes)
     packed = _packed(graph)
     trained = {n for n in held if is_named(n) and not _is_buffer(n, users) and _is_float(graph, n)}
+    static: set[str] = set()
     derived: set[str] = set()
     for node in graph.nodes:
-        if node.op_type in ("Shape", "Size") or (node.op_type in _AS_THEY_ARE and node.inputs[0] in trained):
-            continue
-        reads = set(node.reads)
-        fixed = all(graph.tensors[n].role == "weight" for n in reads if n in graph.tensors)
-        if (
-            packed.isdisjoint(node.writes)
-            and fixed
-            and not reads.isdisjoint(trained | derived)
-            and any(_is_float(graph, n) for n in node.writes)
-        ):
-            derived.update(node.writes)
-    return derived
+        if node.op_type in ("Shape", "Size"):
+            static.update(node.writes)
+        elif all(n in static or n in derived or _is_weight(graph, n) for n in node.reads):
+            looked_through = node.op_type in _AS_THEY_ARE and node.inputs[0] in trained
+            reads_parameters = any(n in trained or n in derived for n in node.reads)
+            is_part = reads_parameters and not looked_through and not has_text and packed.isdisjoint(node.writes)
+            is_float = any(_is_float(graph, n) for n in node.writes)
+            (derived if is_part and is_float else static).update(node.writes)
+    return static, derived
+
+
+def _is_weight(graph: Graph, name: str) -> bool:
+    return name in graph.tensors and graph.tensors[name].role == "weight"
 
 
 _LAYERS = {

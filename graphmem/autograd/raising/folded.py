@@ -34,6 +34,19 @@ def missing_parameters(draft: Draft) -> list[str]:
     return [n for n in parameters if n not in draft.graph.tensors and spelling(n) not in {w.lower() for w in named}]
 
 
+def note_missing(draft: Draft) -> None:
+    """An issue when parameters that are nowhere in the file may be in constants whose making nothing tells.
+
+    Without such constants they are unused, or other names of a parameter that the file has.
+    """
+    types = [t for name in draft.computed if (t := draft.type_of(name)) is not None]
+    missing = missing_parameters(draft) if draft.missing is None else draft.missing
+    if missing and any("float" in t.dtype and t.elements > 1 for t in types):
+        others = f" and {len(missing) - 1} more parameters" if len(missing) > 1 else ""
+        told = f"'{missing[0]}'{others} of the exported program may be folded into constants, and are not counted"
+        draft.issues.append(Issue("unknown-shape", missing[0], told))
+
+
 def folded_parameter(draft: Draft, name: str) -> Ref | None:
     """The value of `name` computed again from a parameter, or None when it is a constant indeed."""
     type_, found = draft.type_of(name), _OPERATION.match(name)

@@ -8,6 +8,7 @@ from graphmem.autograd.program import Given, Inference, Program, Role
 from graphmem.autograd.raising.draft import Draft, Options, is_buffer, is_named, spelling
 from graphmem.autograd.raising.dropouts import place_dropouts
 from graphmem.autograd.raising.exported import raise_exported, rename_item
+from graphmem.autograd.raising.folded import note_missing
 from graphmem.autograd.raising.fxtext import parsed
 from graphmem.autograd.raising.gaps import note_gaps
 from graphmem.autograd.raising.structure import raise_nodes
@@ -37,6 +38,7 @@ def raised(graph: Graph, options: Options | None = None) -> Program:
             raise_exported(draft, fx, group)
     if loose:
         raise_nodes(draft, loose)
+    note_missing(draft)
     place_dropouts(draft)
     note_gaps(draft)
     floats = [t for name in graph.outputs if (t := draft.type_of(name)) is not None and "float" in t.dtype]

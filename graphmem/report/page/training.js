@@ -29,13 +29,18 @@ function frontierChart(owner) {
     const at = paper(box, high + 36, { from: 0, to: 1 });
     const most = Math.max(baseline, ...[...points, ...habits].map((point) => point.peak), run.device && run.device < 2 * baseline ? run.device : 0);
     const top = Math.max(0.01, ...[...points, ...habits].map((point) => point.overhead)) * 1.1;
-    const x = (bytes) => LEFT + (bytes / most) * at.inner, y = (part) => high - (part / top) * (high - 24);
+    const low = 0.98 * Math.min(floor || most, most, ...points.map((point) => point.peak)), span = Math.max(1, most - low);
+    const x = (bytes) => LEFT + ((bytes - low) / span) * at.inner, y = (part) => high - (part / top) * (high - 24);
     for (let i = 0; i <= 4; i++) {
       const part = (top / 1.1) * (i / 4);
       at.svg.append(shape("line", { class: "grid", x1: LEFT, x2: at.width - RIGHT, y1: y(part), y2: y(part) }));
       at.svg.append(shape("text", { class: "soft", x: LEFT - 8, y: y(part) + 4, "text-anchor": "end" }, share(part)));
     }
-    for (const [bytes, label] of ticks(most, 6)) at.svg.append(shape("text", { class: "soft", x: x(bytes), y: high + 18, "text-anchor": !bytes ? "start" : x(bytes) > at.width - 30 ? "end" : "middle" }, label));
+    const [, [round]] = ticks(span, 6);
+    for (let bytes = Math.ceil(low / round) * round; bytes <= most; bytes += round) {
+      const anchor = x(bytes) > at.width - 30 ? "end" : x(bytes) < LEFT + 30 ? "start" : "middle";
+      at.svg.append(shape("text", { class: "soft", x: x(bytes), y: high + 18, "text-anchor": anchor }, size(bytes)));
+    }
     const stairs = (of) => points.map((point, i) => (i ? `V${y(of(point)).toFixed(1)}` : `M${x(Math.max(most, baseline)).toFixed(1)} ${y(of(point)).toFixed(1)}`) + `H${x(point.peak).toFixed(1)}`).join("");
     at.svg.append(shape("path", { class: "bound", d: stairs((point) => point.bound) }), shape("path", { class: "front", d: stairs((point) => point.overhead) }));
     if (floor) vertical(at, x(floor), 26, "soft", `no less than ${size(floor)}`, "phase");
@@ -54,7 +59,7 @@ function frontierChart(owner) {
       tipped(shape("circle", { class: kind, cx: x(point.peak), cy: y(point.overhead), r: is ? 5.5 : 4 }), point, is);
       if (!is) return;
       at.svg.append(shape("circle", { class: "halo", cx: x(point.peak), cy: y(point.overhead), r: 9 }));
-      const isRight = x(point.peak) < at.width * 0.6;
+      const isRight = x(point.peak) < at.width - 260;
       at.svg.append(shape("text", { class: "stemtext", x: x(point.peak) + (isRight ? 13 : -13), y: y(point.overhead) - 8, "text-anchor": isRight ? "start" : "end" }, `${size(point.peak)} for ${share(point.overhead)} more computing`));
     });
   }
@@ -63,7 +68,7 @@ function frontierChart(owner) {
     at.svg.append(shape("text", { class: kind, x: x + (x < at.width * 0.8 ? 4 : -4), y, "text-anchor": x < at.width * 0.8 ? "start" : "end" }, label));
   }
   function told(tip, point, isChosen) {
-    tip.title(`${size(point.peak)}${isChosen ? ", chosen" : ""}`).line(`${share(point.overhead)} more computing, ${point.optimal ? "proved least" : `at least ${share(point.bound)} is needed`}`);
+    tip.title(`${size(point.peak)}${isChosen ? ", chosen" : ""}`).line(`${share(point.overhead)} more computing, ${point.grain === "habit" ? `the best plan found there: ${share(point.bound)}` : point.optimal ? "proved least" : `at least ${share(point.bound)} is needed`}`);
     tip.line(`${percent(point.peak, baseline)} % of keeping all, by ${point.strategy}`).line(GRAINS[point.grain]);
   }
   const lines = [...points, ...habits].map((point, i) => ({ i, ...point }));
@@ -73,7 +78,7 @@ function frontierChart(owner) {
     ["of keeping all", (p) => `${percent(p.peak, baseline)} %`, (p) => p.peak, true],
     ["what is computed again", (p) => GRAINS[p.grain] || "modules, without a plan", (p) => p.grain, false],
     ["more computing", (p) => share(p.overhead), (p) => p.overhead, true],
-    ["at least", (p) => (p.optimal ? "the same, proved" : share(p.bound)), (p) => p.bound, true],
+    ["at least", (p) => (p.grain === "habit" ? `best found ${share(p.bound)}` : p.optimal ? "the same, proved" : share(p.bound)), (p) => p.bound, true],
   ], () => lines, (row) => row.i === chosen, () => {}, 1).draw();
   return { box, name: "frontier", draw, mark: () => {} };
 }

@@ -44,25 +44,25 @@ class Block:
 
 
 def blocks(program: Program, shapes: Mapping[str, Shape], parts: int) -> tuple[list[Block], str]:
-    """All blocks that can be cut into `parts`, and why the last one that cannot be was given up.
+    """All blocks that can be cut into `parts`, and why the first one that cannot be was given up.
 
     `shapes` are those of all values.
     """
     finder = _Finder(program, shapes, parts)
     found: list[Block] = []
     taken: set[int] = set()
-    reason = "it has no two linear layers with one's output in the other"
+    reason = ""
     for position in sorted(finder.linears):
         if position in taken:
             continue
         try:
             block = finder.block(finder.linears[position], taken)
         except StuckError as stuck:
-            reason = str(stuck)
+            reason = reason or str(stuck)
             continue
         found.append(block)
         taken.update(linear.position for linear in (*block.columns, *block.rows))
-    return found, reason
+    return found, reason or "no linear layer has a weight of its own"
 
 
 class _Finder:

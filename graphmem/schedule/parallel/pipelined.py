@@ -1,7 +1,7 @@
 """Program -> K contiguous stages on K ranks, cut where the rank that needs most needs least, under 1F1B.
 
 Cuts may be between any two calls of programs of up to ALL calls, else at so many places: where blocks begin, and where
-the fewest bytes cross. Each stage is simulated (`stage.py`), the choice is proved (`partition.py`).
+the fewest bytes cross. Each stage is simulated (`runner.py`), the choice is proved (`partition.py`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from graphmem.ir.ranks import Collective, Parallel, Ranked
 from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.collectives import collective
 from graphmem.schedule.parallel.partition import Partition, partition
-from graphmem.schedule.parallel.stage import Stage, cut, stage_rank
+from graphmem.schedule.parallel.runner import stage_rank
+from graphmem.schedule.parallel.stage import Stage, cut
 from graphmem.schedule.parallel.survey import Survey, bounds, surveyed
 from graphmem.schedule.parallel.units import units
 
-ALL = 400  # calls
-WORK = 300_000  # calls that may be simulated for stages before the search settles for a bound
+ALL = 120  # calls
+WORK = 150_000  # calls that may be simulated for stages before the search settles for a bound
 
 
 def pipelined(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,6 +26,20 @@ from graphmem.schedule.parallel.process import Watched, issues_of, trained
 from graphmem.schedule.parallel.stage import Sent
 from graphmem.schedule.step import given_values, target_value
 
+PRODUCTS = ("linear", "addmm", "mm", "matmul", "conv", "embedding")  # whose gradient of a weight is a new tensor
+SMALL = 4096  # bytes: what is less is left out of the bound when a second stage holds it
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Something given that is read at `position` after it was at `before`: a stage between the two holds it too."""
+
+    before: int
+    position: int
+    held: int
+    state: int
+    grads: int
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
@@ -37,6 +52,8 @@ class Survey:
     saved: IntColumn
     arriving: IntColumn  # of one micro-batch, over the cut before the call at that position
     returning: IntColumn  # gradients that come back over it
+    again: tuple[Again, ...]
+    fresh: IntColumn  # the largest gradient of a weight that the call at that position makes
     inputs: int
     target: int
     issues: tuple[Issue, ...]
@@ -66,33 +83,48 @@ def surveyed(program: Program, settings: TrainingSettings, weight_decay: bool, b
     for record in m.records:
         if record.kind == "activation" and record.stop < 0:
             saved[min(bisect_right(ends, record.start), count - 1) + 1] += record.nbytes
-    held, state, grads = _held(m, program, settings, values, weight_decay)
+    held, state, grads, again = _held(m, program, settings, values, weight_decay)
     target = target_value(m, program, settings)
     arriving, returning = _crossed(program, known)
-    return Survey(
-        known, np.cumsum(held), np.cumsum(state), np.cumsum(grads), np.cumsum(saved), arriving, returning,
-        sum(known[g.name].nbytes for g in program.of("input")), target.nbytes if target is not None else 0,
-        issues_of(program, forward),
-    )  # fmt: skip
+    inputs = sum(known[g.name].nbytes for g in program.of("input"))
+    fresh, asked = _fresh(program, values), target.nbytes if target is not None else 0
+    a, b, c, d = (np.cumsum(column) for column in (held, state, grads, saved))
+    return Survey(known, a, b, c, d, arriving, returning, again, fresh, inputs, asked, issues_of(program, forward))
 
 
 def _held(
     m: Machine, program: Program, settings: TrainingSettings, values: Mapping[str, Tensor], weight_decay: bool
-) -> tuple[IntColumn, IntColumn, IntColumn]:
-    """What exists before the step, its state and its gradients, at the first call that reads it."""
+) -> tuple[IntColumn, IntColumn, IntColumn, tuple[Again, ...]]:
+    """What exists before the step, its state and its gradients, at the first call that reads it; then later reads."""
     held, state, grads = (np.zeros(len(program.calls) + 1, dtype=np.int64) for _ in range(3))
-    seen: set[str] = set()
+    again: list[Again] = []
+    seen: dict[str, tuple[int, int, int, int]] = {}
     roles = {g.name: g.role for g in program.given}
     for position, call in enumerate(program.calls):
         for name in call.reads:
-            if name not in roles or roles[name] == "input" or name in seen:
+            if name not in roles or roles[name] == "input":
                 continue
-            seen.add(name)
-            held[position + 1] += m.records[values[name].storage.number].nbytes
-            if values[name].requires_grad:
-                grads[position + 1] += values[name].nbytes
-                state[position + 1] += _state(settings, values[name], weight_decay)
-    return held, state, grads
+            if name in seen:
+                again.append(Again(seen[name][0], position, *seen[name][1:]))
+                seen[name] = position, *seen[name][1:]
+                continue
+            tensor = values[name]
+            nbytes = m.records[tensor.storage.number].nbytes
+            kept = (_state(settings, tensor, weight_decay), tensor.nbytes) if tensor.requires_grad else (0, 0)
+            seen[name] = position, nbytes, *kept
+            held[position + 1] += nbytes
+            state[position + 1] += kept[0]
+            grads[position + 1] += kept[1]
+    return held, state, grads, tuple(row for row in again if row.held >= SMALL)
+
+
+def _fresh(program: Program, values: Mapping[str, Tensor]) -> IntColumn:
+    found = np.zeros(len(program.calls) + 1, dtype=np.int64)
+    for position, call in enumerate(program.calls):
+        if call.target.split(".")[-2 if call.target.count(".") > 1 else -1].startswith(PRODUCTS):
+            weights = (values[name] for name in call.reads if name in values)
+            found[position] = max((t.nbytes for t in weights if t.requires_grad and len(t.shape) > 1), default=0)
+    return found
 
 
 def _state(settings: TrainingSettings, parameter: Tensor, weight_decay: bool) -> int:
@@ -139,7 +171,24 @@ def bounds(survey: Survey, cuts: IntColumn, index: int, count: int, micro_batche
     is_last = index == count - 1
     fixed = fixed + (micro_batches * survey.target if is_last else micro_batches * survey.returning[cuts][None, :])
     grads, waiting = between(survey.grads), in_flight * between(survey.saved)
+    for row in survey.again:
+        first, last = cuts[:, None], cuts[None, :]
+        holds = (first > row.before) & (first <= row.position) & (last > row.position)
+        fixed, grads = fixed + holds * (row.held + row.state), grads + holds * row.grads
     busy = waiting + (grads if micro_batches > in_flight else 0)
+    if micro_batches > 1:  # a later backward makes a gradient beside the one that it is added to
+        others = in_flight - 1 if micro_batches > in_flight else in_flight - 2
+        adding = grads + _greatest(survey.fresh, cuts) + max(others, 0) * between(survey.saved)
+        busy = np.maximum(busy, adding)
     found: IntColumn = fixed + np.maximum(busy, grads)
     found[cuts[None, :] <= cuts[:, None]] = np.iinfo(np.int64).max // 4
+    return found
+
+
+def _greatest(column: IntColumn, cuts: IntColumn) -> IntColumn:
+    """The largest entry between each pair of cuts."""
+    parts = [int(column[a:b].max(initial=0)) for a, b in pairwise(cuts.tolist())]
+    found = np.zeros((len(cuts), len(cuts)), dtype=np.int64)
+    for row in range(len(parts)):
+        found[row, row + 1 :] = np.maximum.accumulate(parts[row:])
     return found
