@@ -45,6 +45,17 @@ def test_more_micro_batches_than_two_have_the_same_peak(name: str, monkeypatch: 
     assert all(found == peaks[0] for found in peaks)
 
 
+def test_what_an_unused_output_has_saved_goes_when_its_name_is_bound_again(
+    model: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TIED.replace("=> (float[2, 4] z)", "=> (float[2, 4] z, float[2, 4] other)").replace(
+        "z = Gemm", "e = Exp(y) other = Sigmoid(e) z = Gemm"
+    )
+    two = graphmem.train(model(text), loss="mse", accumulate=2).phase_peaks
+    monkeypatch.setattr(schedule, "STEADY", 6)
+    assert graphmem.train(model(text), loss="mse", accumulate=6).phase_peaks == two
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_accumulation_costs_at_most_the_gradients(model: Write, precision: str, optimizer: str) -> None:
