@@ -90,12 +90,12 @@ def doubling(page: Page) -> str:
     ratios = [activations[2 * b] / activations[b] for b in (2, 4, 8)]
     steps = ", ".join(f"{b}: {gib(n)}" for b, n in activations.items())
     page.say(f"U-Net, activations and temporaries at the peak by batch: {steps}; each doubling times {_range(ratios)}.")
-    runs = {n: page.run(f"analyze models/bert.onnx --batch 1 --dim sequence={n}") for n in (1024, 2048, 4096)}
+    runs = {n: page.run(f"analyze models/llama.onnx --batch 1 --dim sequence={n}") for n in (2048, 4096, 8192)}
     lengths = {n: run["inference"]["activation_peak_bytes"] for n, run in runs.items()}
-    grown = [lengths[2 * n] / lengths[n] for n in (1024, 2048)]
+    grown = [lengths[2 * n] / lengths[n] for n in (2048, 4096)]
     page.say(
         "What grows faster is the length of a sequence, where the scores of attention are stored, as in the graph of "
-        f"BERT's file: each doubling from 1024 on times {_range(grown)}."
+        f"Llama's file: each doubling from 2048 on times {_range(grown)}."
     )
     return "false" if max(ratios) < 2.1 else "true"
 
@@ -166,7 +166,7 @@ def vision_25m(page: Page) -> str:
     peaks = {}
     for batch in (1, 32, 128):
         peaks[batch] = page.train("resnet50", f"--batch {batch} --optimizer adam --device cuda")["reserved_bytes"]
-    room = page.fit("resnet50", "--device 4075MiB --train --optimizer adam")  # 3.8 GB and 450 MiB of context
+    room = page.fit("resnet50", "--device 4075MiB --train --optimizer adam --brief")  # 3.8 GB and 450 MiB of context
     page.say(
         "ResNet-50, 25.6 M parameters, Adam, float32, reserved: "
         + ", ".join(f"{gib(n)} at batch {b}" for b, n in peaks.items())
@@ -245,7 +245,7 @@ def system_memory(page: Page) -> str:
     asked = (("mobilenetv2", "4GB"), ("resnet50", "rtx3060"), ("bert --dim sequence=128", "h100-sxm"),
              ("llama --dim sequence=512", "h200"))  # fmt: skip
     for model, device in asked:
-        found = page.fit(model, f"--device {device} --train --optimizer adamw --batch 8")
+        found = page.fit(model, f"--device {device} --train --optimizer adamw --batch 8 --brief")
         rule = found["device"]["nominal_bytes"] * 1.25
         rows.append((short(model), device, rule, found["system_memory"]["bytes"]))
     for name, device, rule, needed in rows:
@@ -277,7 +277,7 @@ def depthwise(page: Page) -> str:
 
 def transformer_8gb(page: Page) -> str:
     rows = {
-        m: page.fit(m, "--device 8GB --train --optimizer adamw")
+        m: page.fit(m, "--device 8GB --train --optimizer adamw --brief")
         for m in ("bert --dim sequence=128", "gpt2 --dim sequence=512", "vit", "llama --dim sequence=512")
     }
     for model, found in rows.items():
@@ -292,8 +292,8 @@ def four_gb(page: Page) -> str:
     rows: list[tuple[str, int, int]] = []
     sizes: dict[bool, list[int]] = {True: [], False: []}
     for model in (*VISION, *LANGUAGE, "llama --dim sequence=512"):
-        run = page.fit(model, "--device 4GB")
-        step = page.fit(model, "--device 4GB --train --optimizer adamw")
+        run = page.fit(model, "--device 4GB --brief")
+        step = page.fit(model, "--device 4GB --train --optimizer adamw --brief")
         rows.append((short(model), run["largest_batch"], step["largest_batch"]))
         sizes[bool(step["largest_batch"])].append(step["model"]["parameters"])
     page.say(

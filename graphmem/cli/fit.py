@@ -25,6 +25,7 @@ _OF_TRAINING = (
 @model_options
 @click.option("--device", metavar="NAME|SIZE", help='Such as "rtx 3060" or 4GB; without, which devices fit.')
 @click.option("--display", is_flag=True, help="A desktop runs on the device.")
+@click.option("--count", type=click.IntRange(min=1), default=1, metavar="N", help="Devices that may share a step.")
 @click.option("--train", is_flag=True, help="A training step; else a forward run. The options below describe it.")
 @click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True, help="Loss function.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd", show_default=True, help="Optimizer.")
@@ -41,6 +42,7 @@ _OF_TRAINING = (
 @click.option("--checkpoint", multiple=True, metavar="SPEC", help="Modules to compute again, as for train.")
 @click.option("--lora", default="", metavar="R[:PATTERN]", help="Adapters of rank R, as for train.")
 @click.option("--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="As for train.")
+@click.option("--brief", is_flag=True, help="The verdict and the largest batch only.")
 @click.option("--explain", is_flag=True, help="Add the code to paste for each option.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option

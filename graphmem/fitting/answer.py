@@ -37,6 +37,8 @@ def fit(
     batch: int | None = None,
     train: bool = False,
     display: bool = False,
+    count: int = 1,
+    brief: bool = False,
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -52,6 +54,8 @@ def fit(
         batch: the batch asked about; None asks for the largest.
         train: a training step, described by `step`; else a forward run of PyTorch under `torch.no_grad()`.
         display: a desktop runs on the device.
+        brief: no options, only the verdict and the largest batch.
+        count: devices of that kind that may share a training step, by ZeRO or a pipeline.
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -64,9 +68,11 @@ def fit(
     """
     if batch is not None and batch < 1:
         raise OptionError(f"--batch {batch}: the batch must be at least 1")
+    if count < 1:
+        raise OptionError(f"--count {count}: there must be at least 1 device")
     asked = device_of(device) if isinstance(device, str) else device
     source = Source(Path(path), {"dims": dims, "is_strict": strict, "trips": trips, "shapes": shapes})
-    question = Asked(asked, batch, display, progress or _silent)
+    question = Asked(asked, batch, display, progress or _silent, count, brief)
     described = sorted(set(step) - OF_RUN)
     if described and not train:
         raise OptionError(f"'{described[0]}' describes a training step; ask with train=True")

@@ -72,7 +72,7 @@ def options(question: Question, progress: Callable[[str], None]) -> tuple[Option
         option = _offered(question, names)
         if option is not None and option.need.compared <= question.capacity:
             found.append(option)
-    return tuple(sorted(found, key=_rank))
+    return tuple(sorted(found, key=rank))
 
 
 def _offered(question: Question, names: tuple[str, ...]) -> Option | None:
@@ -85,7 +85,8 @@ def _offered(question: Question, names: tuple[str, ...]) -> Option | None:
         return None
 
 
-def _rank(option: Option) -> tuple[Any, ...]:
+def rank(option: Option) -> tuple[Any, ...]:
+    """The cheapest first; between equals what changes least, then what gives most room."""
     batch = option.largest.batch if option.largest else 0
     return (round(option.cost, 2), _OUTCOMES.index(option.outcome), -batch, option.need.compared, option.name)
 

@@ -9,9 +9,10 @@ from typing import Any
 from graphmem.fitting.accelerator import Accelerator, accelerator
 from graphmem.fitting.devices import catalogue
 from graphmem.fitting.host import host_memory
-from graphmem.fitting.options import Question, options
+from graphmem.fitting.options import Question, options, rank
 from graphmem.fitting.probe import Probe, Source
 from graphmem.fitting.search import largest_batch
+from graphmem.fitting.several import shared_options
 from graphmem.ir.device import Device
 from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option
 from graphmem.ir.graph import Issue
@@ -24,12 +25,14 @@ EVERYWHERE = Accelerator("cuda", True, 8_519_680)  # stands for a card when no d
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The device or none, the batch or none, whether a desktop runs on it, and whom to tell what is looked at."""
+    """The device or none, the batch or none, whether a desktop runs on it, whom to tell, and how many there are."""
 
     device: Device | None
     batch: int | None
     has_display: bool
     progress: Callable[[str], None]
+    count: int = 1  # devices that may share a step
+    is_brief: bool = False  # no options
 
 
 def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: Asked) -> Fit:
@@ -53,9 +56,7 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
     points = _points(largest, batch, is_coarse) if can_search else [batch]
     candidates = () if asked.device else _candidates(probe, settings, batch, asked.has_display)
     question = Question(probe, settings, on, usable, batch, largest if asked.batch is None else None, is_coarse)
-    if asked.device and asked.device.bandwidth:
-        question = replace(question, bandwidth=asked.device.bandwidth * 1e9)
-    found = options(question, asked.progress) if asked.device else _anywhere(question, asked)
+    found = () if asked.is_brief else _options(question, asked)
     return Fit(
         model=source.facts(batch),
         mode="training" if probe.is_training else "inference",
@@ -73,6 +74,18 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
         issues=_told(probe.issues(batch, settings, on)),
         notes=probe.notes(batch, settings),
     )
+
+
+def _options(question: Question, asked: Asked) -> tuple[Option, ...]:
+    """What else fits, on one device or on several of its kind, cheapest first."""
+    if asked.device is None:
+        return _anywhere(question, asked)
+    if asked.device.bandwidth:
+        question = replace(question, bandwidth=asked.device.bandwidth * 1e9)
+    found = options(question, asked.progress)
+    if question.probe.is_training:
+        found += shared_options(question, asked.count, asked.progress)
+    return tuple(sorted(found, key=rank))
 
 
 def _told(issues: tuple[Issue, ...]) -> tuple[Issue, ...]:

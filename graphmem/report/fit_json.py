@@ -73,7 +73,7 @@ def _option(option: Option) -> dict[str, Any]:
         "optimizer": settings.get("optimizer"),
         "accumulate": passes,
         "checkpoint": list(settings.get("checkpoint", ())),
-        "shards": 1,
+        "shards": int(str(settings.get("parallel", ":1")).split(":")[1]),
         "allocator": option.allocator,
         "settings": _plain(settings),
         "peak_bytes": need.peak,

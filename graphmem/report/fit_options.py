@@ -112,7 +112,7 @@ def _batch(option: Option) -> str:
 
 def _legend(more: int) -> Text:
     lines = [f"and {more} more that gain less: --format json"] if more > 0 else []
-    lines.append("cost: time of a sample as estimated by bytes moved, 1.00 as it is (docs/fit.md)")
+    lines.append("cost: device time of a sample, estimated by bytes moved; 1.00 as it is (docs/fit.md)")
     lines.append("result: what is learned stays the same, rounds differently, or differs")
     return Text("\n".join(lines), style="dim")
 

@@ -215,3 +215,17 @@ def test_a_file_without_a_batch_is_asked_as_it_is(model: Callable[..., Path]) ->
     assert found.largest is None
     assert found.need.batch is None
     assert found.need.peak == 4 * (4 + 8 + 8)
+
+
+def test_a_step_shared_by_two_devices_needs_what_train_ranks_says() -> None:
+    asked = graphmem.fit(path_of("tiny_gpt"), "500MiB", {"sequence": 32}, batch=64, count=2, train=True)
+    shared = [option for option in asked.options if "parallel" in option.settings]
+    assert {option.name for option in shared} == {"zero2:2", "zero3:2", "pipeline:2"}
+    for option in shared:
+        assert option.cost > 1
+        assert option.need.exactness == "at least"  # the allocator of each device is not simulated
+        again = graphmem.train_ranks(
+            path_of("tiny_gpt"), option.settings["parallel"], {"sequence": 32}, batch=option.need.batch, device="cuda"
+        )
+        assert again.peak == option.need.peak, option.name
+        assert (option.need.batch or 0) * (1 if option.name.startswith("pipeline") else 2) == 64
