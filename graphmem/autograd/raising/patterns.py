@@ -11,7 +11,7 @@ from graphmem.autograd.raising.chains import Matcher, only_user, other_input
 from graphmem.autograd.raising.draft import Draft
 from graphmem.autograd.raising.norm_patterns import group_norm, layer_norm
 from graphmem.autograd.raising.operands import is_weight, linear_weight, number, operand
-from graphmem.autograd.raising.projections import attention, packed_projection, split_weight, unbind
+from graphmem.autograd.raising.projections import attention, packed_projection, positions, split_weight, unbind
 from graphmem.ir.graph import Node
 
 
@@ -145,6 +145,7 @@ def _glu(draft: Draft, node: Node) -> list[Node] | None:
 
 
 MATCHERS: dict[str, tuple[Matcher, ...]] = {
+    "Add": (positions,),
     "Div": (_gelu,),
     "HardSigmoid": (_gated({"HardSigmoid": "aten.hardswish"}),),
     "MatMul": (_linear,),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from graphmem.autograd.program import Ref
 from graphmem.autograd.raising.chains import only_user, other_input
-from graphmem.autograd.raising.draft import Draft
+from graphmem.autograd.raising.draft import Draft, is_named
+from graphmem.autograd.raising.folded import folded_rows
 from graphmem.autograd.raising.operands import integers, number, operand
 from graphmem.ir.graph import Node
 
@@ -122,3 +123,17 @@ def packed_projection(draft: Draft, node: Node) -> list[Node] | None:
 def _squeeze_of(draft: Draft, name: str) -> Node | None:
     users = draft.users.get(name, [])
     return users[0] if len(users) == 1 and users[0].op_type == "Squeeze" else None
+
+
+def positions(draft: Draft, node: Node) -> list[Node] | None:
+    """Word embeddings and a numbered constant of as many rows: embeddings of positions, looked up before the run."""
+    for words, name in (node.inputs, reversed(node.inputs)):
+        maker, type_ = draft.maker.get(words), draft.type_of(name)
+        if maker is None or maker.op_type != "Gather" or maker.inputs[0] not in draft.held or type_ is None:
+            continue
+        if name in draft.held and not is_named(name) and len(type_.shape) > 1 and "float" in type_.dtype:
+            draft.origin = node.origin
+            rows = folded_rows(draft, name, f"{name} rows", type_)
+            draft.emit("aten.add", (operand(draft, words), rows), node.writes, node.origin)
+            return [node]
+    return None
