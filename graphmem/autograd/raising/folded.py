@@ -109,7 +109,7 @@ def _turned(draft: Draft, name: str, type_: TensorType) -> Ref | None:
 
 def folded_rows(draft: Draft, name: str, output: str, type_: TensorType) -> Ref:
     """The rows that positions looked up, as `output`; how many more the table has, the file does not say."""
-    parameter = _next_missing(draft, "weight") or f"{name} table"
+    parameter = _next_missing(draft, "weight", ("pos", "wpe")) or f"{name} table"
     rows = prod(type_.shape[1:-1]) if len(type_.shape) > 2 else type_.shape[0]
     draft.note(ROWS, parameter, f"'{name}' in the file has {rows} rows")
     told = f"only {rows} rows of this table are in the file, as '{name}'; what more it has is not counted"
@@ -152,10 +152,14 @@ def _whole(draft: Draft, title: str, pieces: Sequence[str]) -> Ref | None:
     return draft.add(parameter, "parameter", TensorType(types[0].dtype, shape))
 
 
-def _next_missing(draft: Draft, ending: str) -> str | None:
+def _next_missing(draft: Draft, ending: str, hints: Sequence[str] = ("",)) -> str | None:
+    """The first of the missing parameters with that ending, one with a hint in its name before others."""
     if draft.missing is None:
         draft.missing = missing_parameters(draft)
-    name = next((n for n in draft.missing if n.endswith(ending)), None)
-    if name is not None:
-        draft.missing.remove(name)
+    found = [n for n in draft.missing if n.endswith(ending)]
+    hinted = [n for n in found if any(hint in n for hint in hints)]
+    if not found:
+        return None
+    name = (hinted or found)[0]
+    draft.missing.remove(name)
     return name
