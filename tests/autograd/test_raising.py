@@ -133,6 +133,25 @@ def test_a_token_that_was_folded_into_a_constant_is_a_parameter_again(model: Wri
     assert [(i.what, i.where) for i in found.inferred] == [("parameter folded into a constant", "cls")]
 
 
+def test_rows_of_positions_in_a_numbered_constant_are_a_lower_bound(model: Write) -> None:
+    tensors = [
+        onnx.numpy_helper.from_array(np.ones((5, 4), np.float32), "words.weight"),
+        onnx.numpy_helper.from_array(np.ones((3, 4), np.float32), "onnx::Add_7"),
+    ]
+    nodes = [
+        onnx.helper.make_node("Gather", ["words.weight", "ids"], ["w"]),
+        onnx.helper.make_node("Add", ["w", "onnx::Add_7"], ["y"]),
+    ]
+    make = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(nodes, "g", [make("ids", 7, [2, 3])], [make("y", 1, [2, 3, 4])], tensors)
+    path = model(TOKEN)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    path.write_bytes(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
+    found = graphmem.train(path, loss="sum")
+    assert found.breakdown["parameters"] == (5 + 3) * 4 * 4
+    assert {issue.effect for issue in found.issues} == {"at least"}
+
+
 def test_an_equation_of_einsum_is_one_argument() -> None:
     text = (
         "%einsum : [num_users=1] = call_function[target=torch.ops.aten.einsum.default]"

@@ -58,7 +58,7 @@ def folded_parameter(draft: Draft, name: str) -> Ref | None:
         draft.missing = missing_parameters(draft)
     operation = found[1].removesuffix("_copy")
     if operation == "embedding" and len(type_.shape) > 1:
-        return _embedding(draft, name, type_)
+        return folded_rows(draft, name, name, type_)
     if operation not in (*_REPEATED, *_MOVED):
         return None
     turned = _turned(draft, name, type_)
@@ -107,17 +107,17 @@ def _turned(draft: Draft, name: str, type_: TensorType) -> Ref | None:
     return None
 
 
-def _embedding(draft: Draft, name: str, type_: TensorType) -> Ref:
-    """The rows that positions looked up; how many more the table has, the file does not say."""
-    parameter = _next_missing(draft, "weight") or f"{name} table"
+def folded_rows(draft: Draft, name: str, output: str, type_: TensorType) -> Ref:
+    """The rows that positions looked up, as `output`; how many more the table has, the file does not say."""
+    parameter = _next_missing(draft, "weight", ("pos", "wpe")) or f"{name} table"
     rows = prod(type_.shape[1:-1]) if len(type_.shape) > 2 else type_.shape[0]
     draft.note(ROWS, parameter, f"'{name}' in the file has {rows} rows")
     told = f"only {rows} rows of this table are in the file, as '{name}'; what more it has is not counted"
     draft.issues.append(Issue("unknown-shape", parameter, told))
     source = draft.add(parameter, "parameter", TensorType(type_.dtype, (rows, type_.shape[-1])))
     ids = draft.add(f"{name} positions", "constant", TensorType("int64", type_.shape[:-1]))
-    draft.emit("aten.embedding", (source, ids), (name,), draft.origin, (type_,))
-    return Ref(name)
+    draft.emit("aten.embedding", (source, ids), (output,), draft.origin, (type_,))
+    return Ref(output)
 
 
 def folded_piece(draft: Draft, name: str) -> Ref | None:
@@ -152,10 +152,14 @@ def _whole(draft: Draft, title: str, pieces: Sequence[str]) -> Ref | None:
     return draft.add(parameter, "parameter", TensorType(types[0].dtype, shape))
 
 
-def _next_missing(draft: Draft, ending: str) -> str | None:
+def _next_missing(draft: Draft, ending: str, hints: Sequence[str] = ("",)) -> str | None:
+    """The first of the missing parameters with that ending, one with a hint in its name before others."""
     if draft.missing is None:
         draft.missing = missing_parameters(draft)
-    name = next((n for n in draft.missing if n.endswith(ending)), None)
-    if name is not None:
-        draft.missing.remove(name)
+    found = [n for n in draft.missing if n.endswith(ending)]
+    hinted = [n for n in found if any(hint in n for hint in hints)]
+    if not found:
+        return None
+    name = (hinted or found)[0]
+    draft.missing.remove(name)
     return name

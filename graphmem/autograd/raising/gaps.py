@@ -7,7 +7,7 @@ from graphmem.autograd.raising.operands import is_weight
 from graphmem.ir.graph import Node
 
 LOST_DROPOUT = (
-    "dropout may have been removed here; export in training mode, with dynamo and --dropout P, or give --dropout 0"
+    "dropout may have been removed here; export in training mode, or give --dropout P (placed by structure; 0 for none)"
 )
 UNUSED_DROPOUT = "--dropout was put back in attention alone: the file does not say where other dropouts were"
 LOST_NORM = "a batch norm may have been folded in here, of which the file tells nothing; export in training mode"

@@ -44,6 +44,11 @@ def operand(draft: Draft, name: str) -> Any:
     return derived if derived is not None else scalar if scalar is not None else _settled(draft, name)
 
 
+def operands(draft: Draft, node: Node) -> list[Any]:
+    """All inputs of a node that are there."""
+    return [operand(draft, name) for name in node.inputs if name]
+
+
 def weight_operand(draft: Draft, name: str) -> Any:
     """As `operand`, where a layer reads its weight: an initializer of one element is no number there."""
     return Ref(name) if name in draft.held and source_of(draft, name) == name else operand(draft, name)

@@ -12,6 +12,9 @@ from graphmem.autograd.rules import (
     loss,
     matmul,
     norm,
+    padding,
+    pairs,
+    pieces,
     pool,
     recurrent,
     reduce,
@@ -19,6 +22,6 @@ from graphmem.autograd.rules import (
 )
 
 __all__ = [
-    "attention", "conv", "create", "einsum", "elementwise", "index", "loss", "matmul", "norm", "pool", "recurrent",
-    "reduce", "shape",
+    "attention", "conv", "create", "einsum", "elementwise", "index", "loss", "matmul", "norm", "padding", "pairs",
+    "pieces", "pool", "recurrent", "reduce", "shape",
 ]  # fmt: skip

@@ -12,8 +12,8 @@ from typing import Any
 from graphmem.autograd import ops
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.registry import rule
-from graphmem.autograd.rules.elementwise import mul
 from graphmem.autograd.rules.matmul import bmm
+from graphmem.autograd.rules.pairs import mul
 from graphmem.autograd.rules.reduce import sum_
 from graphmem.autograd.tensor import Tensor
 

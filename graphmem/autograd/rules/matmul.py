@@ -13,7 +13,7 @@ from graphmem.autograd import ops
 from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.registry import rule
-from graphmem.autograd.rules.elementwise import mul
+from graphmem.autograd.rules.pairs import mul
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Node, Tensor
 

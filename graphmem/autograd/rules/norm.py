@@ -136,7 +136,7 @@ def _repeat(m: Machine, x: Tensor, times: int) -> Tensor:
 @rule("aten.rms_norm", "aten._fused_rms_norm")
 def rms_norm(m: Machine, x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: Any = None) -> Tensor:
     """CUDA: fused, saves x, weight and the deviation. CPU: pow, mean, add_, rsqrt, mul, mul."""
-    from graphmem.autograd.rules.elementwise import mul, power
+    from graphmem.autograd.rules.pairs import mul, power
     from graphmem.autograd.rules.reduce import mean
 
     del eps
@@ -160,7 +160,7 @@ def rms_norm(m: Machine, x: Tensor, shape: Sequence[int], weight: Tensor | None 
 @rule("aten.local_response_norm")
 def local_response_norm(m: Machine, x: Tensor, size: int, *_: Any) -> Tensor:
     """x*x, padded, averaged over channels, scaled, raised, divided: as written in torch.nn.functional."""
-    from graphmem.autograd.rules.elementwise import add, div, mul, power
+    from graphmem.autograd.rules.pairs import add, div, mul, power
 
     squared = ops.unsqueeze(m, mul(m, x, x), 1)
     padded_shape = (x.shape[0], 1, x.shape[1] + size - 1, *x.shape[2:])
