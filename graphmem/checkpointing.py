@@ -122,6 +122,7 @@ def checkpoint_frontier(
         advice=advice,
         exactness=exactness_of((*graph.issues, *program.issues, *trace.issues)),
         least=min(lowest.peak, *(p.peak for p in wraps)),
+        least_wrapped=min(p.peak for p in wraps),
         budget=allowed,
     )
 

@@ -117,6 +117,12 @@ def _shown(found: ModelFrontier, emit: str | None, is_json: bool, width: int) ->
     if emit:
         from graphmem.report.checkpoint_code import code
 
+        fits = [p for p in found.wraps if emit == "sac" or p.grain == "module"]
+        if emit in ("torch", "sac") and not fits:
+            _refuse(
+                f"no plan of {'whole ' if emit == 'torch' else ''}modules fits {found.budget:,} bytes; "
+                f"the least peak of plans of modules is {found.least_wrapped:,}"
+            )
         return code(found, emit)
     from graphmem.report.model_frontier import model_frontier_json, model_frontier_text
 

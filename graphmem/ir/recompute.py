@@ -198,4 +198,5 @@ class ModelFrontier:
     advice: str
     exactness: str
     least: int  # peak that any plan reaches, whatever the budget
+    least_wrapped: int  # the same of plans of modules
     budget: int | None = None

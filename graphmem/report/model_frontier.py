@@ -121,6 +121,8 @@ def model_frontier_text(found: ModelFrontier, width: int = 80) -> str:
         lines.append(f"{len(rows) - len(shown)} points between these: --format json")
     if found.budget is None:
         lines += ["", *_plot(found, rows, base, width)]
+    if found.budget is not None and not found.wraps:
+        lines += [f"no plan of modules fits: the least of those needs {size(found.least_wrapped)}"]
     lines += ["", *_what_stands(found, width)]
     if found.practice:
         lines += ["", *(line for text in verdict(found) for line in wrap(text, width, subsequent_indent="  "))]

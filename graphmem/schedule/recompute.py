@@ -5,8 +5,9 @@ One operation is one allocation, in the order of the trace. Keep-all in the ques
     forward    a   b   c  <- `held` marks (0 bytes, pinned) read what the frame of a module's call holds for longer
     backward   gc  gb  ga <- pinned; a function's allocations read what it had saved, up to the release of that
 
-What a function makes beside its result is one value with it (indices); the mask of a dropout comes before, and is
-pinned; the statistics of a norm come before, at half the cost: either half may be computed again.
+What a function makes beside its result is one value with it (indices), or pinned (the reserve of a recurrent layer).
+The mask of a dropout comes before, and is pinned; the statistics of a norm come before, at half the cost: either half
+may be computed again.
 """
 
 from __future__ import annotations
@@ -95,9 +96,9 @@ def _forward(draft: _Draft, entry: Entry) -> None:
         statistics = draft.add(_value(draft, entry, tuple(beside), sources, entry.cost // 2))
         draft.add(_value(draft, entry, (main,), sources | {statistics}, entry.cost - entry.cost // 2))
         return
-    tiny = [r for r in beside if rows[r].nbytes <= TINY]
-    number = draft.add(_value(draft, entry, (main, *(r for r in beside if r not in tiny)), sources, entry.cost))
-    for record in tiny:
+    apart = [r for r in beside if rows[r].nbytes <= TINY or "Rnn" in entry.name]
+    number = draft.add(_value(draft, entry, (main, *(r for r in beside if r not in apart)), sources, entry.cost))
+    for record in apart:
         draft.add(_value(draft, entry, (record,), {number}, 0, pinned=True))
 
 

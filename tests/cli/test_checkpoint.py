@@ -161,6 +161,12 @@ def test_a_budget_below_the_least_peak_says_what_stands_in_the_way() -> None:
     assert "parameters, buffers, optimizer state, inputs" in run.output
 
 
+def test_code_for_a_budget_that_no_module_plan_fits_is_refused() -> None:
+    run = CliRunner().invoke(checkpoint, [*MODEL, "--ratio", "0.5", "--emit", "torch"])
+    assert run.exit_code == 1
+    assert "no plan of whole modules fits" in run.output
+
+
 def test_the_table_of_a_model_fits_80_columns(found: ModelFrontier) -> None:
     for answer in (found, replace(found, budget=None)):
         lines = model_frontier_text(answer, 80).split("# graphmem checkpoint")[0].splitlines()

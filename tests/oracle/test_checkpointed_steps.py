@@ -93,3 +93,30 @@ def test_the_random_state_that_a_checkpoint_keeps_is_5056_bytes() -> None:
     from graphmem.autograd.recomputation import RANDOM_STATE
 
     assert torch.get_rng_state().untyped_storage().nbytes() == RANDOM_STATE
+
+
+@pytest.mark.skipif(find_spec("transformers") is None, reason="NO ORACLE: transformers is not installed")
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # transformers 5 renames it to activation_checkpointing_enable
+@pytest.mark.parametrize("every", [1, 2])
+def test_blocks_are_what_hugging_face_checkpoints(every: int, tmp_path: Path) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from tests.oracle.checkpoint_networks import exported, measured
+
+    class Logits(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            config = GPT2Config(vocab_size=300, n_embd=64, n_layer=4, n_head=4, n_positions=64, use_cache=False)
+            self.m = GPT2LMHeadModel(config)
+
+        def forward(self, x: Any) -> Any:
+            return self.m(x).logits
+
+    torch.manual_seed(0)
+    ids, labels = (torch.randint(0, 300, (4, 48)) for _ in range(2))
+    case = Logits(), (ids,), labels, "cross_entropy"
+    path = tmp_path / "gpt2.onnx"
+    exported(case, path)
+    case[0].m.gradient_checkpointing_enable({"use_reentrant": False}, every_n_layers=every)
+    predicted = graphmem.train(path, checkpoint=[f"every:{every}"]).peak
+    assert abs(predicted - measured(case)) <= 256
