@@ -23,6 +23,7 @@ WAYS: dict[str, Spread] = {
     "pipeline": pipelined,
 }
 ALONE = {"precision": "fp32", "accumulate": 1, "checkpoint": ()}  # settings that are followed on one device only
+MOST = 4096  # ranks or micro-batches
 SPELLINGS = {"fsdp": "zero3", "dp": "ddp", "pp": "pipeline"}
 
 
@@ -37,14 +38,18 @@ def parallel_of(text: str) -> Parallel:
     is_view = kind == "ddp" and more[1:] == ["view"]
     numbers = more[:1] if is_view else more
     most = 2 if kind == "pipeline" else 1
-    if kind not in WAYS or not 1 <= len(numbers) <= most or not all(n.isdecimal() and int(n) for n in numbers):
+    if kind not in WAYS or not 1 <= len(numbers) <= most or not all(map(_is_count, numbers)):
         raise OptionError(
             f"parallel '{text}' is not one of ddp:N, ddp:N:view, zero1:N, zero2:N, zero3:N (fsdp:N), tp:N, "
-            "pipeline:N, pipeline:N:MICRO_BATCHES with N ranks"
+            f"pipeline:N, pipeline:N:MICRO_BATCHES with N ranks, {MOST} at most"
         )
     ranks = int(numbers[0])
     micro_batches = int(numbers[1]) if len(numbers) > 1 else ranks if kind == "pipeline" else 1
     return Parallel(kind, ranks, micro_batches, is_view)
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(MOST)) and 1 <= int(text) <= MOST
 
 
 def ranked(
