@@ -78,7 +78,7 @@ class Runner:
     def _buffer(self, sent: Sent, label: str) -> Tensor:
         return _made(self.m, "communication", label, sent.type)
 
-    def forward(self) -> None:
+    def forward(self) -> Forward:
         """One micro-batch forward; its outputs take the place of the last ones that were sent."""
         m, stage = self.m, self.stage
         m.phase, m.kind = "forward", "activation"
@@ -101,6 +101,7 @@ class Runner:
             self.losses += [loss] if loss is not None else []
         m.kind, m.label = "temporary", ""
         self.chunks.append(Chunk(leaves, outputs, loss))
+        return forward
 
     def _function(self, values: dict[str, Tensor]) -> Forward:
         """The stage's function, called anew: what it found out about its calls is kept."""
@@ -233,10 +234,9 @@ def unknown_in(stage: Stage, settings: TrainingSettings) -> tuple[Issue, ...]:
     m = Machine(device=settings.device)
     runner = Runner(m, stage, settings, 1)
     runner.prepare()
-    runner.forward()
-    assert runner.function is not None
-    runner.function.unknown = runner.unknown
-    return _issues(runner.function)
+    function = runner.forward()
+    function.unknown = runner.unknown
+    return _issues(function)
 
 
 def _storages(tensors: list[Tensor]) -> int:
