@@ -1,14 +1,20 @@
-"""Checkpoint placement on the public instances: overhead against the best known, the proved bound, and seconds."""
+"""Checkpoint placement on the public instances: overhead against the best known, the proved bound, and seconds.
+
+    python benchmarks/checkpoint.py [--timeout S] [INSTANCE[:free] ...]
+
+Every row is one whole command, `graphmem checkpoint --problem FILE --ratio R --format json`, in a process of its own:
+wall seconds from its start to its end, and the processor seconds of all its threads beside them, which do not depend on
+what else the machine does.
+"""
 
 from __future__ import annotations
 
+import json
+import resource
+import subprocess
 import sys
 from pathlib import Path
 from time import perf_counter
-
-from graphmem.checkpoint.problem_file import parsed
-from graphmem.checkpoint.solve import budget_of, frontier, solve
-from graphmem.ir.recompute import Point
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "checkpoint"
 # (instance, order kept, ratio of the keep-all peak -> best known overhead in percent)
@@ -22,31 +28,53 @@ TARGETS: list[tuple[str, bool, dict[float, float]]] = [
     ("rl100", False, {0.9: 0.0, 0.8: 0.0, 0.7: 2.15}),
     ("rl500", False, {0.9: 0.0, 0.8: 1.1, 0.7: 6.0}),
 ]
+Seconds = tuple[float, float]
+
+
+def command(arguments: list[str]) -> tuple[dict[str, object] | str, Seconds]:
+    """(the JSON printed, or the line of an error; wall and processor seconds)."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
+    whole = [sys.executable, "-m", "graphmem", "checkpoint", *arguments, "--format", "json"]
+    done = subprocess.run(whole, capture_output=True, text=True, check=False)
+    wall, after = perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return (json.loads(done.stdout) if done.stdout else done.stderr.strip()), (wall, spent)
+
+
+def row(name: str, keep_order: bool, ratio: float, target: float, timeout: str) -> str:
+    arguments = ["--problem", str(DATA / f"{name}.json"), "--ratio", str(ratio), "--timeout", timeout]
+    found, (wall, spent) = command(arguments + ["--keep-order"] * keep_order)
+    head = f"{name:10} {'kept' if keep_order else 'free':5} {ratio:5.2f} {target:10.3f}"
+    if isinstance(found, str):
+        return f"{head} {found}"
+    point = found["points"][0]  # type: ignore[index]
+    assert point["peak_bytes"] <= point["budget_bytes"]
+    ours, bound = 100 * point["overhead"], 100 * point["overhead_bound"]
+    marks = " optimal" * point["optimal"] + " MISSED" * (ours > target)
+    return f"{head} {ours:8.4f} {bound:8.4f} {wall:6.1f} {spent:6.1f}{marks} {'; '.join(found['notes'])}".rstrip()  # type: ignore[arg-type]
+
+
+def frontier_row(name: str) -> str:
+    found, (wall, spent) = command(["--problem", str(DATA / f"{name}.json"), "--keep-order", "--frontier"])
+    if isinstance(found, str):
+        return f"{name:10} {found}"
+    points = found["points"]
+    size = len(points)  # type: ignore[arg-type]
+    return f"{name:10} frontier of {size} points {wall:31.1f} {spent:6.1f}"
 
 
 def main() -> None:
-    wanted = sys.argv[1:]
-    print(f"{'instance':10} {'order':6} {'ratio':>5} {'best known':>10} {'ours':>9} {'bound':>9} {'seconds':>8}")
+    wanted, timeout = sys.argv[1:], "60"
+    if wanted[:1] == ["--timeout"]:
+        timeout, wanted = wanted[1], wanted[2:]
+    print(f"{'instance':10} order ratio best known     ours    bound   wall    cpu")
     for name, keep_order, targets in TARGETS:
-        if wanted and name not in wanted:
+        if wanted and (name if keep_order else f"{name}:free") not in wanted:
             continue
-        question = parsed((DATA / f"{name}.json").read_text(), name, keep_order)
-        total = question.total_cost
         for ratio, target in targets.items():
-            started = perf_counter()
-            found = solve(question, budget_of(question, ratio))
-            seconds = perf_counter() - started
-            order = "kept" if keep_order else "free"
-            if not isinstance(found, Point):
-                print(f"{name:10} {order:6} {ratio:5.2f} {target:10.3f} {'none':>9} {'':9} {seconds:8.1f}")
-                continue
-            ours, bound = (100 * (cost / total - 1) for cost in (found.judged.cost, found.bound))
-            proof = " optimal" if found.is_optimal else ""
-            print(f"{name:10} {order:6} {ratio:5.2f} {target:10.3f} {ours:9.4f} {bound:9.4f} {seconds:8.1f}{proof}")
+            print(row(name, keep_order, ratio, target, timeout), flush=True)
         if keep_order:
-            started = perf_counter()
-            points = frontier(question).points
-            print(f"{name:10} frontier of {len(points)} points in {perf_counter() - started:.1f} s")
+            print(frontier_row(name), flush=True)
 
 
 main()

@@ -1,9 +1,10 @@
 """Size of the page, seconds to write it, and milliseconds of a click in headless Chromium, by number of operations.
 
-    python benchmarks/report.py [OPERATIONS]...      (default 1000 5000 10000; needs chromium and selenium)
+    python benchmarks/report.py [--train] [OPERATIONS]...      (default 1000 5000 10000; needs chromium and selenium)
 
 The model is residual blocks of five operations with module scopes and source lines, as PyTorch exports them. A click is
-timed inside the page from the event to the end of the frame that shows it.
+timed inside the page from the event to the end of the frame that shows it. With --train both commands show an AdamW
+step, the page in a second tab in which the clicks are.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ TENSOR, STEP = (CLICK.replace("PICK", pick) for pick in ("current.pick([row])", 
 
 
 def residual_model(operations: int) -> onnx.ModelProto:
-    """Blocks of Sigmoid, Mul, Tanh, Relu and Add around a residual stream."""
-    nodes, stream = [], "x"
+    """Blocks of Sigmoid, Mul, Mul by a weight, Relu and Add around a residual stream."""
+    nodes, weights, stream = [], [], "x"
     for block in range(operations // 5):
         scope = f"model.layers.{block // 10}.block{block % 10}"
-        a, b, c, d, e = (f"{name}_{block}" for name in ("sigmoid", "mul", "tanh", "relu", "add"))
-        calls = [("Sigmoid", [stream], a), ("Mul", [stream, a], b), ("Tanh", [b], c), ("Relu", [c], d)]
+        a, b, c, d, e = (f"{name}_{block}" for name in ("sigmoid", "mul", "scaled", "relu", "add"))
+        weights.append(helper.make_tensor(f"{scope}.weight", TensorProto.FLOAT, [256], bytes(1024), raw=True))
+        calls = [("Sigmoid", [stream], a), ("Mul", [stream, a], b), ("Mul", [b, weights[-1].name], c), ("Relu", [c], d)]
         for line, (operator, inputs, output) in enumerate([*calls, ("Add", [d, stream], e)]):
             node = helper.make_node(operator, inputs, [output], name=f"node_{output}")
             node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=str(["", scope, output]))
@@ -47,21 +49,23 @@ def residual_model(operations: int) -> onnx.ModelProto:
             nodes.append(node)
         stream = e
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [8, 128, 256]) for name in ("x", stream)]
-    graph = helper.make_graph(nodes, "residual", ends[:1], ends[1:])
+    graph = helper.make_graph(nodes, "residual", ends[:1], ends[1:], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def measured(operations: int, folder: Path) -> str:
+def measured(operations: int, folder: Path, options: list[str]) -> str:
     """One line of the table."""
     model, page = folder / f"{operations}.onnx", folder / f"{operations}.html"
     onnx.save(residual_model(operations), model)
     seconds = []
     for command, target in (("report", page), ("draw", page.with_suffix(".svg"))):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "graphmem", command, str(model), "-o", str(target)], check=True)
+        subprocess.run([sys.executable, "-m", "graphmem", command, str(model), *options, "-o", str(target)], check=True)
         seconds.append(time.perf_counter() - start)
     driver = opened(folder / f"profile{operations}")
     driver.get(page.as_uri())
+    if options:
+        driver.execute_script("open(1)")
     load = driver.execute_script("return performance.now()")
     clicks = [[driver.execute_async_script(script) for _ in range(15)] for script in (TENSOR, STEP)]
     driver.quit()
@@ -71,10 +75,13 @@ def measured(operations: int, folder: Path) -> str:
 
 def main() -> None:
     """Print a line for every number of operations."""
+    arguments = sys.argv[1:]
+    options = ["--train", "--optimizer", "adamw"] if "--train" in arguments else []
+    counts = [argument for argument in arguments if argument != "--train"]
     print("operations  page kB  report s  draw s loaded ms   tensor ms (max)  step ms (max)")
     with tempfile.TemporaryDirectory() as folder:
-        for operations in map(int, sys.argv[1:] or ["1000", "5000", "10000"]):
-            print(measured(operations, Path(folder)), flush=True)
+        for operations in map(int, counts or ["1000", "5000", "10000"]):
+            print(measured(operations, Path(folder), options), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.bodies import branch_notes
 from graphmem.schedule.inference import MEMORY_MODELS, inference_schedule, nbytes_of, preceding_steps
+from graphmem.schedule.precision import PRECISIONS, in_precision
+from graphmem.schedule.pruning import pruned
 from graphmem.schedule.reorder import least_peak_order
 
 ORDERS = ("file", "memory", "onnxruntime")
@@ -39,6 +41,8 @@ def analyze(
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
     session: SessionOptions | None = None,
+    precision: str = "fp32",
+    prune: float = 0.0,
 ) -> Analysis:
     """The memory of one forward run of the ONNX file at `path`, found without running it.
 
@@ -53,13 +57,24 @@ def analyze(
         trips: how often a loop runs, by the name of its node or of one of its outputs, where the file does not say.
         shapes: types of tensors that cannot be known, such as the outputs of an operator of your own.
         session: the session options of "onnxruntime"; its own defaults when None.
+        precision: a key of PRECISIONS (fp16, bf16, int8, int4, fp8), what the model would need in it; fp32 for the
+            types of the file. Not for "onnxruntime", which runs the file as it is.
+        prune: share of the channels of every layer to take out where the graph allows. Not for "onnxruntime" either.
 
     Raises:
         ModelError: the file is not a readable, valid model.
         OptionError: an option fits neither the model nor the choices above.
     """
     _check(memory_model, order, session)
-    graph = read(path, dims, batch, strict, trips, shapes)
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
+    if (precision != "fp32" or prune) and memory_model == ONNXRUNTIME:
+        raise OptionError("onnxruntime runs the file as it is; precision and prune go with plain, views and inplace")
+    graph = pruned(read(path, dims, batch, strict, trips, shapes), prune)
+    if precision != "fp32":
+        other = in_precision(graph, precision)
+        facts = replace(model_facts(other, Path(path).stem), parameters=sum(map(_parameters, graph.with_bodies)))
+        return ShownAnalysis(facts, other, inference(other, memory_model, order))
     if memory_model == ONNXRUNTIME:
         found = _onnxruntime(Path(path), graph, session or SessionOptions())
         if batch is None or batch < 2:

@@ -17,7 +17,7 @@ from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.reader import read
 from graphmem.schedule.parallel import parallel_of, ranked
-from graphmem.training import DEVICES, _check, _read, batch_of, training
+from graphmem.training import DEVICES, _check, batch_of, read_with_batch, training
 
 
 def train_ranks(
@@ -71,7 +71,7 @@ def train_ranks(
     way = parallel_of(parallel)
     reading = partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes)
     options = Options(assume_bn, dropout, attention_dropout)
-    graph, fixed = _read(batch, reading)
+    graph, fixed = read_with_batch(batch, reading)
     program = raised(graph, options)
     settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
     name = Path(path).stem
@@ -83,7 +83,7 @@ def train_ranks(
                 f"a batch of {whole or 'unknown size'} cannot be cut into {way.micro_batches} equal micro-batches: "
                 f"give --batch as a multiple of {way.micro_batches}, or another pipeline:N:MICRO_BATCHES"
             )
-        part, fixed = _read(whole // way.micro_batches, reading)
+        part, fixed = read_with_batch(whole // way.micro_batches, reading)
         program = raised(part, options)
     try:
         found = ranked(program, settings, way, weight_decay, fixed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from graphmem.analysis import model_facts
 from graphmem.autograd.losses import LOSSES
 from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
+from graphmem.autograd.precision import PRECISIONS
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import OPTIONAL, Options, raised
 from graphmem.autograd.run import MISFITS
@@ -22,6 +23,7 @@ from graphmem.ir.memory import IntColumn, Lifetimes
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import (
     BREAKDOWN,
+    OFFLOADS,
     PHASES,
     AllocatorFigures,
     Inferred,
@@ -33,7 +35,9 @@ from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
+from graphmem.schedule.pruning import pruned
 from graphmem.schedule.training import TrainingTrace, training_trace
+from graphmem.schedule.training_details import training_details
 
 DEVICES = ("cpu", "cuda")
 SAVED_SHOWN = 10
@@ -63,6 +67,12 @@ def train(
     assume_bn: bool = False,
     dropout: float | None = None,
     attention_dropout: float | None = None,
+    precision: str = "fp32",
+    accumulate: int = 1,
+    checkpoint: Sequence[str] = (),
+    lora: str = "",
+    offload: Sequence[str] = (),
+    prune: float = 0.0,
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
@@ -82,6 +92,15 @@ def train(
         assume_bn: put a batch norm after convolutions where structure suggests that one was folded in.
         dropout: put dropout of this probability back where an export in evaluation mode has removed it.
         attention_dropout: the same for dropout of attention weights alone; as `dropout` when None.
+        precision: a key of PRECISIONS; fp32 stands for the types of the file.
+        accumulate: forward and backward passes of `batch` samples before the optimizer steps.
+        checkpoint: what torch.utils.checkpoint (use_reentrant=False) is wrapped around: patterns of module scopes (as
+            in the shell), "blocks", "every:K" or "sqrt".
+        lora: "R" or "R:PATTERN": freeze the model and train adapters of rank R beside its linear layers; all but the
+            last, or those whose module (its path or last name) matches the pattern.
+        offload: of OFFLOADS: "optimizer" keeps the optimizer's state and step on the host, "activations" what the
+            forward pass saves (`with torch.autograd.graph.save_on_cpu(pin_memory=True)` around the model's call).
+        prune: share of the channels of every layer to take out where the graph allows.
         strict: refuse a free dimension instead of taking 1.
         trips: how often a loop runs, as for `analyze`.
         shapes: types of tensors that cannot be known, as for `analyze`.
@@ -90,14 +109,10 @@ def train(
         ModelError: the file is not a readable, valid model.
         OptionError: an option fits neither the model nor the choices.
     """
-    _check("loss", loss, LOSSES)
-    _check("optimizer", optimizer, OPTIMIZERS)
-    _check("device", device, DEVICES)
-    form = form or ("foreach" if device == "cuda" else "single")
-    _check("optimizer form", form, FORMS)
-    graph, fixed = _read(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    settings = checked_settings(loss, optimizer, form, device, freeze, precision, accumulate, checkpoint, lora, offload)
+    graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    graph = pruned(graph, prune)
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
-    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
     found = training(graph, program, settings, Path(path).stem, weight_decay, fixed)
     kinds = {i.what for i in program.inferred}
     effects = {}
@@ -108,7 +123,35 @@ def train(
     return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
 
 
-def _read(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
+def checked_settings(
+    loss: str,
+    optimizer: str,
+    form: str | None,
+    device: str,
+    freeze: Sequence[str],
+    precision: str,
+    accumulate: int = 1,
+    checkpoint: Sequence[str] = (),
+    lora: str = "",
+    offload: Sequence[str] = (),
+) -> TrainingSettings:
+    """The settings of a step, as `train` takes them; raises OptionError where one is not a choice."""
+    _check("loss", loss, LOSSES)
+    _check("optimizer", optimizer, OPTIMIZERS)
+    _check("device", device, DEVICES)
+    _check("precision", precision, PRECISIONS)
+    for what in offload:
+        _check("offload", what, OFFLOADS)
+    form = form or ("foreach" if device == "cuda" else "single")
+    _check("optimizer form", form, FORMS)
+    if accumulate < 1:
+        raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
+    return TrainingSettings(
+        loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint), lora, tuple(offload)
+    )
+
+
+def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
     """The graph, and where the file fixes another batch than is asked for, (that batch, the one asked for)."""
     try:
         return reading(batch=batch), None
@@ -151,7 +194,7 @@ def training(
     bare = timeline(alive, _without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]
     where = trace.machine.steps[trace.first_step + bare.peak_step]
-    return Training(
+    return ShownTraining(
         model=model_facts(graph, name),
         settings=settings,
         peak=bare.peak,
@@ -170,7 +213,20 @@ def training(
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,
+        details=training_details(trace, program),
+        traffic=trace.traffic,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTraining(Training):
+    """A Training that a notebook shows as its timeline; here because ir/ knows no reports."""
+
+    def _repr_html_(self) -> str:
+        from graphmem.memory.training_profile import training_profile
+        from graphmem.report.notebook import training_html
+
+        return training_html(self, training_profile(self))
 
 
 def _without_workspace(trace: TrainingTrace) -> Schedule:

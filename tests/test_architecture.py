@@ -25,10 +25,11 @@ FLOORS: dict[str, int] = {
     "analysis": 5,  # not "analyze": a submodule of that name would hide the function graphmem.analyze
     "arena": 6,
     "training": 6,
+    "checkpointing": 7,
     "ranks": 7,
-    "fitting": 7,
-    "fleet": 8,  # not "sweep", as above: graphmem.sweep is a function; nor "fit" for "fitting"
-    "cli": 9,
+    "fitting": 8,
+    "fleet": 9,  # not "sweep", as above: graphmem.sweep is a function; nor "fit" for "fitting"
+    "cli": 10,
 }
 
 # Heavy or optional packages and the only rooms that may import them.
@@ -42,6 +43,9 @@ GUESTS: dict[str, set[str]] = {
     "rich": {"cli", "report"},
     "ortools": {"planner", "checkpoint"},
     "scipy": {"checkpoint"},
+    "distributed": {"fleet"},
+    "fsspec": {"fleet"},
+    "pyarrow": {"fleet"},
 }
 
 # Packages too slow to import for `graphmem --help`: only ever imported inside a function, outside the listed rooms.
@@ -53,6 +57,9 @@ LAZY = {
     "scipy": set(),
     "graphviz": set(),
     "pygraphviz": set(),
+    "distributed": set(),
+    "fsspec": set(),
+    "pyarrow": set(),
 }
 
 

@@ -24,6 +24,19 @@ def backward(m: Machine, loss: Tensor) -> None:
         Engine(m).run(loss.node, loss.output, seed)
 
 
+def forget(m: Machine, root: Node | None) -> None:
+    """Give up what the functions behind an output that the backward pass did not start from have saved."""
+    pending, seen = [root] if root is not None else [], {id(root)}
+    while pending:
+        node = pending.pop()
+        for tensor in node.saved:
+            m.release(tensor)
+        node.saved.clear()
+        following = [edge[0] for edge in node.edges if edge is not None and id(edge[0]) not in seen]
+        seen.update(map(id, following))
+        pending += following
+
+
 class Engine:
     """One backward pass."""
 
@@ -33,10 +46,12 @@ class Engine:
         self.buffers: dict[int, list[Tensor | None]] = {}
         self.ready: list[tuple[int, int, Node]] = []
         self.pushed = 0
+        self.reached: set[int] = set()
 
     def run(self, root: Node, output: int, seed: Tensor) -> None:
         """Evaluate everything that `root` leads to."""
         self._count_dependencies(root)
+        self._forget_unreached()
         self._arrive(root, output, self.m.hold(seed))
         self._push(root)
         while self.ready:
@@ -45,15 +60,21 @@ class Engine:
         self.m.node = ""
 
     def _count_dependencies(self, root: Node) -> None:
-        pending, seen = [root], {id(root)}
+        pending = [root]
+        self.reached.add(id(root))
         while pending:
             for edge in pending.pop().edges:
                 if edge is None:
                     continue
                 self.waiting[id(edge[0])] = self.waiting.get(id(edge[0]), 0) + 1
-                if id(edge[0]) not in seen:
-                    seen.add(id(edge[0]))
+                if id(edge[0]) not in self.reached:
+                    self.reached.add(id(edge[0]))
                     pending.append(edge[0])
+
+    def _forget_unreached(self) -> None:
+        for frame in self.m.frames:
+            frame.forget(self.m, self.reached)
+        self.m.frames.clear()
 
     def _push(self, node: Node) -> None:
         self.pushed += 1
@@ -66,10 +87,14 @@ class Engine:
         if node.variable is not None:
             self._accumulate_leaf(node.variable, grads[0])
             return
+        first, read = len(m.steps), [t.storage.number for t in (*grads, *node.saved) if t is not None]
         outputs = self._call(node, grads)
+        m.note_reads(first, read)
         for tensor in node.saved:
             m.release(tensor)
         node.saved.clear()
+        if node.frame is not None:
+            node.frame.leave(m, node)
         for edge, grad in zip(node.edges, outputs, strict=True):
             if edge is None:
                 if grad is not None:
@@ -90,11 +115,17 @@ class Engine:
         with m.scope():
             if any(g is not None for g in grads):
                 assert node.backward is not None
+                entered = m.tape.enter(m, grads) if m.tape is not None else None
+                unpacked = node.frame.unpack(m, node) if node.frame is not None else []
                 made = node.backward(m, node, *grads)
                 results: Sequence[Tensor | None] = (made,) if isinstance(made, Tensor) or made is None else made
                 for i, grad in enumerate(results):
                     if grad is not None and i < len(held):
                         held[i] = m.hold(grad)
+                if entered is not None and m.tape is not None:
+                    m.tape.leave(m, node, [*node.saved, *unpacked], entered)
+                for tensor in unpacked:  # of a hook: they die with the function, before what arrived
+                    m.release(tensor)
             m.drop(*reversed(m.scopes[-1]))
             self._validate(node, held)
         for tensor_ in grads:

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from graphmem.autograd import strides as st
 from graphmem.autograd.strides import Shape, Strides
+from graphmem.autograd.tape import Tape
 from graphmem.autograd.tensor import Backward, Edge, Node, Storage, Tensor, itemsize
 from graphmem.ir.errors import BrokenInvariantError
 from graphmem.ir.graph import Origin
 
 F = TypeVar("F", bound=Callable[..., Any])
 NO_ORIGIN = Origin()
+UNMADE = "unmade"  # kind of a record that the trace has no allocation for
 
 
 @dataclass(slots=True)
@@ -47,6 +49,21 @@ class Operation:
     workspace: int = 0
 
 
+class Packer(Protocol):
+    """Takes what a node saves; `fresh` are the outputs that the operator has allocated for it."""
+
+    def pack(self, m: Machine, node: Node, saves: Sequence[Tensor], fresh: Sequence[Tensor]) -> None:
+        """Take them."""
+
+
+@dataclass(slots=True)
+class Autocast:
+    """The lower precision of a torch.autocast that is entered, and the casts of weights that it keeps, by tensor."""
+
+    dtype: str
+    cache: dict[int, Tensor]
+
+
 @dataclass(slots=True)
 class Machine:
     """The state of one simulated process. `device` chooses between the rules of "cpu" and "cuda"."""
@@ -55,6 +72,7 @@ class Machine:
     records: list[Record] = field(default_factory=list)
     steps: list[Operation] = field(default_factory=list)
     events: list[int] = field(default_factory=list)  # +number + 1 on allocation, -(number + 1) on release
+    reads: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)  # steps [a, b) read these records
     phase: str = "forward"
     grad_enabled: bool = True
     origin: Origin = NO_ORIGIN
@@ -71,6 +89,11 @@ class Machine:
     guessed: dict[str, str] = field(default_factory=dict)  # operator -> what of its memory is a lower bound
     wanted: tuple[Shape, ...] = ()  # output shapes and types that the file states, for the running call
     wanted_dtypes: tuple[str, ...] = ()
+    autocast: Autocast | None = None
+    packer: Packer | None = None  # takes what nodes save, while a checkpointed call runs
+    frames: list[Any] = field(default_factory=list)  # of the checkpointed calls of the forward pass
+    tape: Tape | None = None
+    opened: int = 0  # number of events before the open operator
 
     # -- memory
 
@@ -123,10 +146,24 @@ class Machine:
     def _free(self, storage: Storage) -> None:
         record = self.records[storage.number]
         record.stop = len(self.steps)
+        if record.kind == UNMADE:
+            return
         self.events.append(-(storage.number + 1))
         if storage.number in self.inner:
             self.inner_live -= self.inner.pop(storage.number)
             record.kind = "workspace"
+
+    def unmake(self, number: int) -> None:
+        """Take an allocation of the open operator back: it was stopped before it came to that."""
+        if number not in self.inner:
+            return
+        self.records[number].kind, self.records[number].nbytes = UNMADE, 0
+        self.events.remove(number + 1)
+        self.inner_live -= self.inner.pop(number)
+        live = self.inner_top = 0
+        for event in self.events[self.opened :]:
+            live += self.records[abs(event) - 1].nbytes if event > 0 else -self.records[abs(event) - 1].nbytes
+            self.inner_top = max(self.inner_top, live)
 
     def drop(self, *tensors: Tensor) -> None:
         """Give up the scope's handles early, as the end of a C++ statement does for its temporaries."""
@@ -157,6 +194,8 @@ class Machine:
         while len(self.scopes) > depth:
             for tensor in reversed(self.scopes.pop()):
                 self.release(tensor)
+        if self.open_:
+            self.steps[-1].workspace = self.inner_top - self.inner_live
         self.inner, self.open_ = {}, ""
 
     @contextmanager
@@ -167,11 +206,17 @@ class Machine:
             return
         self.open_ = name
         self.inner, self.inner_live, self.inner_top = {}, 0, 0
+        self.opened = len(self.events)
         self.steps.append(Operation(name, self.phase, self.node, self.origin))
         yield
         self.steps[-1].workspace = self.inner_top - self.inner_live
         self.inner = {}
         self.open_ = ""
+
+    def note_reads(self, first: int, records: Sequence[int]) -> None:
+        """Write down, for pictures only, that the operators from step `first` on have read these records."""
+        if records and len(self.steps) > first:
+            self.reads.append((first, len(self.steps), tuple(records)))
 
     # -- autograd
 
@@ -187,13 +232,27 @@ class Machine:
 
         `backward(machine, node, *grads)` returns one gradient, or as many as there are inputs.
         """
-        if not self.grad_enabled or not any(t is not None and t.requires_grad for t in inputs):
+        if self.tape is not None and self.grad_enabled:
+            self.tape.function(self, name, inputs, outputs)
+        is_recorded = self.grad_enabled and any(t is not None and t.requires_grad for t in inputs)
+        if not is_recorded and self.packer is None:
+            return
+        kept = [t for t in saves if t is not None]
+        if not is_recorded:
+            if self.packer is not None and self.grad_enabled:
+                node = Node(name, 0, (), (), None)
+                self.packer.pack(self, node, [], _fresh(inputs, [*outputs, *kept]))
             return
         edges = tuple(self.edge(t) for t in inputs)
         metas = tuple((t.shape, t.dtype) if t is not None else ((), "") for t in inputs)
-        held = [self.hold(t) for t in saves if t is not None]
-        node = Node(name, self.sequence, edges, metas, backward, held, len(outputs), origin=self.origin)
+        node = Node(name, self.sequence, edges, metas, backward, outputs=len(outputs), origin=self.origin)
         self.sequence += 1
+        if self.packer is None:
+            node.saved = [self.hold(t) for t in kept]
+        else:
+            self.packer.pack(self, node, kept, _fresh(inputs, [*outputs, *kept]))
+        if self.tape is not None:
+            self.tape.recorded(node)
         for i, tensor in enumerate(outputs):
             if tensor.is_float:
                 tensor.node, tensor.output, tensor.requires_grad = node, i, True
@@ -215,6 +274,13 @@ class Machine:
         before, self.grad_enabled = self.grad_enabled, False
         yield
         self.grad_enabled = before
+
+
+def _fresh(inputs: Sequence[Tensor | None], made: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors that are on no input's memory, one of each memory, in order."""
+    taken = {id(t.storage) for t in inputs if t is not None}
+    by_storage = {id(t.storage): t for t in reversed(made) if id(t.storage) not in taken}
+    return list(by_storage.values())[::-1]
 
 
 def results(value: Any) -> list[Tensor]:

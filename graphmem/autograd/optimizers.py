@@ -2,8 +2,8 @@
 
 OPTIMIZERS: name -> states (each of the parameter's shape), bytes of counters per parameter, and what the single-tensor
 loop makes per parameter: (operator, name). A named result is a Python local: it lives until the same name is bound
-again, for the next parameter. An unnamed one dies after the next operator. `foreach` is the number of parameter-sized
-lists alive at once in the multi-tensor form; fused forms make nothing.
+again, for the next parameter, or until ("", name). An unnamed one dies after the next operator. `foreach` is the number
+of parameter-sized lists alive at once in the multi-tensor form; fused forms make nothing.
 
 Sources: torch/optim/*.py of torch 2.13; lion-pytorch; bitsandbytes (blocks of 256, small tensors kept in float32).
 """
@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from graphmem.autograd import ops
 from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.tensor import Tensor
+from graphmem.autograd.tensor import Tensor, itemsize
 
 FORMS = ("single", "foreach", "fused")
 
@@ -31,11 +32,14 @@ class Optimizer:
     foreach: int = 0
     has_fused: bool = False
     with_decay: tuple[tuple[str, str], ...] = ()
+    is_decay_dropped: bool = (
+        False  # the multi-tensor form deletes the list that weight decay makes before it makes more
+    )
 
 
 _DECAYED = (("add", "grad"),)
 _DENOMINATOR = (("sqrt", ""), ("div", "denom"))
-_ADAM = Optimizer(("exp_avg", "exp_avg_sq"), 4, _DENOMINATOR, 1, True, _DECAYED)
+_ADAM = Optimizer(("exp_avg", "exp_avg_sq"), 4, _DENOMINATOR, 1, True, _DECAYED, True)
 _ADAMW = Optimizer(("exp_avg", "exp_avg_sq"), 4, _DENOMINATOR, 1, True)
 
 OPTIMIZERS: dict[str, Optimizer] = {
@@ -48,12 +52,13 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "nadam": Optimizer(("exp_avg", "exp_avg_sq"), 8, (("div", ""), ("sqrt", "denom")), 1, False, _DECAYED),
     "radam": Optimizer(
         ("exp_avg", "exp_avg_sq"), 4,
-        (("div", "corrected"), ("mul", ""), ("sqrt", "root"), ("add", "root"), ("div", ""), ("mul", ""), ("mul", "")),
-        1, False, _DECAYED,
+        (("div", "corrected"), ("mul", "scaled"), ("sqrt", "root"), ("reciprocal", ""), ("mul", "rate"), ("", "root"),
+         ("mul", "product"), ("", "scaled"), ("", "rate"), ("mul", ""), ("", "product")),
+        1, False, _DECAYED, True,
     ),
     "rmsprop": Optimizer(("square_avg",), 4, (("sqrt", "avg"),), 1, False, _DECAYED),
-    "adagrad": Optimizer(("sum",), 4, (("sqrt", "std"),), 2, True, _DECAYED),
-    "adafactor": Optimizer((), 4, (("mul", "update"),), 1),
+    "adagrad": Optimizer(("sum",), 4, (("sqrt", "std"),), 2, True, _DECAYED, True),
+    "adafactor": Optimizer((), 4),
     "lion": Optimizer(("exp_avg",), 0, (("clone", ""), ("add", "update")), 1),
     "adam8bit": Optimizer((), 0, (), 0, True),
     "muon": Optimizer((), 0, (), 0),
@@ -87,6 +92,10 @@ class Step:
                     made.append(m.hold(m.empty(shape, dtype, strides)))
         return made
 
+    def state_nbytes(self) -> int:
+        """Bytes of the whole state."""
+        return sum(prod(shape) * itemsize(dtype) for p in self.parameters for _, shape, dtype in self._state_of(p))
+
     def _state_of(self, p: Tensor) -> list[tuple[str, st.Shape, str]]:
         if self.name == "adam8bit":
             return _adam8bit_state(p)
@@ -107,6 +116,8 @@ class Step:
         with_grads = [p for p in self.parameters if p.grad is not None]
         if self.form == "fused":
             ops.in_place(m, f"aten::_fused_{self.name}_")
+        elif self.form == "foreach" and self.name == "adafactor":
+            self._run_adafactor(with_grads)
         elif self.form == "foreach":
             self._run_lists(with_grads)
         else:
@@ -114,13 +125,30 @@ class Step:
 
     def _run_lists(self, parameters: Sequence[Tensor]) -> None:
         m = self.machine
-        lists = self.row.foreach + (len(self.row.with_decay) if self.decay else 0)
+        decayed = len(self.row.with_decay) if self.decay else 0
+        lists = max(self.row.foreach, decayed) if self.row.is_decay_dropped else self.row.foreach + decayed
         with m.scope():
             ops.in_place(m, "aten::_foreach_mul_")
             for _ in range(lists):
                 with m.operator("aten::_foreach_sqrt"):
                     for p in parameters:
                         m.empty(p.shape, p.dtype, st.like(*p.layout))
+
+    def _run_adafactor(self, parameters: Sequence[Tensor]) -> None:
+        """Matrices and vectors, whichever comes first; the updates of the first wait for those of the second."""
+        m = self.machine
+        kinds = dict.fromkeys(len(p.shape) > 1 for p in parameters)
+        before: list[Tensor] = []
+        with m.scope():
+            for is_matrix in kinds:
+                group = [p for p in parameters if (len(p.shape) > 1) is is_matrix]
+                for made in (_row_means, _column_means) if is_matrix else (_whole,):
+                    m.drop(*[ops.full(m, "aten::norm", made(p), p.dtype) for p in group])
+                updates = [ops.full(m, "aten::matmul" if is_matrix else "aten::clone", p.shape, p.dtype) for p in group]
+                if is_matrix:
+                    m.drop(*[ops.full(m, "aten::mean", (*p.shape[:-2], 1, 1), p.dtype) for p in group])
+                m.drop(*before)
+                before = updates
 
     def _run_loop(self, parameters: Sequence[Tensor]) -> None:
         m = self.machine
@@ -137,9 +165,15 @@ class Step:
         program = (*(self.row.with_decay if self.decay else ()), *self.row.single)
         if self.name == "muon":
             program = _MUON if len(p.shape) == 2 else _DENOMINATOR
+        if self.name == "adafactor":
+            program = _ADAFACTOR if len(p.shape) > 1 else (("pow", "grad_squared"), ("clone", "update"))
         for operator, local in program:
+            if not operator:
+                m.drop(bound.pop(local))
+                continue
             number = ops.full(m, "", (), "float64") if operator in ("div", "mul", "add") else None
-            made = ops.full(m, f"aten::{operator}", p.shape, p.dtype, st.like(*p.layout))
+            shape = _SHAPES[local](p) if local in _SHAPES else p.shape
+            made = ops.full(m, f"aten::{operator}", shape, p.dtype, st.like(*p.layout) if shape == p.shape else None)
             if number is not None:
                 m.drop(number)
             if before is not None:
@@ -156,15 +190,28 @@ class Step:
 
 
 _MUON = (("lerp", "update"), ("bfloat16", ""), ("mm", ""), ("addmm", ""), ("addmm", ""))
+_ADAFACTOR = (("norm", "row_mean"), ("norm", "col_mean"), ("matmul", "update"))
+
+
+def _row_means(p: Tensor) -> st.Shape:
+    return (*p.shape[:-1], 1)
+
+
+def _column_means(p: Tensor) -> st.Shape:
+    return (*p.shape[:-2], 1, p.shape[-1])
+
+
+def _whole(p: Tensor) -> st.Shape:
+    return p.shape
+
+
+_SHAPES = {"row_mean": _row_means, "col_mean": _column_means}  # locals that are not of the parameter's shape
 
 
 def _adafactor_state(p: Tensor) -> list[tuple[str, st.Shape, str]]:
     if len(p.shape) < 2:
         return [("variance", p.shape, p.dtype)]
-    return [
-        ("row_var", (*p.shape[:-1], 1), p.dtype),
-        ("col_var", (*p.shape[:-2], 1, p.shape[-1]), p.dtype),
-    ]
+    return [("row_var", _row_means(p), p.dtype), ("col_var", _column_means(p), p.dtype)]
 
 
 def _adam8bit_state(p: Tensor) -> list[tuple[str, st.Shape, str]]:

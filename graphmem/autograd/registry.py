@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 
+from graphmem.autograd.autocast import called
 from graphmem.autograd.machine import Machine, results
 
 Rule: TypeAlias = Callable[..., Any]
@@ -25,19 +26,25 @@ def rule(*names: str) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         label = names[0].replace(".", "::")
-
-        @wraps(function)
-        def run(m: Machine, *args: Any, **kwargs: Any) -> Any:
-            with m.operator(label), m.scope() as kept:
-                value = function(m, *args, **kwargs)
-                kept.extend(results(value))
-            return value
-
         for name in names:
-            RULES[name] = run
-        return run  # type: ignore[return-value]
+            RULES[name] = _operator(function, label, name)
+        return RULES[names[0]]  # type: ignore[return-value]
 
     return decorate
+
+
+def _operator(function: Rule, label: str, name: str) -> Rule:
+    """The rule as the operator `label` of a profile, with the casts that autocast makes for `name`."""
+
+    @wraps(function)
+    def run(m: Machine, *args: Any, **kwargs: Any) -> Any:
+        with m.operator(label), m.scope() as kept:
+            is_cast = m.autocast is not None
+            value = called(m, name, function, args, kwargs) if is_cast else function(m, *args, **kwargs)
+            kept.extend(results(value))
+        return value
+
+    return run
 
 
 def rule_of(target: str) -> Rule | None:

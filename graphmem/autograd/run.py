@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
+from functools import partial
 from typing import Any
 
+from graphmem.autograd.holding import last_holds
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.program import Call, Program, Ref
 from graphmem.autograd.rebatch import wanted
+from graphmem.autograd.recomputation import Frame, packing, random_state
 from graphmem.autograd.registry import Rule, rule_of
+from graphmem.autograd.segments import Segment
 from graphmem.autograd.tensor import Tensor
 
 
@@ -16,28 +21,67 @@ class Forward:
     """Runs the calls of a program; `values` holds what is still needed, with a handle each."""
 
     def __init__(
-        self, machine: Machine, program: Program, values: Mapping[str, Tensor], batch: tuple[int, int] | None = None
-    ) -> None:
+        self, machine: Machine, program: Program, values: Mapping[str, Tensor], batch: tuple[int, int] | None = None,
+        segments: Sequence[Segment] = (),
+    ) -> None:  # fmt: skip
         self.batch = batch  # of the file, and the one asked for
         self.m = machine
         self.program = program
         self.values: dict[str, Tensor] = dict(values)
         self.given = frozenset(values)
         self.unknown: dict[str, Call] = {}
-        self.dies = _last_reads(program)
+        self.segments = segments  # of calls that are checkpointed, in order
+        self.dies = last_holds(program)
 
     def run(self) -> list[Tensor]:
         """The outputs, still held."""
-        for position, call in enumerate(self.program.calls):
-            self._run(call)
+        position = 0
+        for segment in self.segments:
+            self._span(position, segment.start)
+            self._checkpointed(segment)
+            position = segment.stop
+        self._span(position, len(self.program.calls))
+        return [self.values[name] for name in self.program.outputs if name in self.values]
+
+    def _span(self, start: int, stop: int) -> None:
+        for position in range(start, stop):
+            self._run(self.program.calls[position])
             for name in self.dies.get(position, ()):
                 tensor = self.values.pop(name, None) if name not in self.given else None
                 if tensor is not None:
                     self.m.release(tensor)
-        return [self.values[name] for name in self.program.outputs if name in self.values]
+
+    def _checkpointed(self, segment: Segment) -> None:
+        """The calls of a segment, with what they save packed away in a frame that can run them again."""
+        m = self.m
+        calls = self.program.calls[segment.start : segment.stop]
+        names = dict.fromkeys(name for call in calls for name in call.reads)
+        inputs = {n: m.hold(self.values[n]) for n in names if n in self.values and n not in self.given}
+        m.origin, m.label = calls[0].origin, ""
+        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)], keep=segment.keep)
+        frame.precision = m.autocast.dtype if m.autocast else ""
+        with packing(m, frame):
+            self._span(segment.start, segment.stop)
+        frame.again = partial(self._again, segment, inputs)
+        frame.close_if_empty(m)
+        m.frames.append(frame)
+
+    def _again(self, segment: Segment, inputs: Mapping[str, Tensor]) -> None:
+        """Run the calls of a segment once more; nothing of it is kept by name."""
+        again = copy(self)
+        again.values = {**{name: self.values[name] for name in self.given}, **inputs}
+        again.given = frozenset(again.values)
+        try:
+            again._span(segment.start, segment.stop)
+        finally:
+            for name, tensor in again.values.items():
+                if name not in again.given:
+                    self.m.release(tensor)
 
     def _run(self, call: Call) -> None:
         m = self.m
+        if m.tape is not None:
+            m.tape.call(m)
         m.origin, m.label = call.origin, call.outputs[0] if call.outputs else ""
         m.wanted = tuple(t.shape for t in call.types)
         m.wanted_dtypes = tuple(t.dtype for t in call.types)
@@ -45,7 +89,7 @@ class Forward:
         if self.batch is not None:
             m.wanted = wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
         kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
-        function = rule_of(call.target)
+        function, first = rule_of(call.target), len(m.steps)
         with m.scope():
             made = _followed(m, function, args, kwargs) if function is not None else None
             if made is None and (function is None or call.types):
@@ -56,6 +100,7 @@ class Forward:
             for name, tensor in zip(call.outputs, outputs, strict=False):
                 tensor.name = tensor.name or name
                 self.values[name] = m.hold(tensor)
+        m.note_reads(first, [t.storage.number for name in call.reads if (t := self.values.get(name)) is not None])
 
     def _loose(self, name: str) -> Tensor | None:
         """The tensor of a value that no call makes, made when it is first read."""
@@ -103,64 +148,3 @@ def _unknown(m: Machine, call: Call, args: list[Any]) -> list[Tensor]:
 
     m.record(f"{call.target} backward", inputs, outputs, back, [*inputs, *outputs])
     return outputs
-
-
-def _last_reads(program: Program) -> dict[int, list[str]]:
-    """Position of a call -> the values that nobody holds after it.
-
-    A module's arguments are held by the frames of its call until it returns; pieces of a split are bound to names, and
-    live until the module that split returns or splits again.
-    """
-    ends = _module_ends(program)
-    made: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for position, call in enumerate(program.calls):
-        for name in call.outputs:
-            made[name] = last[name] = position
-        for name in call.reads:
-            end = position
-            for start, stop in ends[position]:
-                if made.get(name, -1) < start:
-                    end = max(end, stop)
-            last[name] = max(last.get(name, 0), end)
-    for name, position in _named_pieces(program, ends).items():
-        last[name] = max(last[name], position)
-    dies: dict[int, list[str]] = {}
-    for name, position in last.items():
-        if name not in program.outputs:
-            dies.setdefault(position, []).append(name)
-    return dies
-
-
-def _module_ends(program: Program) -> list[list[tuple[int, int]]]:
-    """For each call, the first and last call of every module call that it is part of."""
-    spans: list[list[list[int]]] = []
-    running: list[tuple[str, list[int]]] = []
-    for position, call in enumerate(program.calls):
-        path = call.origin.path
-        common = 0
-        while common < min(len(path), len(running)) and running[common][0] == path[common]:
-            common += 1
-        del running[common:]
-        running += [(name, [position, position]) for name in path[common:]]
-        for _, span in running:
-            span[1] = position
-        spans.append([span for _, span in running])
-    return [[(span[0], span[1]) for span in row] for row in spans]
-
-
-def _named_pieces(program: Program, ends: list[list[tuple[int, int]]]) -> dict[str, int]:
-    """Output of a call with several outputs -> the call before which its name is bound again or its module returns."""
-    found: dict[str, int] = {}
-    latest: dict[tuple[tuple[str, ...], str], tuple[int, tuple[str, ...]]] = {}
-    for position, call in enumerate(program.calls):
-        if len(call.outputs) < 2:
-            continue
-        key = (call.origin.path, call.target)
-        if key in latest:
-            before, names = latest[key]
-            found.update((name, min(found[name], position)) for name in names if before < position)
-        stop = ends[position][-1][1] if ends[position] else len(program.calls) - 1
-        found.update((name, stop) for name in call.outputs)
-        latest[key] = (position, call.outputs)
-    return found

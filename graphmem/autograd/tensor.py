@@ -102,6 +102,8 @@ class Node:
     variable: Tensor | None = None
     origin: Any = None
     released: bool = False
+    frame: Any = None  # of the checkpointed call that it was made in, when it saved anything
+    holders: tuple[int, int] = (0, 0)  # the first of the frame's holders that are its own, and how many
 
     def needs(self, i: int) -> bool:
         """True when the gradient of the i-th forward input is wanted."""

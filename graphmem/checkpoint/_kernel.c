@@ -80,7 +80,13 @@ static void touch(Tape *t, i64 u) {
 
 static i64 over(const Tape *t, i64 bytes) { i64 x = bytes - t->budget; return x > 0 ? x : 0; }
 
-static void add_range(Tape *t, i64 from, i64 to, i64 bytes) {
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define WIDE __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3"))) /* integers: the same sums */
+#else
+#define WIDE
+#endif
+
+WIDE static void add_range(Tape *t, i64 from, i64 to, i64 bytes) {
     i64 area = 0, budget = t->budget;
     i64 *live = t->live;
     const i64 *tape = t->tape;
@@ -335,7 +341,7 @@ static int tape_make(Tape *t) {
 /* -1: out of memory; else the length of the best order: the cheapest within the budget (its cost in `cost`), or when none
  * was found the one with the least bytes over it (-1 in `cost`). */
 static i64 sequence(Tape *t, i64 *order, i64 length, i64 rounds, i64 *cost, double hot, double cold, double weight,
-                    i64 adds, i64 removes, const double *log_table) {
+                    i64 adds, i64 removes, const double *log_table, const volatile i64 *stop) {
     i64 least = INT64_MAX, best = -1, best_length = length, block = rounds / 400, inside = 0, *work;
     block = block < 20 ? 20 : block > 1000 ? 1000 : block;
     if (!tape_make(t) || !(work = malloc((size_t)(t->slot_capacity + 1) * sizeof(i64)))) return -1;
@@ -344,6 +350,7 @@ static i64 sequence(Tape *t, i64 *order, i64 length, i64 rounds, i64 *cost, doub
     if (!t->area) { best = t->cost; best_length = length; }
     for (i64 round = 0; round < rounds; round++) {
         if (round % block == 0 && round) {
+            if (*stop) break;
             heat = hot + (cold - hot) * ((double)round / (double)rounds);
             heat = heat * heat / hot;
             if (heat < cold) heat = cold;
@@ -430,19 +437,20 @@ static i64 profile(const Net *net, const i64 *order, i64 length, i64 budget, i64
 #define AT(address) ((i64 *)(intptr_t)(address))
 
 static PyObject *py_sequence(PyObject *self, PyObject *args) {
-    long long n, a[7], order, length, budget, free_order, rounds, seed, adds, removes, table;
+    long long n, a[7], order, length, budget, free_order, rounds, seed, adds, removes, table, stop;
     double hot, cold, weight;
     i64 cost = -1;
     (void)self;
-    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLdddLLL", &n, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, &order, &length, &budget,
-                          &free_order, &rounds, &seed, &hot, &cold, &weight, &adds, &removes, &table))
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLdddLLLL", &n, a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, &order, &length, &budget,
+                          &free_order, &rounds, &seed, &hot, &cold, &weight, &adds, &removes, &table, &stop))
         return NULL;
     Tape t;
     memset(&t, 0, sizeof t);
     Net net = {n, AT(a[0]), AT(a[1]), AT(a[2]), AT(a[3]), AT(a[4]), AT(a[5]), AT(a[6])};
     t.net = net; t.budget = budget; t.free_order = free_order; t.random = (u64)seed;
     Py_BEGIN_ALLOW_THREADS
-    length = sequence(&t, AT(order), length, rounds, &cost, hot, cold, weight, adds, removes, (const double *)AT(table));
+    length = sequence(&t, AT(order), length, rounds, &cost, hot, cold, weight, adds, removes, (const double *)AT(table),
+                      AT(stop));
     free(t.tape); free(t.before); free(t.changes);
     Py_END_ALLOW_THREADS
     if (length < 0) return PyErr_NoMemory();

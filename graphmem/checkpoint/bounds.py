@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
+from time import monotonic
 
 from graphmem.checkpoint.cpsat import relaxed
 from graphmem.checkpoint.mincut import Cut, Moment
@@ -27,6 +28,7 @@ HULL = 24  # cuts behind the quick bound
 SMALL = 150  # operations up to which all moments are looked at together
 SMALL_EFFORT = 30.0  # units of CP-SAT's deterministic time
 SINGLE_EFFORT = 2.0
+LEAST_SECONDS = 1.0  # left before the deadline, or CP-SAT is not begun: to load it takes half of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,20 @@ class Bound:
     moment: int | None
 
 
-def cost_bound(question: Recompute, budget: int, live: Sequence[int]) -> Bound:
-    """The greatest bound of the moments looked at; `live` are the bytes of keep-all at every operation."""
+def cost_bound(question: Recompute, budget: int, live: Sequence[int], deadline: float = float("inf")) -> Bound:
+    """The greatest bound of the moments looked at in time; `live` are the bytes of keep-all at every operation."""
     base = question.total_cost
     over = [t for t, nbytes in enumerate(live) if nbytes > budget]
     if not over or not question.keep_order:
         return Bound(base, None)
     fullest = sorted(over, key=lambda t: (-live[t], t))[:SAMPLES]
-    looked_at = {t: moment_bound(question, budget, t) for t in sorted({*_spread(over, SAMPLES), *fullest})}
+    looked_at: dict[int, int] = {}
+    for t in dict.fromkeys([*fullest, *_spread(over, SAMPLES)]):  # the likeliest first, should time be short
+        if not looked_at or monotonic() < deadline:
+            looked_at[t] = moment_bound(question, budget, t)
     best = max(looked_at, key=lambda t: (looked_at[t], -t))
     reach = max(1, len(over) // SAMPLES)
-    while reach >= 1:  # climb to a better moment nearby
+    while reach >= 1 and monotonic() < deadline:  # climb to a better moment nearby
         for t in (best - reach, best + reach):
             if 0 <= t < len(live) and live[t] > budget and t not in looked_at:
                 looked_at[t] = moment_bound(question, budget, t)
@@ -74,7 +79,7 @@ def lines(question: Recompute, live: Sequence[int]) -> Callable[[int], int]:
 
 def proved(question: Recompute, budget: int, live: Sequence[int], bound: Bound, best: int, deadline: float) -> Bound:
     """The bound raised by whole numbers: at its own moment, and for small questions at all moments that matter."""
-    if bound.moment is None or bound.cost >= best:
+    if bound.moment is None or bound.cost >= best or deadline - monotonic() < LEAST_SECONDS:
         return bound
     base = question.total_cost
     moments = [bound.moment]

@@ -23,7 +23,7 @@ from typing import Any
 from graphmem.ir.errors import OptionError
 from graphmem.ir.recompute import Recompute
 
-WORKERS = 8
+WORKERS = 2  # searching one moment, a single one is quicker
 SECONDS = 40.0  # of one proof at most, whatever its effort; only the bound depends on it, never the course
 
 
@@ -39,7 +39,7 @@ def relaxed(
     program = _Program(question, budget, tuple(sorted(moments)), below, model)
     program.build()
     solver = cp_model.CpSolver()
-    solver.parameters.num_workers = WORKERS
+    solver.parameters.num_workers = min(WORKERS, len(moments))
     solver.parameters.interleave_search = True  # so that the answer does not depend on the threads' timing
     solver.parameters.random_seed = 1
     solver.parameters.max_deterministic_time = effort

@@ -8,6 +8,7 @@ courses.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +33,14 @@ def moment_of(question: Recompute, live: NDArray[np.int64] | None = None) -> Mom
     return Moment(question, stage)
 
 
-def propose(kernel: Kernel, moment: Moment, archive: Archive) -> list[Mask]:
+def propose(kernel: Kernel, moment: Moment, archive: Archive, deadline: float) -> list[Mask]:
     """Offer the hull and its mixtures; the hull's choices, as masks of what is computed again."""
-    hull = [_mask(len(kernel.question), cut.again) for cut in moment.hull(HULL)]
+    hull = [_mask(len(kernel.question), cut.again) for cut in moment.hull(HULL, deadline)]
     for mask in hull:
         offer(kernel, moment.stage, mask, archive, "min-cut")
     for mask in mixtures(hull, moment.stage):
+        if monotonic() > deadline:
+            break
         offer(kernel, moment.stage, mask, archive, "min-cut mixture")
     return hull
 
@@ -66,11 +69,13 @@ def mixtures(hull: list[Mask], stage: int) -> Iterator[Mask]:
                 yield mixed
 
 
-def close_in(kernel: Kernel, moment: Moment, hull: list[Mask], archive: Archive, budget: int) -> None:
+def close_in(
+    kernel: Kernel, moment: Moment, hull: list[Mask], archive: Archive, budget: int, deadline: float = float("inf")
+) -> None:
     """For every pair of choices on either side of the budget, bisect the place at which their mixture just fits."""
     for i, first in enumerate(hull):
         for j, second in enumerate(hull):
-            if i != j and abs(i - j) <= NEIGHBOURS:
+            if i != j and abs(i - j) <= NEIGHBOURS and monotonic() < deadline:
                 _bisect(kernel, moment.stage, (first, second), archive, budget)
 
 

@@ -100,17 +100,24 @@ class Kernel:
         """Bytes alive in every step of an order."""
         return pure_states.profile(self.question.reads, [o.nbytes for o in self.question.operations], order)
 
-    def sequence(self, order: Sequence[int], budget: int, heat: Heat, seed: int) -> tuple[list[int], bool]:
-        """(the best order annealed from `order`, whether it keeps within the budget)."""
+    def sequence(
+        self, order: Sequence[int], budget: int, heat: Heat, seed: int, stop: Column | None = None
+    ) -> tuple[list[int], bool]:
+        """(the best order annealed from `order`, whether it keeps within the budget).
+
+        It ends early, with the best so far, once another thread sets `stop[0]`.
+        """
         room = budget - self.question.resident
+        flag = np.zeros(1, dtype=np.int64) if stop is None else stop
         if self._extension is None:
-            return pure_moves.anneal(self.question, order, room, heat, seed, LOGS)
+            return pure_moves.anneal(self.question, order, room, heat, seed, LOGS, flag)
         out = np.zeros(INSTANCES * len(self.question) + 2, dtype=np.int64)
         out[: len(order)] = order
         logs = np.array(LOGS)
         length, cost = self._extension.sequence(
             *self._addresses, out.ctypes.data, len(order), room, int(not self.question.keep_order),
-            heat.rounds, seed, heat.hot, heat.cold, heat.weight, heat.adds, heat.removes, logs.ctypes.data,
+            heat.rounds, seed, heat.hot, heat.cold, heat.weight, heat.adds, heat.removes,
+            logs.ctypes.data, flag.ctypes.data,
         )  # fmt: skip
         return out[:length].tolist(), cost >= 0
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,19 +93,19 @@ class Moment:
         """The choice of least cost among those of least bytes, likewise."""
         return self.cut(self._scale() * 100)
 
-    def hull(self, most: int) -> list[Cut]:
-        """At most `most` choices on the hull, from saving everything to saving least."""
-        return sorted(self._between(self.free(), self.dearest(), most), key=lambda c: (-c.nbytes, c.cost))
+    def hull(self, most: int, deadline: float = float("inf")) -> list[Cut]:
+        """At most `most` choices on the hull, from saving everything to saving least; fewer when time is up."""
+        return sorted(self._between(self.free(), self.dearest(), most, deadline), key=lambda c: (-c.nbytes, c.cost))
 
     def _scale(self) -> float:
         """The price at which all bytes cost as much as all operations."""
         nbytes = sum(operation.nbytes for operation in self.question.operations[: self.stage])
         return max(self.question.total_cost, 1) / max(nbytes, 1)
 
-    def _between(self, keep: Cut, least: Cut, most: int) -> Iterator[Cut]:
+    def _between(self, keep: Cut, least: Cut, most: int, deadline: float) -> Iterator[Cut]:
         found = {(keep.nbytes, keep.cost): keep, (least.nbytes, least.cost): least}
         queue = [(keep, least)]
-        while queue and len(found) < most:
+        while queue and len(found) < most and monotonic() < deadline:
             queue.sort(key=lambda pair: (pair[1].cost - pair[0].cost) * (pair[0].nbytes - pair[1].nbytes))
             high, low = queue.pop()
             if high.nbytes <= low.nbytes or low.cost <= high.cost:

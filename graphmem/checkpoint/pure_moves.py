@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from graphmem.checkpoint.pure_sequence import Heat, Random, Tape
 from graphmem.ir.recompute import Recompute
 
@@ -12,9 +15,15 @@ SOURCES = 16  # of one computation that may be added with it
 
 
 def anneal(
-    question: Recompute, order: Sequence[int], budget: int, heat: Heat, seed: int, logs: Sequence[float]
+    question: Recompute,
+    order: Sequence[int],
+    budget: int,
+    heat: Heat,
+    seed: int,
+    logs: Sequence[float],
+    stop: NDArray[np.int64],
 ) -> tuple[list[int], bool]:
-    """(the cheapest order within the budget, True), or (the one with the least bytes over it, False)."""
+    """(the cheapest order within the budget, True), or (the one with the least bytes over it, False); see kernel.py."""
     tape = Tape(question, budget, Random(seed))
     tape.lay_out(order)
     best, least, found = list(order), None, tape.cost if not tape.area else -1
@@ -22,6 +31,8 @@ def anneal(
     block = min(1000, max(20, heat.rounds // 400))  # rounds between changes of heat and weight
     for round_ in range(heat.rounds):
         if round_ and round_ % block == 0:
+            if stop[0]:
+                break
             warmth, weight = _cooled(heat, round_), weight * (0.92 if inside * 2 > block else 1.08)
             inside = 0
             tape.lay_out(tape.order())

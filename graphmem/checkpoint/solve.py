@@ -16,9 +16,11 @@ import numpy as np
 from graphmem.checkpoint import bounds, exact, hull
 from graphmem.checkpoint.annealing import Annealer, Recipe
 from graphmem.checkpoint.archive import Archive, Proposal
+from graphmem.checkpoint.chain import propose_chain
 from graphmem.checkpoint.evaluate import judged
 from graphmem.checkpoint.keep_all import keep_all, node_floor
 from graphmem.checkpoint.kernel import Kernel
+from graphmem.checkpoint.knapsack import propose_knapsack
 from graphmem.checkpoint.simple import propose_simple
 from graphmem.ir.errors import BrokenInvariantError, OptionError
 from graphmem.ir.recompute import Frontier, Impossible, Judged, Point, Recompute, Unreached
@@ -27,11 +29,13 @@ Progress = Callable[[str], None]
 
 LADDER = 60  # budgets of a frontier between keep-all and the floor
 LADDER_WORK = 6_000_000  # moves of a run on the ladder times operations
+LEAST_ROUNDS = 8_000
+RESERVE = 3.0  # seconds of a timeout for loading Python and for judging and printing the answer
 POINTS = 60  # of a frontier at most
 RUNG = (  # one after another until one fits
-    Recipe(warm=True, hot=1e-4, cold=1e-6, weight=0.05),
-    Recipe(warm=True, hot=1e-3, cold=1e-5, weight=0.05),
-    Recipe(warm=True, hot=4e-3, cold=1e-5, weight=0.05),
+    Recipe(hot=1e-4, cold=1e-6, weight=0.05),
+    Recipe(hot=1e-3, cold=1e-5, weight=0.05),
+    Recipe(hot=4e-3, cold=1e-5, weight=0.05),
 )
 
 
@@ -59,8 +63,10 @@ class Search:
         """Offer everything that needs no search; the choices on the hull."""
         if self._hull is None:
             propose_simple(self.kernel, self.moment.stage, self.archive)
+            propose_chain(self.kernel, self.baseline.peak, self.archive)
             try:
-                self._hull = hull.propose(self.kernel, self.moment, self.archive)
+                self._hull = hull.propose(self.kernel, self.moment, self.archive, self.deadline)
+                propose_knapsack(self.kernel, self.moment.stage, self.archive)
             except OptionError as error:
                 self.notes.append(str(error))
                 self._hull = []
@@ -76,7 +82,8 @@ class Search:
         if exact.is_tiny(self.question):
             return self._exact(budget)
         choices = self.pool()
-        hull.close_in(self.kernel, self.moment, choices, self.archive, budget)
+        propose_chain(self.kernel, budget, self.archive)
+        hull.close_in(self.kernel, self.moment, choices, self.archive, budget, self.deadline)
         bound = self._raised(budget, self._bound(budget), small=False)
         Annealer(self.kernel, self.archive, self.deadline).search(budget, bound.cost, self.progress)
         if self.archive.within(budget) is None:
@@ -84,7 +91,10 @@ class Search:
         found = self.archive.within(budget)
         if found is None:
             return Unreached(budget, self.floor, self._judged(self.archive.least))
-        return self._point(budget, self._judged(found), self._raised(budget, bound, small=True).cost)
+        bound = self._raised(budget, bound, small=True)
+        if monotonic() > self.deadline:
+            self.notes.append("time was up: a longer --timeout may find better, and another run may end elsewhere")
+        return self._point(budget, self._judged(found), bound.cost)
 
     def _exact(self, budget: int) -> Point | Unreached:
         order = exact.cheapest(self.question, budget)
@@ -115,7 +125,7 @@ class Search:
 
     def _walk_down(self) -> None:
         annealer = Annealer(self.kernel, self.archive, self.deadline)
-        rounds = max(2000, LADDER_WORK // max(300, len(self.question)))
+        rounds = max(LEAST_ROUNDS, LADDER_WORK // max(300, len(self.question)))
         misses = 0
         for rung in range(1, LADDER):
             budget = self.baseline.peak - (self.baseline.peak - self.floor) * rung // LADDER
@@ -132,7 +142,7 @@ class Search:
     def _descend(self, budget: int) -> None:
         """Budgets from the least peak found down to the one asked for, each starting where the last one ended."""
         annealer = Annealer(self.kernel, self.archive, self.deadline)
-        recipe = Recipe(warm=True, hot=1e-3, cold=1e-5, weight=0.05)
+        recipe = Recipe(hot=1e-3, cold=1e-5, weight=0.05)
         high = self.archive.least.peak
         for rung in range(1, 9):
             if monotonic() > self.deadline:
@@ -157,7 +167,7 @@ class Search:
     def _bound(self, budget: int) -> bounds.Bound:
         if not self.choices():
             return bounds.Bound(self.question.total_cost, None)
-        return bounds.cost_bound(self.question, budget, self._live())
+        return bounds.cost_bound(self.question, budget, self._live(), self.deadline)
 
     def _live(self) -> list[int]:
         return [self.question.resident + nbytes for nbytes in self.live]
@@ -210,8 +220,8 @@ def budget_of(question: Recompute, ratio: float) -> int:
 
 
 def deadline_after(timeout: float | None) -> float:
-    """The moment, on the monotonic clock, at which a timeout runs out."""
-    return float("inf") if timeout is None else monotonic() + timeout
+    """The moment, on the monotonic clock, to stop at: what came before and the judging afterwards need time too."""
+    return float("inf") if timeout is None else monotonic() + timeout - min(RESERVE, timeout / 4)
 
 
 __all__ = ["Search", "budget_of", "deadline_after", "frontier", "solve"]

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from graphmem import __version__
 from graphmem.ir.errors import InputError
@@ -23,6 +24,8 @@ COMMANDS = {
     "diff": ("graphmem.cli.diff", "What moved between two models, by module and by tensor."),
     "verify": ("graphmem.cli.verify", "Run a model with ONNX Runtime; predicted beside measured."),
     "optimize": ("graphmem.cli.optimize", "Write a reordered copy that ONNX Runtime runs in less memory."),
+    "sweep": ("graphmem.cli.sweep", "Many models x many settings, on this machine or a Dask cluster."),
+    "fit": ("graphmem.cli.fit", "Does it fit a device, up to which batch, and what would make it fit, cheapest first."),
     "devices": ("graphmem.cli.devices", "The devices known by name, and their usable memory."),
     "schema": ("graphmem.cli.schema", "Print the JSON Schema of a kind of document."),
     "completion": ("graphmem.cli.completion", "Print the completion script of a shell."),
@@ -51,6 +54,10 @@ class LazyGroup(click.Group):
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Subcommands, or files where none begins like that: a bare MODEL is as good."""
+        return super().shell_complete(ctx, incomplete) or [CompletionItem(incomplete, type="file")]
+
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
         with formatter.section("Commands"):
@@ -72,7 +79,9 @@ def group() -> None:
 def main() -> None:
     """Run the command line; every error that is the caller's to mend becomes one line on stderr and exit code 2."""
     try:
-        code = group.main(standalone_mode=False)  # the code of a click Exit, or what the command returned
+        code = group.main(
+            prog_name="graphmem", standalone_mode=False
+        )  # the code of a click Exit, or what the command returned
         sys.exit(code if isinstance(code, int) else 0)
     except click.UsageError as error:
         error.show()

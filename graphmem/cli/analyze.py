@@ -10,14 +10,20 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, model_options, output_option, session_options
+from graphmem.cli.options import deliver, inference_options, model_options, output_option, prune_option, session_options
 from graphmem.ir.runtime import SessionOptions
+
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int4", "fp8")
 
 
 @click.command()
 @model_options
 @partial(inference_options, has_runtime=True)
 @session_options
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="fp32: the file's own types."
+)
+@prune_option
 @click.option("--tensors", is_flag=True, help="Add every tensor's type (JSON).")
 @click.option("--timeline", is_flag=True, help="Add the bytes alive at every step (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
@@ -27,6 +33,8 @@ def analyze(
     memory_model: str,
     order: str,
     session: SessionOptions,
+    precision: str,
+    prune: float,
     tensors: bool,
     timeline: bool,
     format_: str | None,
@@ -40,8 +48,9 @@ def analyze(
 
     is_runtime = memory_model == "onnxruntime" or session != SessionOptions()
     analysis = graphmem.analyze(
-        model, memory_model=memory_model, order=order, session=session if is_runtime else None, **reading
-    )
+        model, memory_model=memory_model, order=order, session=session if is_runtime else None, precision=precision,
+        prune=prune,         **reading,
+    )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or tensors or timeline:
         deliver(analysis_json(analysis, tensors=tensors, timeline=timeline), output)

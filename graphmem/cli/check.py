@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, output_option, reading_options, size_option
-from graphmem.fitting.gates import Checked
+from graphmem.cli.options import deliver, inference_options, output_option, prune_option, reading_options, size_option
+from graphmem.cli.step_options import Asked, step_options, trained
 from graphmem.ir.gate import Gate
+
+if TYPE_CHECKING:
+    from graphmem.fitting.gates import Figures
+    from graphmem.fitting.limits import Checked
 
 
 @click.command()
@@ -21,6 +26,16 @@ from graphmem.ir.gate import Gate
 @size_option("--max-peak", "Most bytes of weights and activations at the peak.")
 @size_option("--max-activations", "Most bytes of activations at the peak.")
 @size_option("--max-weights", "Most bytes of weights.")
+@size_option("--max-arena", "Most bytes of the arena that `graphmem plan` packs the activations into.")
+@size_option("--max-train-peak", "Most bytes at the peak of a training step.")
+@prune_option
+@step_options
+@click.option(
+    "--min-batch",
+    type=click.IntRange(1),
+    metavar="N",
+    help="A batch at which the limits of --device, --max-peak and --max-train-peak must hold too.",
+)
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
@@ -50,6 +65,10 @@ def check(
     max_peak: int | None,
     max_activations: int | None,
     max_weights: int | None,
+    max_arena: int | None,
+    max_train_peak: int | None,
+    step: Asked,
+    min_batch: int | None,
     baseline: Path | None,
     max_increase: str,
     config: Path,
@@ -57,30 +76,66 @@ def check(
     output: Path | None,
     **reading: Any,
 ) -> None:
-    """Hold MODELs against limits, or those of pyproject.toml against theirs; exit 1 when one needs more."""
-    import graphmem
-    from graphmem.fitting.gates import Limits, configured, fraction, gates
+    """Hold MODELs against limits, or those of pyproject.toml against theirs; exit 1 when one needs more.
+
+    --device NAME asks whether inference fits that card, or with --train, or any option of a training step, training.
+    """
+    from graphmem.fitting.gates import Limits, gates, peak_gates
+    from graphmem.fitting.limits import Checked, configured, fraction
     from graphmem.report.gates import GATE_FORMATS
 
-    limits = Limits(max_peak, max_activations, max_weights, increase=fraction(max_increase))
+    limits = Limits(
+        max_peak=max_peak,
+        max_activations=max_activations,
+        max_weights=max_weights,
+        max_arena=max_arena,
+        max_train_peak=max_train_peak,
+        device=step.device,
+        min_batch=min_batch,
+        increase=fraction(max_increase),
+    )
     if models:
-        wanted: tuple[Checked, ...] = tuple(Checked(path, reading, limits, baseline) for path in models)
+        is_training = step.is_wanted or max_train_peak is not None
+        asked = step.keywords if is_training else None
+        wanted: tuple[Checked, ...] = tuple(Checked(path, reading, limits, baseline, asked) for path in models)
     else:
-        wanted = configured(config, reading)
+        wanted = configured(config, reading, limits, step.keywords)
+        if step.is_wanted:
+            wanted = tuple(replace(one, step=one.step or step.keywords) for one in wanted)
     found: list[Gate] = []
     is_complete = True
     for one in wanted:
-        analysis = graphmem.analyze(one.path, memory_model=memory_model, order=order, **one.reading)
-        is_complete &= analysis.is_complete
+        if one.limits.min_batch is not None and not one.limits.has_peak:
+            raise click.UsageError("--min-batch needs a limit to hold: --device, --max-peak or --max-train-peak")
+        figures = _figures(one, memory_model, order, one.reading)
+        is_complete &= figures.analysis.is_complete and (figures.training is None or figures.training.is_complete)
         peak = None if one.baseline is None else _baseline_peak(one, one.baseline, memory_model, order)
-        found += gates(analysis, one.path.as_posix(), replace(one.limits, baseline=peak))
+        name, own = one.path.as_posix(), replace(one.limits, baseline=peak)
+        found += gates(figures, name, own)
+        if own.min_batch is not None:
+            at_batch = _figures(one, memory_model, order, {**one.reading, "batch": own.min_batch})
+            found += peak_gates(at_batch, name, own, own.min_batch)
     if not found:
-        raise click.UsageError("no limit to check; give --max-peak, --max-activations, --max-weights or --baseline")
+        raise click.UsageError(
+            "no limit to check; give --max-peak, --max-train-peak, --device, --baseline or another (--help lists them)"
+        )
     deliver(GATE_FORMATS[format_](found), output)
     if not all(gate.passes for gate in found):
         raise click.exceptions.Exit(1)
     if reading["strict"] and not is_complete:
         raise click.exceptions.Exit(3)
+
+
+def _figures(one: Checked, memory_model: str, order: str, reading: Mapping[str, Any]) -> Figures:
+    """What the limits of a model are held against, nothing more."""
+    import graphmem
+    from graphmem.cli.plan import arena_plan
+    from graphmem.fitting.gates import Figures
+
+    analysis = graphmem.analyze(one.path, memory_model=memory_model, order=order, **reading)
+    plan = arena_plan(analysis) if one.limits.max_arena is not None else None
+    training = None if one.step is None else trained(one.path, one.step, reading, one.limits.device)
+    return Figures(analysis, plan, training)
 
 
 def _baseline_peak(one: Checked, path: Path, memory_model: str, order: str) -> int:

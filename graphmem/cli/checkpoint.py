@@ -4,50 +4,123 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphmem.cli.options import deliver, output_option, parsed_size
+from graphmem.cli.options import deliver, output_option, parsed_size, reading_options
+from graphmem.cli.train import LOSSES, OPTIMIZERS, PRECISIONS
 from graphmem.ir.errors import OptionError
 
 if TYPE_CHECKING:
-    from graphmem.ir.recompute import Frontier, Point, Recompute
+    from graphmem.ir.recompute import Frontier, ModelFrontier, Point, Recompute
+
+FORMS = ("torch", "sac", "hf", "jax")
+PROBLEM_SECONDS = 60.0
+STEP = (  # as `graphmem train` has them
+    click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd", show_default=True),
+    click.option("--form", type=click.Choice(["single", "foreach", "fused"]), help="Of the optimizer."),
+    click.option("--weight-decay", is_flag=True, help="The optimizer is given a weight decay."),
+    click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True),
+    click.option("--freeze", multiple=True, metavar="PATTERN", help="Parameters that are not trained."),
+    click.option("--assume-bn", is_flag=True, help="Put batch norms back where they may have been folded away."),
+    click.option("--dropout", type=click.FloatRange(0, 1), metavar="P", help="Put back dropout."),
+    click.option("--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="Of attention weights."),
+    click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True),
+)
+
+
+def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(STEP):
+        command = option(command)
+    return command
 
 
 @click.command()
-@click.option(
-    "--problem", type=click.Path(path_type=Path), required=True, help="A JSON problem (docs/checkpointing.md)."
-)
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option("--problem", type=click.Path(path_type=Path), help="A JSON problem instead (docs/checkpointing.md).")
 @click.option("--keep-order", is_flag=True, help="First computations follow the problem's order.")
 @click.option("--budget", callback=parsed_size, metavar="SIZE", help="Peak allowed, such as 4GiB.")
 @click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="The same, as a part of the keep-all peak.")
 @click.option("--frontier", is_flag=True, help="All trade-offs from keep-all down to the least peak found.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S", help="Seconds; then the best so far.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="Seconds; then the best so far. Default: 60 for a problem; for a MODEL none, and no search for proofs.",
+)
+@click.option("--emit", type=click.Choice(FORMS), help="Print what to paste, for a budget.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
+@_step_options
+@reading_options
 def checkpoint(
-    problem: Path,
+    model: Path | None,
+    problem: Path | None,
     keep_order: bool,
     budget: int | None,
     ratio: float | None,
     frontier: bool,
     timeout: float | None,
+    emit: str | None,
     format_: str | None,
     output: Path | None,
+    **step: Any,
 ) -> None:
-    """Which values to keep and which to compute again, so that a training step fits at the least extra compute."""
+    """What a training step of MODEL keeps and computes again, so that it fits a budget at the least extra compute."""
+    if (model is None) == (problem is None):
+        raise click.UsageError("give a MODEL, or --problem FILE")
     if [budget is not None, ratio is not None, frontier].count(True) != 1:
         raise click.UsageError("give one of --budget SIZE, --ratio R and --frontier")
-    from graphmem.report.frontier import checkpoint_json, checkpoint_text
-
-    found = _answer(_read(problem, keep_order), budget, ratio, timeout)
+    if emit and (frontier or problem):
+        raise click.UsageError("--emit goes with a MODEL and a --budget or --ratio")
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
-    if (format_ or by_suffix) == "json":
-        deliver(checkpoint_json(found, all_names=True), output)
-    else:
-        deliver(checkpoint_text(found, shutil.get_terminal_size().columns), output)
+    is_json, width = (format_ or by_suffix) == "json", shutil.get_terminal_size().columns
+    if problem is not None:
+        from graphmem.report.frontier import checkpoint_json, checkpoint_text
+
+        answer = _answer(_read(problem, keep_order), budget, ratio, timeout or PROBLEM_SECONDS)
+        deliver(checkpoint_json(answer, all_names=True) if is_json else checkpoint_text(answer, width), output)
+        return
+    assert model is not None
+    found = _of_model(model, budget, ratio, timeout, step)
+    deliver(_shown(found, emit, is_json, width), output, model)
+    if step["strict"] and found.exactness != "exact":
+        raise click.exceptions.Exit(3)
+
+
+def _of_model(
+    model: Path, budget: int | None, ratio: float | None, timeout: float | None, step: dict[str, Any]
+) -> ModelFrontier:
+    import graphmem
+    from graphmem.report.units import size
+
+    found = graphmem.checkpoint_frontier(model, budget=budget, ratio=ratio, timeout=timeout, progress=_progress, **step)
+    if found.wraps or found.operations.points:
+        return found
+    assert found.budget is not None
+    ways = "; ".join(f"{o.what} {size(o.nbytes)}" for o in found.obstacles[:4])
+    floor = found.operations.floor
+    proof = f"; {floor:,} bytes are proved necessary" if found.budget < floor else ""
+    advice = f"; {found.advice}" if found.advice else ""
+    _refuse(
+        f"no plan fits {found.budget:,} bytes: the least peak reached is {found.least:,} bytes{proof}. "
+        f"Alive there: {ways}{advice}"
+    )
+    raise AssertionError
+
+
+def _shown(found: ModelFrontier, emit: str | None, is_json: bool, width: int) -> str:
+    if emit:
+        from graphmem.report.checkpoint_code import code
+
+        return code(found, emit)
+    from graphmem.report.model_frontier import model_frontier_json, model_frontier_text
+
+    return model_frontier_json(found) if is_json else model_frontier_text(found, width)
 
 
 def _read(problem: Path, keep_order: bool) -> Recompute:
@@ -60,7 +133,7 @@ def _read(problem: Path, keep_order: bool) -> Recompute:
     return parsed(text, str(problem), keep_order)
 
 
-def _answer(question: Recompute, budget: int | None, ratio: float | None, timeout: float | None) -> Frontier:
+def _answer(question: Recompute, budget: int | None, ratio: float | None, timeout: float) -> Frontier:
     from graphmem.checkpoint.solve import Search, budget_of, deadline_after
     from graphmem.ir.recompute import Impossible, Unreached
 

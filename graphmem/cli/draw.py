@@ -8,12 +8,15 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, model_options
+from graphmem.cli.options import deliver, inference_options, model_options, prune_option
+from graphmem.cli.step_options import Asked, step_options, trained
 
 
 @click.command()
 @model_options
 @partial(inference_options, has_runtime=True)
+@prune_option
+@step_options
 @click.option(
     "--around",
     type=click.Choice(["peak", "all"]),
@@ -31,23 +34,34 @@ def draw(
     model: Path,
     memory_model: str,
     order: str,
+    step: Asked,
     around: str | None,
     level: str | None,
     output: Path,
     **reading: Any,
 ) -> None:
-    """Draw MODEL: boxes by the bytes alive, arrows by the bytes they carry, those alive at the peak in one colour."""
+    """Draw MODEL: boxes by the bytes alive, arrows by the bytes they carry, those alive at the peak in one colour.
+
+    With --train the operators of a training step; what checkpointing keeps and computes again is marked.
+    """
     import graphmem
     from graphmem.memory.profile import inference_profile
+    from graphmem.memory.training_profile import training_profile
     from graphmem.report.dot import FORMATS, drawn
-    from graphmem.report.picture import peak_title, picture
+    from graphmem.report.picture import MARKS, has_checkpoints, peak_title, picture
+    from graphmem.report.units import SIGNS
 
     format_ = output.suffix.lower().lstrip(".")
     if format_ not in FORMATS:
         raise click.UsageError(f"'{output}' does not end in .svg, .png or .gv")
-    analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
-    profile = inference_profile(analysis)
+    if step.is_wanted:
+        training = trained(model, step.keywords, reading, step.device)
+        profile, exactness, name = training_profile(training), training.exactness, f"{training.model.name} training"
+    else:
+        analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
+        profile, exactness, name = inference_profile(analysis), analysis.exactness, analysis.model.name
     is_around = around == "peak" or (around is None and level is None)
-    title = f"{analysis.model.name}: {peak_title(analysis, profile)}"
+    title = f"{name}: {peak_title(profile, SIGNS[exactness])}"
+    title += f"; {MARKS}" if has_checkpoints(profile) else ""
     made = picture(profile, title, level or "op", is_around, is_laid_out=format_ != "gv")
     deliver(drawn(made, format_), output, model)

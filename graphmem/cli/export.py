@@ -9,13 +9,18 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, inference_options, model_options
+from graphmem.cli.step_options import Asked, step_options, trained
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.profile import Profile
+from graphmem.ir.training import Training
+
+OF_TRAINING = ("torch-snapshot", "trace", "speedscope", "csv")
 
 
 @click.command()
 @model_options
 @partial(inference_options, has_runtime=True)
+@step_options
 @click.option(
     "--to",
     "viewer",
@@ -28,19 +33,47 @@ def export(
     model: Path,
     memory_model: str,
     order: str,
+    step: Asked,
     viewer: str,
     output: Path,
     **reading: Any,
 ) -> None:
-    """The analysis of MODEL as a file that a viewer opens, as CSV, or as notes inside a copy of the model."""
+    """The analysis of MODEL as a file that a viewer opens, as CSV, or as notes inside a copy of the model.
+
+    With --train a training step; its snapshot has the segments of PyTorch's caching allocator.
+    """
     import graphmem
     from graphmem.cli.plan import arena_plan
     from graphmem.memory.profile import inference_profile
 
+    if step.is_wanted:
+        if viewer not in OF_TRAINING:
+            raise click.UsageError(
+                f"{viewer} shows the nodes of the model, and a training step has operators of its own; "
+                f"take {', '.join(OF_TRAINING)}"
+            )
+        deliver(_exported_training(viewer, trained(model, step.keywords, reading, step.device)), output, model)
+        return
     analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
     has_addresses = viewer in ("torch-snapshot", "csv")
     profile = inference_profile(analysis, arena_plan(analysis) if has_addresses else None)
     deliver(_exported(viewer, model, analysis, profile), output, model)
+
+
+def _exported_training(viewer: str, training: Training) -> str | bytes:
+    from graphmem import __version__
+    from graphmem.memory.training_profile import training_profile
+    from graphmem.memory.training_replay import training_replay
+    from graphmem.report import viewers
+    from graphmem.report.snapshot import replay_snapshot
+
+    profile, name = training_profile(training), training.model.name
+    if viewer == "torch-snapshot":
+        assert training.details is not None
+        return replay_snapshot(profile, training_replay(training, training.details))
+    if viewer == "speedscope":
+        return viewers.speedscope(profile, name, __version__)
+    return viewers.trace(profile, name) if viewer == "trace" else viewers.lifetimes_csv(profile)
 
 
 def _exported(viewer: str, model: Path, analysis: Analysis, profile: Profile) -> str | bytes:

@@ -171,6 +171,14 @@ def size_option(name: str, help_: str) -> Callable[[Command], Command]:
     return click.option(name, metavar="SIZE", callback=parsed_size, help=help_)
 
 
+def prune_option(command: Command) -> Command:
+    """--prune SHARE."""
+    return click.option(
+        "--prune", type=click.FloatRange(0, 1, max_open=True), default=0.0, metavar="SHARE",
+        help="Take out this share of channels where the graph allows, such as 0.3.",
+    )(command)  # fmt: skip
+
+
 def output_option(command: Command) -> Command:
     """-o FILE."""
     return click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")(

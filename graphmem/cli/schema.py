@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-KINDS = ("analysis", "training", "ranks", "plan", "checkpoint", "verification", "check", "diff")
+KINDS = ("analysis", "training", "ranks", "plan", "checkpoint", "verification", "check", "diff", "fit", "sweep")
 
 
 @click.command()

@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, model_options, output_option
+from graphmem.cli.options import deliver, model_options, output_option, prune_option
 
 LOSSES = ("cross_entropy", "mse", "l1", "bce", "sum", "mean", "none")
 OPTIMIZERS = (
     "sgd", "momentum", "nesterov", "adam", "adamw", "amsgrad", "nadam", "radam", "rmsprop", "adagrad", "adafactor",
     "lion", "adam8bit", "muon",
 )  # fmt: skip
+PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
 
 
 @click.command()
@@ -31,10 +32,27 @@ OPTIMIZERS = (
 @click.option("--assume-bn", is_flag=True, help="Put batch norms back where they may have been folded away.")
 @click.option("--dropout", type=click.FloatRange(0, 1), metavar="P", help="Put back dropout that the export removed.")
 @click.option("--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="The same for attention weights.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the step.")
+@click.option(
+    "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."
+)
+@click.option(
+    "--checkpoint",
+    multiple=True,
+    metavar="SPEC",
+    help="Modules to compute again in the backward pass: 'layers.*', blocks, every:2 or sqrt.",
+)
 @click.option(
     "--parallel", metavar="WAY:N",
     help="Spread the step over N devices: ddp:N, zero1:N, zero2:N, zero3:N (fsdp:N), tp:N, pipeline:N[:MICRO_BATCHES].",
 )  # fmt: skip
+@click.option(
+    "--lora", default="", metavar="R[:PATTERN]", help="Freeze the model; adapters of rank R beside its linear layers."
+)
+@click.option(
+    "--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="What waits in host memory."
+)
+@prune_option
 @click.option("--timeline", is_flag=True, help="Add the bytes alive in every operator (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
@@ -49,7 +67,13 @@ def train(
     assume_bn: bool,
     dropout: float | None,
     attention_dropout: float | None,
+    precision: str,
+    accumulate: int,
+    checkpoint: tuple[str, ...],
     parallel: str | None,
+    lora: str,
+    prune: float,
+    offload: tuple[str, ...],
     timeline: bool,
     format_: str | None,
     output: Path | None,
@@ -61,24 +85,35 @@ def train(
     if parallel is not None:
         _spread(parallel, model, format_, output, timeline)
         return
+    from graphmem.fitting.offload import offload_text
     from graphmem.report.training_json import training_json
     from graphmem.report.training_text import training_text
 
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
-        freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout, **reading,
+        freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
+        precision=precision, accumulate=accumulate, checkpoint=checkpoint, lora=lora, prune=prune,
+        offload=offload, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
     if (format_ or by_suffix) == "json" or timeline:
         deliver(training_json(found, timeline=timeline), output)
     else:
         is_terminal = output is None and sys.stdout.isatty()
-        deliver(training_text(found, width=shutil.get_terminal_size().columns, color=is_terminal), output)
+        text = training_text(found, width=shutil.get_terminal_size().columns, color=is_terminal)
+        deliver(text + (offload_text(found.traffic) if found.traffic is not None else ""), output)
     if reading["strict"] and not found.is_complete:
         raise click.exceptions.Exit(3)
 
 
-ALONE = ("precision", "accumulate", "checkpoint")  # options of `train` that are for one device
+ALONE = (
+    "precision",
+    "accumulate",
+    "checkpoint",
+    "lora",
+    "prune",
+    "offload",
+)  # options of `train` that are for one device
 
 
 def _spread(parallel: str, model: Path, format_: str | None, output: Path | None, timeline: bool) -> None:

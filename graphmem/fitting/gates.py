@@ -1,121 +1,125 @@
-"""Limits -> Gates: what CI allows a model to need, and the limits that a project's pyproject.toml sets."""
+"""Limits, figures of one model -> Gates: what CI allows the model to need, held against what it needs."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
 
-from graphmem.fitting.sizes import nbytes_of_text
+from graphmem.fitting.accelerator import accelerator
 from graphmem.ir.analysis import Analysis
-from graphmem.ir.errors import OptionError
+from graphmem.ir.device import Device
 from graphmem.ir.gate import Gate
+from graphmem.ir.memory import Plan
+from graphmem.ir.training import Training
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Most bytes of each figure; None is no limit. `increase` is the part allowed over `baseline`, an earlier peak."""
+    """Most bytes of each figure; None is no limit. `increase` is the part allowed over `baseline`, an earlier peak.
+
+    `device` limits the peak, or of training what its allocator reserves, to its usable memory. `min_batch` is a batch
+    at which the limits on the peaks must still hold.
+    """
 
     max_peak: int | None = None
     max_activations: int | None = None
     max_weights: int | None = None
+    max_arena: int | None = None
+    max_train_peak: int | None = None
+    device: Device | None = None
+    min_batch: int | None = None
     baseline: int | None = None
     increase: Decimal = Decimal(0)
 
+    @property
+    def is_any(self) -> bool:
+        """True when something is limited; a batch alone limits nothing."""
+        return self.has_peak or any(
+            limit is not None for limit in (self.max_activations, self.max_weights, self.max_arena, self.baseline)
+        )
+
+    @property
+    def has_peak(self) -> bool:
+        """True when a peak is limited, so that there is something to hold another batch against."""
+        return any(limit is not None for limit in (self.max_peak, self.max_train_peak, self.device))
+
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """One model to check: its file, how `analyze` is to read it, its limits, and its baseline file if any."""
+class Figures:
+    """What is known of one model: its inference, the plan and the training step where limits ask for them."""
 
-    path: Path
-    reading: Mapping[str, Any] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
-    baseline: Path | None = None
+    analysis: Analysis
+    plan: Plan | None = None
+    training: Training | None = None
 
 
-def gates(analysis: Analysis, model: str, limits: Limits) -> tuple[Gate, ...]:
+def gates(found: Figures, model: str, limits: Limits) -> tuple[Gate, ...]:
     """One gate per limit set; a figure that is only a lower bound never passes."""
-    is_proved = analysis.exactness != "at least"
-    peak = analysis.peak_with_weights
-    run = analysis.inference
-    where = f"step {run.peak_step}, {run.peak_operator}"
-    where += f" in {run.peak_origin.scope}" if run.peak_origin.scope else ""
+    analysis = found.analysis
+    is_proved, run, where = analysis.exactness != "at least", analysis.inference, _peak_of(analysis)
     made = [
-        ("max-peak", "peak (weights and activations)", peak, limits.max_peak, where),
         ("max-activations", "activation peak", run.peak, limits.max_activations, where),
         ("max-weights", "weights", analysis.model.weight_bytes, limits.max_weights, ""),
+        ("max-arena", "arena", found.plan.arena if found.plan else run.peak, limits.max_arena, _method(found.plan)),
     ]
     if limits.baseline is not None:
         most = int(limits.baseline * (1 + limits.increase))
         allowed = f"{limits.increase * 100:f}".rstrip("0").rstrip(".") or "0"
-        made.append(("max-increase", f"peak, {allowed}% over the baseline allowed,", peak, most, where))
-    return tuple(
+        what = f"peak, {allowed}% over the baseline allowed,"
+        made.append(("max-increase", what, analysis.peak_with_weights, most, where))
+    others = (
         Gate(model, name, what, figure, limit, is_proved, place)
         for name, what, figure, limit, place in made
         if limit is not None
     )
+    return (*peak_gates(found, model, limits), *others)
 
 
-def fraction(text: str) -> Decimal:
-    """The part that "2%" or "0.02" says; OptionError for anything else."""
-    try:
-        value = Decimal(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
-    except InvalidOperation:
-        value = Decimal(-1)
-    if not value.is_finite() or value < 0:
-        raise OptionError(f"'{text}' is not an increase; write 2% or 0.02")
-    return value
+def peak_gates(found: Figures, model: str, limits: Limits, batch: int | None = None) -> Iterable[Gate]:
+    """The gates on peaks; of another `batch` all under the name of --min-batch."""
+    analysis, training = found.analysis, found.training
+    of_batch = f" at batch {batch}" if batch is not None else ""
+
+    def gate(name: str, what: str, figure: int, limit: int, is_proved: bool, where: str) -> Gate:
+        return Gate(model, "min-batch" if of_batch else name, what + of_batch, figure, limit, is_proved, where)
+
+    is_proved, where = analysis.exactness != "at least", _peak_of(analysis)
+    if limits.max_peak is not None:
+        what = "peak (weights and activations)"
+        yield gate("max-peak", what, analysis.peak_with_weights, limits.max_peak, is_proved, where)
+    if training is None:
+        if limits.device is not None:
+            what, usable = f"inference on {limits.device.name}", limits.device.usable_bytes()
+            yield gate("device", what, analysis.peak_with_weights, usable, is_proved, where)
+        return
+    is_proved, where = training.exactness != "at least", _training_peak_of(training)
+    if limits.max_train_peak is not None:
+        yield gate("max-train-peak", "training peak", training.peak, limits.max_train_peak, is_proved, where)
+    if limits.device is not None:
+        on = accelerator(limits.device)
+        figure, unknown = training.peak, on.uncounted
+        is_proved = is_proved and not unknown
+        if training.allocator is not None:
+            figure, unknown = training.allocator.reserved, (*unknown, *training.allocator.unknown)
+            is_proved = is_proved and not training.allocator.may_hold_more
+        beside = f"; not counted: {', '.join(unknown)}" if unknown else ""
+        what = f"training on {limits.device.name}, {on.compared},"
+        yield gate("device", what, figure, limits.device.usable_bytes(), is_proved, where + beside)
 
 
-_KEYS = ("path", "batch", "dims", "baseline", "max-increase", "max-peak", "max-activations", "max-weights")
+def _peak_of(analysis: Analysis) -> str:
+    run = analysis.inference
+    where = f"step {run.peak_step}, {run.peak_operator}"
+    return where + (f" in {run.peak_origin.scope}" if run.peak_origin.scope else "")
 
 
-def configured(path: Path, reading: Mapping[str, Any]) -> tuple[Checked, ...]:
-    """The models under `[[tool.graphmem.models]]` of a pyproject.toml; OptionError says what is wrong with it.
-
-    An entry's own dimensions and batch come before those of `reading`, the options that hold for all of them.
-    """
-    try:
-        document = _toml(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OptionError(f"'{path}' cannot be read as TOML: {error}") from error
-    table = document.get("tool", {}).get("graphmem", {})
-    models = table.get("models", []) if isinstance(table, dict) else []
-    if not models:
-        raise OptionError(f"'{path}' has no [[tool.graphmem.models]]; give a MODEL, or add its path and limits there")
-    return tuple(_checked(entry, path, reading) for entry in models)
+def _training_peak_of(training: Training) -> str:
+    scope = training.peak_origin.scope
+    return f"{training.peak_phase}, {training.peak_operator}" + (f" in {scope}" if scope else "")
 
 
-def _checked(entry: Mapping[str, Any], config: Path, reading: Mapping[str, Any]) -> Checked:
-    unknown = sorted(set(entry) - set(_KEYS))
-    if unknown or not isinstance(entry.get("path"), str):
-        what = f"unknown key '{unknown[0]}'" if unknown else "a model without a path"
-        raise OptionError(f"'{config}': {what}; [[tool.graphmem.models]] takes {', '.join(_KEYS)}")
-    sizes = {key: nbytes_of_text(str(entry[key])) for key in _KEYS if key in entry and key in _LIMITS}
-    own = {key: entry[key] for key in ("dims", "batch") if key in entry}
-    folder = config.parent
-    return Checked(
-        path=folder / entry["path"],
-        reading={**reading, **own},
-        limits=Limits(
-            max_peak=sizes.get("max-peak"),
-            max_activations=sizes.get("max-activations"),
-            max_weights=sizes.get("max-weights"),
-            increase=fraction(str(entry.get("max-increase", "0"))),
-        ),
-        baseline=folder / entry["baseline"] if "baseline" in entry else None,
-    )
-
-
-_LIMITS = ("max-peak", "max-activations", "max-weights")
-
-
-def _toml(text: str) -> dict[str, Any]:
-    from importlib import import_module
-
-    tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    document: dict[str, Any] = tomllib.loads(text)
-    return document
+def _method(plan: Plan | None) -> str:
+    if plan is None:
+        return "no plan while sizes are missing"
+    return plan.method + (", proved least" if plan.is_optimal else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,15 @@ def exactness_of(issues: Iterable[Issue]) -> Effect:
     return "at least" if "at least" in effects else "at most" if "at most" in effects else "exact"
 
 
+class Frame(NamedTuple):
+    """One running function of the source program: where it is, its name, and the text of the line that runs."""
+
+    file: str
+    line: int
+    function: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a node comes from in the source program, as far as the exporter wrote it; "" where it did not."""
@@ -60,6 +69,7 @@ class Origin:
     call: str = ""  # the ATen call that the node belongs to, as torch.fx prints it
     rewrites: str = ""  # rules of the exporter's optimizer that made the node
     path: tuple[str, ...] = ()  # the modules whose calls are running, outermost first, without the model itself
+    frames: tuple[Frame, ...] = ()  # the functions that are running, outermost first
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,8 @@ class Graph:
     values: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     opsets: Mapping[str, int] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()
+    tied: Mapping[str, str] = field(default_factory=dict)  # weight -> the weight that it is the transpose of
+    signature: Mapping[str, str] = field(default_factory=dict)  # of the exported program: name -> parameter or buffer
 
     @property
     def with_bodies(self) -> Iterator[Graph]:

@@ -32,7 +32,8 @@ class Scope:
     """A module of the source program, all that lies inside it included. `parent` is its row, -1 for the root.
 
     `made` counts the bytes of every buffer that its steps write, `at_peak` those of them alive at the peak,
-    `weights` the bytes of the weights that its steps are the first to read.
+    `weights` the bytes of the weights that its steps are the first to read; in training with their gradients and
+    optimizer state, `at_peak` includes these, and `saved` are the activations that wait for the backward pass.
     """
 
     path: str
@@ -42,13 +43,15 @@ class Scope:
     weights: int
     made: int
     at_peak: int
+    saved: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """One run: row i of `tensors` is buffer i of the schedule, entry s of `origins` and `step_scopes` is step s.
 
-    `standing` bytes (weights) are there throughout and in no lifetime.
+    `standing` bytes (weights) are there throughout and in no lifetime, bands `beside` in no peak. Entry i of `homes` is
+    the scope that buffer i belongs to; empty: that of the step that makes it.
     """
 
     name: str
@@ -63,6 +66,8 @@ class Profile:
     step_scopes: tuple[int, ...]
     standing: int = 0
     plan: Plan | None = None
+    beside: tuple[Band, ...] = ()
+    homes: tuple[int, ...] = ()
 
     @property
     def rows_at_peak(self) -> tuple[int, ...]:

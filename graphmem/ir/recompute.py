@@ -131,3 +131,71 @@ class Frontier:
     floor: int
     floor_operation: int
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wrap:
+    """torch.utils.checkpoint around the calls of a module; `keep` is a selective policy: calls whose results stay.
+
+    A kept call is its ATen name and how many calls of that name ran before it in the module: "addmm#2".
+    """
+
+    scope: str
+    module: str
+    keep: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> str:
+        """As `graphmem train --checkpoint` takes it."""
+        return f"{self.scope}:keep={','.join(self.keep)}" if self.keep else self.scope
+
+
+@dataclass(frozen=True, slots=True)
+class WrapPlan:
+    """Wraps with the peak of the step that has them, the cost of what it computes again, and the names of that."""
+
+    wraps: tuple[Wrap, ...]
+    peak: int
+    again: int
+    strategy: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def grain(self) -> str:
+        """One of "module" for plain wraps and "selective" when some wrap has a policy."""
+        return "selective" if any(w.keep for w in self.wraps) else "module"
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What is done without a plan (every block, every 2nd ...); `best` is the least recomputation found at its peak."""
+
+    title: str
+    plan: WrapPlan
+    best: int
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Bytes that are alive at the least peak reached, and what they are."""
+
+    what: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFrontier:
+    """What `graphmem.checkpoint_frontier` returns: the trade of a model's training step at three grains.
+
+    `operations` are courses judged by the question's evaluator, `wraps` plans judged by running the step with them.
+    Both are non-dominated, from least cost down to the least peak; with a `budget` the best within it, one of a grain.
+    """
+
+    operations: Frontier
+    wraps: tuple[WrapPlan, ...]
+    practice: tuple[Habit, ...]
+    obstacles: tuple[Obstacle, ...]
+    advice: str
+    exactness: str
+    least: int  # peak that any plan reaches, whatever the budget
+    budget: int | None = None

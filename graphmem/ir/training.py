@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graphmem.ir.analysis import ModelFacts
 from graphmem.ir.graph import Effect, Issue, Origin, exactness_of
-from graphmem.ir.memory import Lifetimes, Timeline
+from graphmem.ir.memory import IntColumn, Lifetimes, Timeline
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
 
@@ -15,6 +15,7 @@ PHASES = ("forward", "backward", "optimizer")
 BREAKDOWN = (
     "parameters", "gradients", "optimizer_state", "buffers", "inputs", "activations", "temporaries", "workspace",
 )  # fmt: skip
+OFFLOADS = ("optimizer", "activations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,24 @@ class TrainingSettings:
     form: str  # of the optimizer: single, foreach or fused
     device: str
     frozen: tuple[str, ...] = ()
+    precision: str = "fp32"  # a key of autograd.precision.PRECISIONS
+    accumulate: int = 1  # forward and backward passes before the optimizer steps
+    checkpoint: tuple[str, ...] = ()  # what torch.utils.checkpoint is wrapped around: see docs/checkpointing.md
+    lora: str = ""  # R or R:PATTERN: only adapters of that rank are trained
+    offload: tuple[str, ...] = ()  # of OFFLOADS: what waits in host memory
+
+
+@dataclass(frozen=True, slots=True)
+class HostTraffic:
+    """Bytes of host memory that an offload needs, and bytes that one step moves to the host and back."""
+
+    host: int
+    to_host: int
+    to_device: int
+
+    def seconds(self, bandwidth: float) -> float:
+        """Time of the copies at `bandwidth` bytes per second, when nothing hides them behind computation."""
+        return (self.to_host + self.to_device) / bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,34 @@ class AllocatorFigures:
     context: int
     unknown: tuple[str, ...] = ()
 
+    @property
+    def may_hold_more(self) -> bool:
+        """True when what is not counted may keep a step from fitting.
+
+        The workspace of a convolution may not: without room for it PyTorch takes the next algorithm, which needs less
+        (aten/src/ATen/native/cudnn/Conv_v7.cpp `try_all` and Conv_v8.cpp, which catch the out-of-memory error).
+        """
+        return any("conv" not in text for text in self.unknown)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepDetails:
+    """What a picture of the step shows: row i of `types` and `homes` is buffer i, entry s of `origins` is step s.
+
+    `homes` is where in the model a buffer belongs: the module that made it, or that first reads the parameter which it
+    is, or is the state of. `reads` are the buffers that each step reads, `saved` the rows of the activations that wait
+    for the backward pass. `events` is every allocation n as n + 1 and every release as -(n + 1), in order; numbers
+    beyond the buffers are those of `scratch`: (bytes, step) of what one operator allocates and gives back.
+    """
+
+    types: tuple[TensorType, ...]
+    homes: tuple[Origin, ...]
+    origins: tuple[Origin, ...]
+    reads: tuple[tuple[int, ...], ...]
+    saved: tuple[int, ...]
+    events: IntColumn
+    scratch: tuple[tuple[int, int], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Training:
@@ -89,6 +136,8 @@ class Training:
     schedule: Schedule
     lifetimes: Lifetimes
     timeline: Timeline
+    details: StepDetails | None = None
+    traffic: HostTraffic | None = None  # of an offload
 
     @property
     def is_complete(self) -> bool:

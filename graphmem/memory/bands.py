@@ -28,10 +28,15 @@ def bands_by_use(schedule: Schedule, alive: Lifetimes, live: Timeline) -> tuple[
     return tuple(Band(kind, column) for kind, column in bands.items() if column.any())
 
 
-def bands_by_kind(schedule: Schedule, alive: Lifetimes, order: Sequence[str]) -> tuple[Band, ...]:
-    """Bytes of every kind of buffer in each step, in the order given (others after), workspace last."""
+def bands_by_kind(
+    schedule: Schedule, alive: Lifetimes, order: Sequence[str], kinds_of_rows: Sequence[str] | None = None
+) -> tuple[Band, ...]:
+    """Bytes of every kind of buffer in each step, in the order given (others after), workspace last.
+
+    The kinds are those of the buffers, or, finer, `kinds_of_rows`.
+    """
     steps = len(schedule.steps)
-    kinds = np.array([buffer.kind for buffer in schedule.buffers])
+    kinds = np.array([b.kind for b in schedule.buffers] if kinds_of_rows is None else list(kinds_of_rows), dtype=str)
     names = [*order, *sorted(set(kinds.tolist()) - set(order))]
     bands = {name: _alive(alive, kinds == name, steps) for name in names}
     bands["workspace"] = np.array([step.workspace for step in schedule.steps], dtype=np.int64)

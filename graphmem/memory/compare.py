@@ -1,10 +1,13 @@
-"""Two analyses -> Comparison: what moved, by module and by tensor; both are matched by name."""
+"""Two analyses, or two training steps -> Comparison: what moved, by module and by tensor; both are matched by name."""
 
 from __future__ import annotations
 
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.comparison import Change, Comparison
+from graphmem.ir.profile import Profile
+from graphmem.ir.training import BREAKDOWN, PHASES, Training
 from graphmem.memory.profile import inference_profile
+from graphmem.memory.training_profile import training_profile
 
 Pair = tuple[int, int]  # bytes in all, bytes at the peak
 
@@ -17,17 +20,43 @@ def compare(old: Analysis, new: Analysis) -> Comparison:
         _figure("activation peak", old.inference.peak, new.inference.peak),
         _figure("all activations", old.inference.total_bytes, new.inference.total_bytes),
     )
-    before, after = inference_profile(old), inference_profile(new)
+    return _compared(old.model.name, new.model.name, figures, inference_profile(old), inference_profile(new))
+
+
+def compare_training(old: Training, new: Training) -> Comparison:
+    """The same of two training steps; what has no name of its own is one thing for each operator and module."""
+    phases = tuple(_figure(f"{name} peak", old.phase_peaks[name], new.phase_peaks[name]) for name in PHASES)
+    parts = tuple(
+        _figure(f"{name.replace('_', ' ')} at the peak", old.breakdown[name], new.breakdown[name]) for name in BREAKDOWN
+    )
+    figures = (
+        _figure("training peak", old.peak, new.peak),
+        *phases,
+        _figure("saved activations", old.saved_bytes, new.saved_bytes),
+        *parts,
+    )
+    return _compared(old.model.name, new.model.name, figures, training_profile(old), training_profile(new))
+
+
+def _compared(old: str, new: str, figures: tuple[Change, ...], before: Profile, after: Profile) -> Comparison:
     modules = _changes(
         {scope.path or "(whole model)": (scope.made, scope.at_peak) for scope in before.scopes},
         {scope.path or "(whole model)": (scope.made, scope.at_peak) for scope in after.scopes},
     )
-    at_peak_before, at_peak_after = set(before.rows_at_peak), set(after.rows_at_peak)
-    tensors = _changes(
-        {t.tensor: (t.nbytes, t.nbytes * (row in at_peak_before)) for row, t in enumerate(before.tensors)},
-        {t.tensor: (t.nbytes, t.nbytes * (row in at_peak_after)) for row, t in enumerate(after.tensors)},
-    )
-    return Comparison(old.model.name, new.model.name, figures, modules, tensors)
+    return Comparison(old, new, figures, modules, _changes(_by_name(before), _by_name(after)))
+
+
+def _by_name(profile: Profile) -> dict[str, Pair]:
+    """Bytes by tensor name; those that share a name, as the runs of a repeated step do, add up."""
+    at_peak = set(profile.rows_at_peak)
+    found: dict[str, Pair] = {}
+    for row, tensor in enumerate(profile.tensors):
+        name = tensor.tensor
+        if profile.homes and name == f"{profile.schedule.buffers[row].kind}:{row}":
+            name = f"{tensor.kind} of {tensor.producer}" + (f" in {tensor.origin.scope}" if tensor.origin.scope else "")
+        whole, alive = found.get(name, (0, 0))
+        found[name] = whole + tensor.nbytes, alive + tensor.nbytes * (row in at_peak)
+    return found
 
 
 def _figure(name: str, old: int, new: int) -> Change:

@@ -40,8 +40,11 @@ def inference_profile(analysis: Analysis, plan: Plan | None = None) -> Profile:
 
 
 # From the floor of the picture up: what stays throughout, then what comes and goes, by torch.profiler's words.
-KINDS = ("parameter", "optimizer_state", "buffer", "input", "gradient", "activation", "temporary", "output")
-GIVEN = frozenset({"parameter", "optimizer_state", "buffer", "input"})
+KINDS = (
+    "parameter", "optimizer_state", "buffer", "constant", "input", "gradient", "saved activation",
+    "recomputed activation", "activation", "temporary", "output",
+)  # fmt: skip
+GIVEN = frozenset({"parameter", "optimizer_state", "buffer", "constant", "input"})
 
 
 def schedule_profile(name: str, schedule: Schedule, alive: Lifetimes, live: Timeline) -> Profile:

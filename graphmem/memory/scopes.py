@@ -10,14 +10,14 @@ from graphmem.ir.profile import Block, Scope
 from graphmem.ir.schedule import Schedule
 
 
-class _Tree:
+class Tree:
     """Scopes as they are met, each with the sums of its own steps only."""
 
     def __init__(self) -> None:
         self.rows: dict[str, int] = {"": 0}
         self.parents = [-1]
         self.modules = [""]
-        self.sums = [[0, 0, 0, 0]]  # steps, weights, made, at peak
+        self.sums = [[0, 0, 0, 0, 0]]  # steps, weights, made, at peak, saved
 
     def row(self, path: str, module: str = "") -> int:
         """The row of a dotted path, its ancestors before it."""
@@ -26,7 +26,7 @@ class _Tree:
             self.rows[path] = len(self.rows)
             self.parents.append(parent)
             self.modules.append("")
-            self.sums.append([0, 0, 0, 0])
+            self.sums.append([0, 0, 0, 0, 0])
         found = self.rows[path]
         self.modules[found] = self.modules[found] or module
         return found
@@ -54,7 +54,7 @@ def scopes(
     paths = [(node.origin.scope, node.origin.module) for node in nodes]
     if not any(path for path, _ in paths):
         paths = [(f"steps {b.start}–{b.stop - 1}", "") for b in cuts for _ in range(b.start, b.stop)]
-    tree, seen = _Tree(), set[str]()
+    tree, seen = Tree(), set[str]()
     rows = tuple(tree.row(path, module) for path, module in paths)
     for row, node, step in zip(rows, nodes, schedule.steps, strict=True):
         own = tree.sums[row]

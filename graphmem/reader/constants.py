@@ -1,4 +1,4 @@
-"""Initializers -> their types, and the values of the small ones; large and external payloads stay where they are."""
+"""Initializers and Constant nodes -> types, and the values of small ones; large payloads stay where they are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import onnx.numpy_helper
 from numpy.typing import NDArray
 
 from graphmem.ir.errors import ModelError
-from graphmem.ir.types import TensorType, nbytes_of
+from graphmem.ir.types import TensorType, Type, nbytes_of
+from graphmem.reader.order import described
 from graphmem.reader.typeproto import checked, dtype_of
+from graphmem.reader.validity import check_attributes
+from graphmem.reader.values import Value
 
 # A value is kept, and computed with, up to this many elements: shapes are far smaller, weights far larger.
 MAX_INTEGERS = 65_536
@@ -96,6 +99,23 @@ def initializer_value(proto: onnx.TensorProto, stated: TensorType, folder: Path)
         return None
 
 
+def shape_files(graph: onnx.GraphProto) -> frozenset[str]:
+    """Locations of the external data that are read with the graph: those of small integers, which may be shapes."""
+    found: set[str] = set()
+    pending = [graph]
+    while pending:
+        here = pending.pop()
+        for proto in here.initializer:
+            if proto.data_location == onnx.TensorProto.EXTERNAL:
+                type_ = initializer_type(proto)
+                if "int" in type_.dtype and is_small(type_.dtype, type_.elements):
+                    found.add(_external(proto).get("location", ""))
+        for node in here.node:
+            for attribute in node.attribute:
+                pending += [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs
+    return frozenset(found)
+
+
 def _external_value(proto: onnx.TensorProto, stated: TensorType, folder: Path) -> NDArray[np.generic] | None:
     entries = _external(proto)
     offset = entries.get("offset", "0")
@@ -114,3 +134,24 @@ def _external_value(proto: onnx.TensorProto, stated: TensorType, folder: Path) -
         return None
     inline = onnx.TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=data)
     return onnx.numpy_helper.to_array(inline)
+
+
+def constant_of(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
+    """Type and, where small, value of a Constant node."""
+    check_attributes(proto)
+    attribute = next((a for a in proto.attribute if a.name.startswith(("value", "sparse_value"))), None)
+    if attribute is None or len(proto.output) != 1:
+        raise ModelError(f"{described(proto)} has no value, or not one output")
+    if attribute.name == "value":
+        type_ = initializer_type(attribute.t)
+        array = initializer_value(attribute.t, type_, Path())
+        return [type_], [None if array is None else Value.exactly(array)]
+    if attribute.name == "sparse_value":
+        sparse = attribute.sparse_tensor
+        where = described(proto)
+        return [checked(dtype_of(sparse.values.data_type, where), tuple(sparse.dims), where)], [None]
+    content = onnx.helper.get_attribute_value(attribute)
+    if attribute.name.startswith("value_string"):
+        return [TensorType("string", (len(content),) if attribute.name.endswith("s") else ())], [None]
+    made = np.array(content, dtype=np.float32 if "float" in attribute.name else np.int64)
+    return [TensorType(made.dtype.name, made.shape)], [Value.exactly(made)]

@@ -65,6 +65,24 @@ def bindings(dims: Mapping[str, int], batch: int | None, inputs: Iterable[str], 
     return Bindings(symbols, axes, batch, is_strict)
 
 
+def fitting(dims: Mapping[str, int], infos: list[onnx.ValueInfoProto]) -> dict[str, int]:
+    """Those of `dims` that bind a dimension of these inputs, for settings that many models share."""
+    stated = {info.name: declared_dims(info) or [] for info in infos}
+    symbols = {name for row in stated.values() for dim in row if isinstance(dim, str) for name in (dim, *_names(dim))}
+    axes = {f"{name}:{axis}" for name, row in stated.items() for axis in range(len(row))}
+    return {name: size for name, size in dims.items() if name in symbols or name in axes}
+
+
+def _names(expression: str) -> list[str]:
+    """The symbols in arithmetic over symbols."""
+    if len(expression) > MAX_EXPRESSION:
+        return []
+    try:
+        return [node.id for node in ast.walk(ast.parse(expression.strip(), mode="eval")) if isinstance(node, ast.Name)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+
+
 def declared_dims(info: onnx.ValueInfoProto) -> list[Dim] | None:
     """Dimensions of a tensor as the file states them, or None without a rank (or when it is no tensor)."""
     tensor = info.type.tensor_type

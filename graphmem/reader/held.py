@@ -16,7 +16,8 @@ from graphmem.reader.rules.sequences import described_by, sequence_of
 from graphmem.reader.values import Value
 
 if TYPE_CHECKING:
-    from graphmem.reader.walk import Names, Walk
+    from graphmem.reader.names import Names
+    from graphmem.reader.walk import Walk
 
 # An iteration is walked by itself while iterations times nodes stay below this, in one loop.
 MAX_UNROLLED = 4_096

@@ -32,6 +32,11 @@ def load(path: Path) -> onnx.ModelProto:
 
 def parsed(path: Path) -> onnx.ModelProto:
     """The protobuf message in `path`; by suffix a protobuf text or the ONNX text syntax, else binary."""
+    return message(path, file_bytes(path))
+
+
+def file_bytes(path: Path) -> bytes:
+    """What the file holds; ModelError where there is none, or more than a protobuf message can be."""
     if not path.exists():
         raise ModelError(f"'{path}' does not exist; give the path of an .onnx file")
     if path.is_dir():
@@ -43,9 +48,13 @@ def parsed(path: Path) -> onnx.ModelProto:
             f"'{path}' is larger than 2 GiB, more than an ONNX file can be; store its weights as external data"
         )
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ModelError(f"'{path}' cannot be read: {error.strerror or error}") from error
+
+
+def message(path: Path, data: bytes) -> onnx.ModelProto:
+    """The protobuf message that these bytes of the file at `path` are."""
     if not data:
         raise ModelError(f"'{path}' is empty; export the model again")
     model = _parse_text(path, data) if path.name.endswith(TEXT_SUFFIXES) else _parse_binary(path, data)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 import onnx
 
-from graphmem.ir.graph import Origin
+from graphmem.ir.graph import Frame, Origin
 
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)(?:, in (\S+)(?:\n +(?!File ")(\S.*))?)?')
+_HELD = re.compile(r"^\w+: (PARAMETER|BUFFER) target='([^']+)'", re.MULTILINE)
 _NOT_USER = re.compile(r"(^|[/\\])torch[/\\]|^<")
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 _NO_ORIGIN = Origin()
@@ -27,34 +29,48 @@ def origin_of(node: onnx.NodeProto) -> Origin:
         entries = {str(entry.key): str(entry.value) for entry in node.metadata_props}
         scopes = _listed(entries.get("pkg.torch.onnx.name_scopes", ""))
         classes = _listed(entries.get("pkg.torch.onnx.class_hierarchy", ""))
-        source = _innermost_frame(entries.get("pkg.torch.onnx.stack_trace", ""))
+        frames = _frames(entries.get("pkg.torch.onnx.stack_trace", ""))
+        source = _innermost(frames)
         call = entries.get("pkg.torch.onnx.fx_node", "")
         rewrites = entries.get("pkg.onnxscript.rewriter.rule_name", "")
         if scopes or classes or source or call or rewrites:
             if _NO_MODULE in scopes:  # what the exporter's own passes insert belongs to no module
-                scopes = classes = []
+                scopes = classes = ()
             scope = scopes[-2] if len(scopes) > 1 else ""
             module = classes[-2] if len(classes) > 1 else ""
-            return Origin(scope, module, source, call, rewrites, tuple(scopes[1:-1]))
+            return Origin(scope, module, source, call, rewrites, scopes[1:-1], frames)
     if node.name.startswith("/"):
         return Origin(scope=_scope_of_path(node.name.rpartition("/")[0]))
     return _NO_ORIGIN
 
 
-def _listed(text: str) -> list[str]:
+def signature_of(graph: onnx.GraphProto) -> dict[str, str]:
+    """Parameters and buffers of the exported program, in its order, also those that the optimizer folded away."""
+    texts = [str(p.value) for p in graph.metadata_props if p.key == "pkg.torch.export.ExportedProgram.graph_signature"]
+    return {name: role.lower() for text in texts for role, name in _HELD.findall(text)}
+
+
+@lru_cache(maxsize=1 << 15)  # nodes of a module share their scopes, and a file may be read again at another batch
+def _listed(text: str) -> tuple[str, ...]:
     if not text.startswith("["):
-        return []
+        return ()
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return []
-    return [str(item) for item in value] if isinstance(value, list) else []
+        return ()
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
-def _innermost_frame(trace: str) -> str:
-    """The last frame of the user's own code: not PyTorch's, and not of code that PyTorch generated."""
-    frames = [frame for frame in _FRAME.findall(trace) if not _NOT_USER.search(frame[0])]
-    return f"{frames[-1][0]}:{frames[-1][1]}" if frames else ""
+@lru_cache(maxsize=4096)
+def _frames(trace: str) -> tuple[Frame, ...]:
+    """The functions of a traceback; "" where it does not show the text of the line."""
+    return tuple(Frame(file, int(line), name, text.strip()) for file, line, name, text in _FRAME.findall(trace))
+
+
+def _innermost(frames: Sequence[Frame]) -> str:
+    """The last line of the user's own code: not PyTorch's, and not of code that PyTorch generated."""
+    lines = [frame for frame in frames if not _NOT_USER.search(frame.file)]
+    return f"{lines[-1].file}:{lines[-1].line}" if lines else ""
 
 
 @lru_cache(maxsize=4096)

@@ -6,50 +6,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph, Issue, Node, Tensor
-from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.ir.types import TensorType, Type, UnknownType
 from graphmem.reader.attributes import plain_attributes
-from graphmem.reader.constants import initializer_type, initializer_value
+from graphmem.reader.constants import constant_of, initializer_type, initializer_value
 from graphmem.reader.control import outcome
 from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
 from graphmem.reader.held import Held, Outcome
 from graphmem.reader.infer import NodeTyper
+from graphmem.reader.missing import is_exact, open_input, unsettled
+from graphmem.reader.names import Names
 from graphmem.reader.order import bodies_of, captured, described, ordered
-from graphmem.reader.origin import origin_of
+from graphmem.reader.origin import origin_of, signature_of
+from graphmem.reader.tied import tied_weights
 from graphmem.reader.typeproto import checked, dtype_of
-from graphmem.reader.validity import check_attributes, check_graph_text, check_text
+from graphmem.reader.validity import check_graph_text, check_text
 from graphmem.reader.values import Value
 
 # Nodes of bodies walked in one model, every walk of the same body counted: loops in loops could multiply for ever.
 MAX_BODY_NODES = 200_000
-
-
-@dataclass(slots=True)
-class Names:
-    """What is known so far of the names of one graph; `outer` are those of the graphs around it."""
-
-    outer: Names | None = None
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    values: dict[str, Value] = field(default_factory=dict)
-
-    def tensor(self, name: str) -> Tensor | None:
-        """The tensor of that name, here or further out."""
-        found = self.tensors.get(name)
-        return found if found is not None or self.outer is None else self.outer.tensor(name)
-
-    def value(self, name: str) -> Value | None:
-        """The value of that name, here or further out."""
-        if name in self.tensors or self.outer is None:
-            return self.values.get(name)
-        return self.outer.value(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.tensors or (self.outer is not None and name in self.outer)
 
 
 @dataclass(slots=True)
@@ -85,8 +64,8 @@ class Walk:
             if info.name not in names.tensors:
                 type_ = self._input_type(info, types)
                 names.tensors[info.name] = Tensor(info.name, "input", type_)
-                if outer is None and not _is_exact(type_):
-                    self.issues.append(_open_input(info.name, type_))
+                if outer is None and not is_exact(type_):
+                    self.issues.append(open_input(info.name, type_))
                 if info.name in values:
                     names.values[info.name] = values[info.name]
         stated = self._stated_types(proto)
@@ -102,6 +81,8 @@ class Walk:
             outputs=tuple(info.name for info in proto.output),
             values={name: value.low for name, value in names.values.items() if value.is_exact},
             opsets=dict(self.typer.opsets),
+            signature=signature_of(proto),
+            tied=tied_weights(proto),
         )
         return graph, names
 
@@ -162,7 +143,7 @@ class Walk:
         types: Sequence[Type]
         values: Sequence[Value | None]
         if op_type == "Constant" and domain in ("", "ai.onnx"):
-            types, values = _constant(proto)
+            types, values = constant_of(proto)
         elif bodies_protos:
             done = self._control(proto, inputs, names)
             types, values, bodies, trips = done.types, done.values, done.bodies, done.trips
@@ -226,7 +207,7 @@ class Walk:
             type_ = found
             if type(found) is not TensorType or name in stated or name in self.supplied or not found.has_size:
                 type_ = self._settled(name, found, stated)
-                if not _is_exact(type_) or isinstance(found, UnknownType):
+                if not is_exact(type_) or isinstance(found, UnknownType):
                     self._note(proto, name, type_, names)
             names.tensors[name] = Tensor(name, "weight" if is_weight else "activation", type_)
             if value is not None:
@@ -247,28 +228,10 @@ class Walk:
         return found
 
     def _note(self, proto: onnx.NodeProto, name: str, type_: Type, names: Names) -> None:
-        follows = any(not _is_exact(tensor.type) for i in proto.input if i and (tensor := names.tensor(i)) is not None)
+        follows = any(not is_exact(tensor.type) for i in proto.input if i and (tensor := names.tensor(i)) is not None)
         is_foreign = self.typer.schema(proto) is None and not self.typer.has_rule(proto)
-        is_invalid = is_foreign and proto.domain in ("", "ai.onnx")  # ONNX has no such operator in this opset
-        if _is_exact(type_) and (name in self.supplied or not is_invalid):
-            source = "given" if name in self.supplied else "declared in the file"
-            self.issues.append(Issue("assumption", described(proto), f"'{name}' is {type_}, as {source}"))
-        elif isinstance(type_, BoundedType):
-            self.issues.append(Issue("data-dependent", described(proto), f"'{name}' is at most {type_}", not follows))
-        elif isinstance(type_, TensorType) and not type_.has_size:
-            self.issues.append(Issue("unknown-payload", described(proto), f"'{name}' holds strings", not follows))
-        elif is_foreign:
-            domain = f" of domain '{proto.domain}'" if proto.domain else ""
-            what = f"'{name}' has no known shape: operator {proto.op_type}{domain} is not known"
-            self.issues.append(Issue("unknown-operator", described(proto), what, not follows))
-        else:
-            self.issues.append(Issue("unknown-shape", described(proto), f"'{name}' has no known shape", not follows))
-
-
-def _open_input(name: str, type_: Type) -> Issue:
-    if isinstance(type_, TensorType | BoundedType):
-        return Issue("unknown-payload", f"input '{name}'", "it holds strings")
-    return Issue("unknown-shape", f"input '{name}'", f"the file gives no shape for it ({type_})")
+        is_given = name in self.supplied
+        self.issues.append(unsettled(proto, name, type_, is_given=is_given, is_foreign=is_foreign, follows=follows))
 
 
 def _check_dtype(info: onnx.ValueInfoProto, found: Type) -> None:
@@ -288,35 +251,6 @@ def _check_inputs(proto: onnx.GraphProto) -> None:
         if not info.name or info.name in seen:
             raise ModelError(f"input '{info.name}' of graph '{proto.name}' is given twice or has no name")
         seen.add(info.name)
-
-
-def _constant(proto: onnx.NodeProto) -> tuple[list[Type], list[Value | None]]:
-    """Type and, where small, value of a Constant node."""
-    check_attributes(proto)
-    attribute = next((a for a in proto.attribute if a.name.startswith(("value", "sparse_value"))), None)
-    if attribute is None or len(proto.output) != 1:
-        raise ModelError(f"{described(proto)} has no value, or not one output")
-    if attribute.name == "value":
-        type_ = initializer_type(attribute.t)
-        array = initializer_value(attribute.t, type_, Path())
-        return [type_], [None if array is None else Value.exactly(array)]
-    if attribute.name == "sparse_value":
-        sparse = attribute.sparse_tensor
-        where = described(proto)
-        return [checked(dtype_of(sparse.values.data_type, where), tuple(sparse.dims), where)], [None]
-    content = onnx.helper.get_attribute_value(attribute)
-    if attribute.name.startswith("value_string"):
-        return [TensorType("string", (len(content),) if attribute.name.endswith("s") else ())], [None]
-    made = np.array(content, dtype=np.float32 if "float" in attribute.name else np.int64)
-    return [TensorType(made.dtype.name, made.shape)], [Value.exactly(made)]
-
-
-def _is_exact(type_: Type) -> bool:
-    if isinstance(type_, SequenceType):
-        return type_.elements is not None and all(map(_is_exact, type_.elements))
-    if isinstance(type_, OptionalType):
-        return type_.present is not None and (not type_.present or _is_exact(type_.element))
-    return isinstance(type_, TensorType) and type_.has_size
 
 
 def _is_fixed(proto: onnx.NodeProto, bodies: Sequence[tuple[str, Graph]]) -> bool:

@@ -11,17 +11,18 @@ from graphmem.report.gates import cell
 from graphmem.report.units import size
 
 ROWS_SHOWN = 20
-HEADS = ("was", "is", "change", "at the peak was", "is", "change")
+HEADS = ("was", "is", "change", "peak was", "peak is", "change at peak")
+DROPPED = (4, 1, 5, 2, 3)  # columns given up, first to last, where the terminal is narrow; figures are never cut
 
 
-def comparison_text(comparison: Comparison) -> str:
+def comparison_text(comparison: Comparison, width: int = 80) -> str:
     """Figures, then modules and tensors that moved, in aligned columns."""
     lines = [f"{comparison.old} -> {comparison.new}", ""]
     lines += _aligned([(c.name, *_cells(c)[:3]) for c in comparison.figures], ("", "was", "is", "change"))
     for title, changes in (("modules", comparison.modules), ("tensors", comparison.tensors)):
         if changes:
             rows = [(c.name, *_cells(c)) for c in changes[:ROWS_SHOWN]]
-            lines += ["", *_aligned(rows, (title, *HEADS))]
+            lines += ["", *_fitted(rows, (title, *HEADS), width)]
             lines += _more(changes)
     return "\n".join([*lines, *(["", "nothing moved"] if comparison.is_empty else [])])
 
@@ -54,7 +55,7 @@ def comparison_json(comparison: Comparison) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False)
 
 
-COMPARISON_FORMATS: dict[str, Callable[[Comparison], str]] = {
+COMPARISON_FORMATS: dict[str, Callable[..., str]] = {
     "table": comparison_text,
     "json": comparison_json,
     "markdown": comparison_markdown,
@@ -91,6 +92,18 @@ def _signed(delta: int, old: int | None) -> str:
         return "0"
     part = f" ({delta / old:+.1%})" if old else ""
     return f"{'+' if delta > 0 else '-'}{size(abs(delta))}{part}"
+
+
+def _fitted(rows: Sequence[tuple[str, ...]], heads: tuple[str, ...], width: int) -> list[str]:
+    """The rows aligned, without as many columns as do not fit."""
+    kept = list(range(len(heads)))
+    for dropped in (None, *DROPPED):
+        if dropped is not None:
+            kept.remove(dropped)
+        lines = _aligned([tuple(row[i] for i in kept) for row in rows], tuple(heads[i] for i in kept))
+        if max(map(len, lines)) <= width:
+            break
+    return lines
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], heads: tuple[str, ...]) -> list[str]:

@@ -40,7 +40,8 @@ def dot(picture: Picture) -> str:
             ends.append(name if end == ELSEWHERE else f"b{end}")
         color = PEAK if arrow.at_peak else GREY
         wide = f"{1 + 4 * min(arrow.share, 1.0):.1f}"
-        drawing.edge(ends[0], ends[1], label=_lines(arrow.label), color=color, fontcolor=color, penwidth=wide)
+        loose = {"constraint": "false"} if arrow.is_loose and picture.is_whole else {}
+        drawing.edge(ends[0], ends[1], **loose, label=_lines(arrow.label), color=color, fontcolor=color, penwidth=wide)
     return str(drawing.source)
 
 

@@ -14,6 +14,10 @@ RULES = {
     "max-peak": "Weights and activations at the peak exceed the limit",
     "max-activations": "Activations at the peak exceed the limit",
     "max-weights": "Weights exceed the limit",
+    "max-arena": "The arena for all activations exceeds the limit",
+    "max-train-peak": "The peak of a training step exceeds the limit",
+    "device": "The model does not fit the device",
+    "min-batch": "The model does not fit at the least batch wanted",
     "max-increase": "The peak grew more than allowed over the baseline",
 }
 

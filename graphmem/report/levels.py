@@ -16,13 +16,17 @@ def by_op(profile: Profile) -> list[int]:
 
 
 def by_chain(profile: Profile) -> list[int]:
-    """A step joins the one before it when each is the other's only partner: Conv, BatchNormalization, Relu."""
+    """A step joins the one before it when each is the other's only partner: Conv, BatchNormalization, Relu.
+
+    A forward and a backward step are in no chain together.
+    """
     before, after = _partners(profile)
+    steps = profile.schedule.steps
     groups: list[int] = []
     count = 0
     for step in range(len(profile.schedule.steps)):
         only = next(iter(before[step])) if len(before[step]) == 1 else None
-        if only is not None and after[only] == {step}:
+        if only is not None and after[only] == {step} and steps[only].phase == steps[step].phase:
             groups.append(groups[only])
         else:
             groups.append(count)
@@ -40,6 +44,8 @@ def by_scope(profile: Profile) -> list[int]:
     paths = [origin.scope.split(".") if origin.scope else [] for origin in profile.origins]
     if not any(paths):
         return by_block(profile)
+    if is_phased(profile):
+        paths = _phased([step.phase for step in profile.schedule.steps], paths)
     depth, groups = 1, _stretches(paths, 1)
     while depth < max(map(len, paths)):
         deeper = _stretches(paths, depth + 1)
@@ -47,6 +53,20 @@ def by_scope(profile: Profile) -> list[int]:
             break
         depth, groups = depth + 1, deeper
     return groups
+
+
+def is_phased(profile: Profile) -> bool:
+    """True of a run with phases, such as a training step."""
+    return len({step.phase for step in profile.schedule.steps}) > 1
+
+
+def _phased(phases: list[str], paths: list[list[str]]) -> list[list[str]]:
+    """Paths below their phase; a step of no module, such as a sum of gradients, belongs to where the run is."""
+    found: list[list[str]] = []
+    for phase, path in zip(phases, paths, strict=True):
+        goes_on = not path and found and found[-1][0] == phase
+        found.append(found[-1] if goes_on else [phase, *path])
+    return found
 
 
 LEVELS: dict[str, Callable[[Profile], list[int]]] = {

@@ -17,7 +17,15 @@ from graphmem.report.heat import HEAT
 from graphmem.report.units import shape
 
 # Kinds of buffers that no step makes: they are there when the run starts.
-GIVEN = ("input", "parameter", "optimizer_state", "buffer")
+GIVEN = ("input", "parameter", "optimizer_state", "buffer", "constant")
+SAVED = "saved activation"
+INFERENCE_METRICS = (("made", "made in all"), ("peak", "alive at the peak"), ("weights", "weights"))
+TRAINING_METRICS = (
+    ("peak", "alive at the peak"),
+    ("saved", "saved activations"),
+    ("weights", "parameters, gradients, optimizer state"),
+    ("made", "made in all"),
+)
 
 
 class _Table:
@@ -33,12 +41,21 @@ class _Table:
     def values(self) -> list[Any]:
         return list(self.numbers)
 
+    def spread(self, numbers: Iterable[int]) -> list[Any]:
+        """The values with these numbers."""
+        values = self.values
+        return [values[number] for number in numbers]
+
 
 def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, Any]:
     """All that the page's script needs of one run."""
-    kinds, operators, phases, sources, types, modules = (_Table() for _ in range(6))
+    kinds, operators, phases, sources, types, modules, endings = (_Table() for _ in range(7))
     schedule, alive = profile.schedule, profile.lifetimes
     offsets = profile.offsets
+    saved = sum(row.kind == SAVED for row in profile.tensors)
+    step_names = _Table()
+    named = [step_names(step.name) for step in schedule.steps]
+    is_repeated = 2 * len(step_names.values) < len(named)  # as in a training step, whose names are those of modules
     return {
         "name": profile.name,
         "sign": sign,
@@ -50,24 +67,30 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
         "given": GIVEN,
         "plan": None if profile.plan is None else {"arena": profile.plan.arena},
         "step": {
-            "name": [step.name for step in schedule.steps],
-            "op": [operators(step.operator) for step in schedule.steps],
+            "name": _column(named) if is_repeated else step_names.spread(named),
+            "op": _column(operators(step.operator) for step in schedule.steps),
             "phase": _runs(phases(step.phase) for step in schedule.steps),
             "scope": _runs(profile.step_scopes),
             "source": _runs(sources(origin.source) for origin in profile.origins),
         },
         "tensor": {
-            "name": [row.tensor for row in profile.tensors],
-            "type": [types((typed(row.type), row.nbytes)) for row in profile.tensors],
+            "name": _names(profile, endings),
+            "type": _column(types((typed(row.type), row.nbytes)) for row in profile.tensors),
             "kind": _runs(kinds(row.kind) for row in profile.tensors),
             "start": _differences(alive.start),
-            "life": (alive.stop - alive.start).tolist(),
+            "life": _column((alive.stop - alive.start).tolist()),
             "at": None if offsets is None else list(offsets),
+            "home": _runs(profile.homes) if profile.homes else None,
         },
+        "endings": endings.values,
+        "names": step_names.values if is_repeated else None,
+        "saved": saved,
+        "metrics": TRAINING_METRICS if profile.homes else INFERENCE_METRICS,
+        "beside": [[band.kind, _differences(band.live)] for band in profile.beside],
         "bands": [[band.kind, _differences(band.live)] for band in profile.bands],
         "blocks": [[block.start, block.stop, block.peak] for block in profile.blocks],
         "scopes": [
-            [s.path.rpartition(".")[2], s.parent, modules(s.module), s.steps, s.weights, s.made, s.at_peak]
+            [s.path.rpartition(".")[2], s.parent, modules(s.module), s.steps, s.weights, s.made, s.at_peak, s.saved]
             for s in profile.scopes
         ],
         "kinds": kinds.values,
@@ -77,6 +100,22 @@ def page_document(profile: Profile, sign: str, device: int | None) -> dict[str, 
         "types": types.values,
         "modules": modules.values,
     }
+
+
+def _names(profile: Profile, endings: _Table) -> list[str | list[int]]:
+    """The tensors' names; [row, ending] for one that goes on from another's, as "w.grad" from "w"; "" for a number."""
+    rows: dict[str, int] = {}
+    names: list[str | list[int]] = []
+    for row, tensor in enumerate(profile.tensors):
+        base, dot, ending = tensor.tensor.rpartition(".")
+        if tensor.tensor == f"{tensor.kind}:{row}":
+            names.append("")
+        elif dot and base in rows:
+            names.append([rows[base], endings(ending)])
+        else:
+            names.append(tensor.tensor)
+            rows.setdefault(tensor.tensor, row)
+    return names
 
 
 def typed(type_: Type) -> str:
@@ -99,7 +138,14 @@ def _runs(values: Iterable[int]) -> list[int]:
     return found
 
 
-def _differences(column: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
+def _column(values: Iterable[int]) -> list[int] | dict[str, list[int]]:
+    """The values, or {"r": runs} where that is shorter."""
+    listed = list(values)
+    runs = _runs(listed)
+    return {"r": runs} if len(runs) < len(listed) else listed
+
+
+def _differences(column: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int] | dict[str, list[int]]:
     """Each entry less the one before it, the first as it is."""
     listed: list[int] = np.diff(column, prepend=0).tolist()
-    return listed
+    return _column(listed)

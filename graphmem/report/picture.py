@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
 from graphmem.ir.profile import Profile
 from graphmem.ir.types import Type, UnknownType
-from graphmem.report.levels import LEVELS
-from graphmem.report.units import SIGNS, shape, size
+from graphmem.report.levels import LEVELS, is_phased
+from graphmem.report.units import shape, size
 
 MOST_AROUND = 14  # boxes around the peak: what one glance takes in
 MOST_BOXES = 1500  # more is a hairball that no layout mends
 ELSEWHERE = -1
 LEAST_SHARE = 0.01  # of the greatest buffer at the peak's step: lesser ones are shapes, everywhere, and explain nothing
+STANDING = ("parameter", "buffer", "constant", "optimizer_state")  # of training: always alive, read everywhere
+KEPT, AGAIN = "◆", "↻"  # of checkpointing: before a box that makes what is kept, or computes something again
+MARKS = f"{KEPT} makes what is kept, {AGAIN} computes again"
 MOST_READERS = 3  # boxes that one buffer points to; the rest are counted in its label
 
 
@@ -43,6 +45,7 @@ class Arrow:
     label: tuple[str, ...]
     share: float
     at_peak: bool
+    is_loose: bool = False  # inside the forward pass of a training step: there the backward pass sets the ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,12 @@ class Picture:
     arrows: tuple[Arrow, ...]
 
 
-def peak_title(analysis: Analysis, profile: Profile) -> str:
-    """Where and how high the peak of the profile is."""
+def peak_title(profile: Profile, sign: str = "") -> str:
+    """Where and how high the peak of the profile is; `sign` says how exact that is."""
     live, steps = profile.timeline, profile.schedule.steps
     if not steps:
         return "no step to run"
-    peak = f"{SIGNS[analysis.exactness]}{size(live.peak)}"
-    return f"peak {peak} at step {live.peak_step} of {len(steps)}, {steps[live.peak_step].operator}"
+    return f"peak {sign}{size(live.peak)} at step {live.peak_step} of {len(steps)}, {steps[live.peak_step].operator}"
 
 
 def picture(
@@ -84,14 +86,32 @@ def _boxes(profile: Profile, groups: list[int], kept: list[int], level: str) -> 
     for step, group in enumerate(groups):
         steps[group].append(step)
     peak = max(profile.timeline.peak, 1)
-    made = []
+    made, phased = [], is_phased(profile) and level != "op"
+    marks = _marks(profile)
     for group in kept:
         inside = steps[group]
         live = max(int(profile.timeline.live[step]) for step in inside)
         name = _name(profile, inside, level)
+        if phased:
+            name = f"{profile.schedule.steps[inside[0]].phase} {name}"
+        of_box = "".join(sorted({marks[step] for step in inside if step in marks}))
+        name = f"{of_box} {name}" if of_box else name
         is_peak = profile.timeline.peak_step in inside
         made.append(Box((name, f"live {size(live)}"), inside[0], live / peak, is_peak))
     return tuple(made)
+
+
+def has_checkpoints(profile: Profile) -> bool:
+    """True when something is computed again, so that the picture marks it."""
+    return any(tensor.kind == "recomputed activation" for tensor in profile.tensors)
+
+
+def _marks(profile: Profile) -> dict[int, str]:
+    """Steps that make what checkpointing keeps, and steps that compute something again."""
+    if not has_checkpoints(profile):
+        return {}
+    signs = {"saved activation": KEPT, "recomputed activation": AGAIN}
+    return {tensor.first_step: signs[tensor.kind] for tensor in profile.tensors if tensor.kind in signs}
 
 
 def _name(profile: Profile, inside: list[int], level: str) -> str:
@@ -100,7 +120,7 @@ def _name(profile: Profile, inside: list[int], level: str) -> str:
     if len(inside) == 1:
         return f"{first}: {operators[0]}"
     if level == "scope" and profile.origins[first].scope:
-        common = _common_scope([profile.origins[step].scope for step in inside])
+        common = _common_scope([scope for step in inside if (scope := profile.origins[step].scope)])
         return f"{first}–{last}: {common or 'model'}"
     if len(operators) <= 3:
         return f"{first}–{last}: " + " · ".join(operators)
@@ -124,12 +144,19 @@ def _arrows(profile: Profile, groups: list[int], place: dict[int, int]) -> tuple
         for row in step.reads:
             if group not in readers[row]:
                 readers[row].append(group)
-    found = []
+    found: list[Arrow] = []
+    is_training = is_phased(profile)
     for row, tensor in enumerate(profile.tensors):
         home = groups[tensor.first_step] if tensor.producer and groups else None
         away = [group for group in readers[row] if group != home]
+        if is_training and tensor.kind in STANDING:
+            continue
         if tensor.nbytes and away and (home in place or any(group in place for group in away)):
             found += _ends(profile, row, ELSEWHERE if home is None else place.get(home, ELSEWHERE), away, place)
+    if is_training:
+        phases = zip(groups, (step.phase for step in profile.schedule.steps), strict=True)
+        forward = {place[group] for group, phase in phases if group in place and phase == "forward"}
+        found = [replace(arrow, is_loose={arrow.source, arrow.target} <= forward) for arrow in found]
     return _merged(_worthy(found, _least(profile) / max(profile.timeline.peak, 1)))
 
 

@@ -11,17 +11,68 @@ import pickle
 from typing import Any
 
 from graphmem.ir.profile import Profile
+from graphmem.ir.replay import Replay
 from graphmem.report.page_data import GIVEN, typed
 
 BASE = 0x7F0000000000  # where the weights start; the run's segment follows on the next 2 MiB
 GRAIN = 1 << 21
 # Our kinds of buffers in the words of torch.profiler, which the viewer colours.
-CATEGORIES = {"input": "input", "activation": "activation", "output": "activation"}
+CATEGORIES = {
+    "output": "activation", "saved activation": "activation", "recomputed activation": "activation",
+    "buffer": "parameter", "constant": "parameter",
+}  # fmt: skip
 
 
 def snapshot(profile: Profile) -> bytes:
     """The pickled snapshot."""
     return pickle.dumps(snapshot_document(profile), protocol=4)
+
+
+def replay_snapshot(profile: Profile, replay: Replay) -> bytes:
+    """The same of a run whose allocations an allocator has served: its own segments, blocks and order of events."""
+    return pickle.dumps(replay_document(profile, replay), protocol=4)
+
+
+def replay_document(profile: Profile, replay: Replay) -> dict[str, Any]:
+    """The same as plain values."""
+    events = [_event("alloc", BASE, 0, [_frame("unknown")], 0, category="unknown")]
+    sizes: dict[int, int] = {}
+    for served in replay.events:
+        address = BASE + served.address
+        frames = [_frame(served.what or "segment")] if served.row is None else _frames(profile, served.row)
+        if served.is_segment:
+            events.append(_event("segment_alloc", address, served.nbytes, frames, served.step))
+        elif served.nbytes:
+            sizes[address] = served.nbytes
+            more = _about(profile, served.row) if served.row is not None else {"category": "temporary"}
+            events.append(_event("alloc", address, served.nbytes, frames, served.step, **more))
+        else:
+            nbytes = sizes.pop(address)
+            events += [_event(f"free_{x}", address, nbytes, frames, served.step) for x in ("requested", "completed")]
+    segments = []
+    for start, total in replay.segments:
+        inside = [left for left in replay.left if start <= left[0] < start + total]
+        active = [
+            (a - start, n, [_frame("workspace")] if row is None else _frames(profile, row)) for a, n, row in inside
+        ]
+        segments.append(_segment(BASE + start, total, active))
+    return _document(segments, events)
+
+
+def _document(segments: list[dict[str, Any]], events: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "segments": segments,
+        "device_traces": [events],
+        "allocator_settings": {},
+        "external_annotations": [],
+    }
+
+
+def _about(profile: Profile, row: int) -> dict[str, str]:
+    """The viewer's category of a buffer, and its name and type as a note."""
+    tensor = profile.tensors[row]
+    note = f"{tensor.tensor} {typed(tensor.type)}"
+    return {"category": CATEGORIES.get(tensor.kind, tensor.kind), "user_metadata": note}
 
 
 def snapshot_document(profile: Profile) -> dict[str, Any]:
@@ -40,12 +91,7 @@ def snapshot_document(profile: Profile) -> dict[str, Any]:
     events += _events(profile, start, offsets)
     if total:
         segments.append(_segment(start, total, _left(profile, offsets)))
-    return {
-        "segments": segments,
-        "device_traces": [events],
-        "allocator_settings": {},
-        "external_annotations": [],
-    }
+    return _document(segments, events)
 
 
 def _addresses(profile: Profile) -> tuple[list[int], int]:
@@ -68,9 +114,7 @@ def _events(profile: Profile, start: int, offsets: list[int]) -> list[dict[str, 
         if not tensor.nbytes or stop <= first:
             continue
         frames, address = _frames(profile, row), start + offsets[row]
-        kind = CATEGORIES.get(tensor.kind, tensor.kind)
-        note = f"{tensor.tensor} {typed(tensor.type)}"
-        made = _event("alloc", address, tensor.nbytes, frames, first, category=kind, user_metadata=note)
+        made = _event("alloc", address, tensor.nbytes, frames, first, **_about(profile, row))
         found.append(((first, 1, row), [made]))
         if stop < steps or not _leaves(profile, row):
             gone = [_event(f"free_{x}", address, tensor.nbytes, frames, stop) for x in ("requested", "completed")]

@@ -33,7 +33,7 @@ def svg(picture: Picture, is_standalone: bool = True) -> str:
     ]
     places = layout(sizes, ends, widths, LABEL_HEIGHT)
     top = 44.0 if is_standalone else LABEL_HEIGHT / 2
-    width, height = places.width + 2 * MARGIN, places.height + top + MARGIN
+    width, height = places.width + 2 * MARGIN, places.height + top + MARGIN + LABEL_HEIGHT / 2
     area = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
     if not is_standalone:  # shrink to the page, but not beyond reading
         area += f' style="width:{width:.0f}px;max-width:max(100%,{0.7 * width:.0f}px);height:auto"'

@@ -26,6 +26,11 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
             "form": settings.form,
             "device": settings.device,
             "frozen": list(settings.frozen),
+            "precision": settings.precision,
+            "accumulate": settings.accumulate,
+            "checkpoint": list(settings.checkpoint),
+            "lora": settings.lora,
+            "offload": list(settings.offload),
         },
         "complete": training.is_complete,
         "exactness": training.exactness,
@@ -70,6 +75,13 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
             "unknown": list(found.unknown),
         },
     }
+    if training.traffic is not None:
+        moved = training.traffic
+        document["offload"] = {
+            "host_bytes": moved.host,
+            "to_host_bytes": moved.to_host,
+            "to_device_bytes": moved.to_device,
+        }
     if timeline:
         document["timeline"] = training.timeline.live.tolist()
     return document

@@ -35,9 +35,13 @@ def training_text(training: Training, width: int = 80, color: bool = False) -> s
 def _headline(training: Training) -> Text:
     settings = training.settings
     line = Text("graphmem ", style="dim").append(training.model.name, style="bold not dim")
-    return line.append(
-        f"   training step · {settings.loss} · {settings.optimizer} ({settings.form}) · {settings.device}", style="dim"
-    )
+    asked = [settings.loss, f"{settings.optimizer} ({settings.form})", settings.device]
+    asked += [settings.precision] if settings.precision != "fp32" else []
+    asked += [f"{settings.accumulate} passes"] if settings.accumulate > 1 else []
+    asked += [f"checkpoint {', '.join(settings.checkpoint)}"] if settings.checkpoint else []
+    asked += [f"LoRA {settings.lora}"] if settings.lora else []
+    asked += [f"{' and '.join(settings.offload)} on the host"] if settings.offload else []
+    return line.append("   training step · " + " · ".join(asked), style="dim")
 
 
 def _peak(training: Training) -> Text:

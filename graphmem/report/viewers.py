@@ -132,13 +132,23 @@ def _module_slices(profile: Profile) -> list[dict[str, Any]]:
 
 
 def lifetimes_csv(profile: Profile) -> str:
-    """`id,lower,upper,size[,offset]` rows with half-open intervals, as `graphmem plan --lifetimes` reads them."""
+    """`id,lower,upper,size[,offset]` rows with half-open intervals, as `graphmem plan --lifetimes` reads them.
+
+    Names that several buffers share, as those of a repeated computation, are numbered: "x", "x#2".
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     offsets = profile.offsets
     writer.writerow(["id", "lower", "upper", "size", *(["offset"] if offsets else [])])
+    seen: dict[str, int] = {}
     for row, lifetime in enumerate(profile.lifetimes):
-        own = [lifetime.buffer, lifetime.start, lifetime.stop, lifetime.nbytes]
+        times = seen[lifetime.buffer] = seen.get(lifetime.buffer, 0) + 1
+        own = [
+            lifetime.buffer if times == 1 else f"{lifetime.buffer}#{times}",
+            lifetime.start,
+            lifetime.stop,
+            lifetime.nbytes,
+        ]
         writer.writerow([*own, *([offsets[row]] if offsets else [])])
     return text.getvalue()
 

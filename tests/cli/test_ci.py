@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import os
 import xml.dom.minidom
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from graphmem.cli.step_options import step_names
+from graphmem.training import train
 from tests.conftest import Finished
 
 Write = Callable[..., Path]
@@ -136,6 +140,134 @@ def test_pyproject_sets_limits_per_model(graphmem: Run, tmp_path: Path, monkeypa
     assert "unknown key 'max-peek'" in err
 
 
+TINY = MODELS / "tiny_cnn.onnx"
+
+
+def lines_of(out: str) -> list[tuple[str, str]]:
+    """(ok or FAIL, gate) of every line."""
+    return [(line[:4].strip(), line.split("--")[1].split()[0]) for line in out.splitlines()]
+
+
+def test_training_gates_hold_the_figures_of_train(graphmem: Run) -> None:
+    _, out, _ = graphmem("train", TINY, "--batch", 2, "--optimizer", "adamw", "--format", "json")
+    peak = json.loads(out)["peak_bytes"]
+    options = ("--batch", 2, "--optimizer", "adamw")
+    assert graphmem("check", TINY, *options, "--max-train-peak", peak)[0] == 0
+    code, out, _ = graphmem("check", TINY, *options, "--max-train-peak", peak - 1)
+    assert (code, lines_of(out)) == (1, [("FAIL", "max-train-peak")])
+
+
+def test_a_device_is_held_against_inference_or_training(graphmem: Run) -> None:
+    code, out, _ = graphmem("check", RESNET, "--batch", 8, "--device", "900MiB")  # 450 MiB are left beside the context
+    assert (code, lines_of(out)) == (0, [("ok", "device")])
+    assert "inference on 900MiB 171.20 MiB <= 450.00 MiB" in out
+    code, out, _ = graphmem("check", RESNET, "--batch", 8, "--device", "900MiB", "--train")
+    assert code == 1
+    assert "training on 900MiB, reserved by PyTorch's caching allocator" in out
+    assert "908.00 MiB > 450.00 MiB" in out
+    assert "not counted: cuDNN workspace of 53 aten::conv2d" in out
+    assert graphmem("check", RESNET, "--device", "rtx 30600")[0] == 2
+
+
+def test_what_a_library_may_hold_unseen_is_not_proved_to_fit(graphmem: Run) -> None:
+    code, out, _ = graphmem("check", MODELS / "tiny_lstm.onnx", "--batch", 2, "--train", "--device", "rtx 3060")
+    assert code == 1
+    assert "the figure is incomplete" in out
+    assert "cuDNN workspace of 1 aten::lstm" in out
+
+
+def test_a_least_batch_is_held_against_the_limits_on_peaks(graphmem: Run) -> None:
+    options = ("check", RESNET, "--batch", 1, "--max-peak", "171.3MiB", "--min-batch")
+    assert graphmem(*options, 8)[0] == 0
+    code, out, _ = graphmem(*options, 9)
+    assert (code, lines_of(out)) == (1, [("FAIL", "min-batch"), ("ok", "max-peak")])
+    assert graphmem("check", RESNET, "--min-batch", 8)[0] == 2
+
+
+def test_an_arena_is_held_against_its_plan(graphmem: Run) -> None:
+    assert graphmem("check", RESNET, "--batch", 1, "--max-arena", 9_633_792)[0] == 0
+    assert graphmem("check", RESNET, "--batch", 1, "--max-arena", 9_633_791)[0] == 1
+
+
+CONFIG = """
+[[tool.graphmem.models]]
+path = "{path}"
+batch = 2
+min-batch = 4
+device = "4GB"
+max-arena = "1MiB"
+max-train-peak = "1KiB"
+train = {{ optimizer = "adamw", freeze = ["head.*"] }}
+"""
+
+
+def test_pyproject_sets_limits_on_training(graphmem: Run, tmp_path: Path) -> None:
+    config = tmp_path / "limits.toml"
+    config.write_text(CONFIG.format(path=TINY.as_posix()))
+    code, out, _ = graphmem("check", "--config", config)
+    gates = [
+        ("FAIL", "min-batch"),
+        ("FAIL", "max-train-peak"),
+        ("ok", "min-batch"),
+        ("ok", "device"),
+        ("ok", "max-arena"),
+    ]
+    assert (code, sorted(lines_of(out))) == (1, sorted(gates))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('train = { optimiser = "adamw" }', "unknown key 'optimiser' of train"),
+        ("train = { optimizer = 3 }", "optimizer of train is str, not 3"),
+        ('batch = "8"', "batch is a number"),
+        ('device = "gtx 9999"', "not in the catalogue"),
+        ("dims = 3", "dims is a table"),
+        ('train = { optimizer = "adamax" }', "optimizer 'adamax' is not one of"),
+    ],
+)
+def test_a_slip_in_pyproject_is_one_clear_line(graphmem: Run, tmp_path: Path, line: str, said: str) -> None:
+    config = tmp_path / "limits.toml"
+    config.write_text(f'[[tool.graphmem.models]]\npath = "{TINY.as_posix()}"\nmax-peak = "1GB"\n{line}\n')
+    code, _, err = graphmem("check", "--config", config)
+    assert code == 2
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_options_of_a_step_are_keywords_of_train() -> None:
+    assert set(step_names()) <= set(inspect.signature(train).parameters)
+    assert {"loss", "optimizer", "device", "freeze"} <= set(step_names())
+
+
+def test_a_training_step_differs_from_itself_in_nothing(graphmem: Run) -> None:
+    _, out, _ = graphmem("diff", TINY, TINY, "--batch", 2, "--train", "--format", "json")
+    assert json.loads(out)["empty"]
+    assert "training_peak_bytes" in json.loads(out)["figures"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_a_diff_drops_columns_and_cuts_no_figure(graphmem: Run, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = graphmem("diff", MODELS / "resnet18.onnx", RESNET, "--batch", 2)
+    assert max(map(len, out.partition("modules")[2].splitlines())) <= width
+    assert "change at peak" in out
+    assert ("peak was" in out) == (width == 140)
+
+
+@pytest.mark.parametrize("viewer", ["torch-snapshot", "trace", "speedscope", "csv"])
+def test_a_training_step_is_exported_where_it_can_be(graphmem: Run, tmp_path: Path, viewer: str) -> None:
+    target = tmp_path / "step"
+    assert graphmem("export", TINY, "--batch", 2, "--train", "--to", viewer, "-o", target)[0] == 0
+    assert target.read_bytes() != b""
+
+
+def test_viewers_of_the_models_own_nodes_refuse_a_training_step(graphmem: Run, tmp_path: Path) -> None:
+    code, _, err = graphmem("export", TINY, "--train", "--to", "netron", "-o", tmp_path / "x.json")
+    assert code == 2
+    assert "take torch-snapshot, trace, speedscope, csv" in err
+
+
 @pytest.mark.parametrize("kind", ["check", "diff"])
 def test_json_follows_the_schema_that_is_shipped(graphmem: Run, kind: str) -> None:
     arguments = {"check": (RESNET, "--max-peak", "1GiB"), "diff": (RESNET, MODELS / "resnet18.onnx")}[kind]
@@ -149,6 +281,17 @@ def test_sarif_has_the_shape_that_its_schema_demands(graphmem: Run) -> None:
     document = json.loads(out)
     jsonschema.validate(document, SARIF, cls=jsonschema.Draft202012Validator)
     assert [(r["kind"], r["level"]) for r in document["runs"][0]["results"]] == [("fail", "error"), ("pass", "none")]
+
+
+def test_sarif_follows_the_official_schema(graphmem: Run) -> None:
+    path = os.environ.get("SARIF_SCHEMA", "")
+    if not Path(path).is_file():
+        pytest.skip("NOT HELD AGAINST THE OFFICIAL SARIF SCHEMA: set SARIF_SCHEMA to sarif-schema-2.1.0.json of OASIS")
+    limits = ("--max-train-peak", "1KiB", "--device", "4GB", "--max-arena", "1MiB", "--min-batch", 4)
+    _, out, _ = graphmem("check", TINY, "--batch", 2, *limits, "--max-peak", "1KiB", "--format", "sarif")
+    schema = json.loads(Path(path).read_text(encoding="utf-8"))
+    jsonschema.validate(json.loads(out), schema, cls=jsonschema.Draft4Validator)
+    assert len(json.loads(out)["runs"][0]["results"]) == 7
 
 
 def test_github_junit_and_markdown_say_the_same(graphmem: Run) -> None:
@@ -230,3 +373,34 @@ def test_completion_names_its_command(graphmem: Run, shell: str) -> None:
     code, out, _ = graphmem("completion", shell)
     assert code == 0
     assert "_GRAPHMEM_COMPLETE" in out
+
+
+def test_a_report_draws_the_frontier_and_the_plan_that_fits(graphmem: Run, tmp_path: Path) -> None:
+    _, out, _ = graphmem("train", TINY, "--batch", 8, "--format", "json")
+    most, page = json.loads(out)["peak_bytes"], tmp_path / "page.html"
+    options = ("--batch", 8, "--frontier", "--timeout", 2, "--device-memory", most - 1)
+    assert graphmem("report", TINY, *options, "-o", page)[0] == 0
+    data = page.read_text(encoding="utf-8").partition('id="data">')[2].partition("</script>")[0]
+    found = json.loads(data)[1]["frontier"]
+    assert found["baseline"] == most
+    peaks = [point["peak"] for point in found["points"]]
+    assert peaks == sorted(peaks, reverse=True)
+    assert all(point["bound"] <= point["overhead"] for point in found["points"])
+    fitting = [i for i, peak in enumerate(peaks) if peak < most]
+    assert found["chosen"] == (fitting[0] if fitting else None)
+
+
+def test_a_frontier_of_another_step_than_the_one_shown_is_refused(graphmem: Run, tmp_path: Path) -> None:
+    code, _, err = graphmem("report", TINY, "--frontier", "--accumulate", 2, "-o", tmp_path / "page.html")
+    assert code == 2
+    assert "give --frontier or --accumulate" in err
+
+
+def test_a_pruned_model_is_pruned_in_both_tabs(graphmem: Run, tmp_path: Path) -> None:
+    page, options = tmp_path / "page.html", ("--batch", 2, "--prune", 0.5)
+    assert graphmem("report", TINY, *options, "--train", "-o", page)[0] == 0
+    _, inference, _ = graphmem("analyze", TINY, *options, "--format", "json")
+    _, training, _ = graphmem("train", TINY, *options, "--format", "json")
+    runs = json.loads(page.read_text(encoding="utf-8").partition('id="data">')[2].partition("</script>")[0])
+    peaks = [json.loads(inference)["inference"]["activation_peak_bytes"], json.loads(training)["peak_bytes"]]
+    assert [run["peak"] for run in runs] == peaks

@@ -6,6 +6,7 @@ A tensor-level allocation outlives the outermost ATen operator that made it; the
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ class StepTrace:
     full_peak: int = 0
     allocations: list[Allocation] = field(default_factory=list)
     events: list[tuple[int, Allocation]] = field(default_factory=list)
+    live: list[Allocation] = field(default_factory=list)  # made in the step and alive at its peak
 
 
 def step_trace(
@@ -46,28 +48,56 @@ def step_trace(
     target: Tensor | None,
     loss_of: Callable[[Tensor, Tensor | None], Tensor],
     make_optimizer: Callable[[Any], torch.optim.Optimizer],
+    accumulate: int = 1,
+    autocast: torch.dtype | None = None,
+    before: int = 1,
 ) -> StepTrace:
-    """The second step of a training loop (the first makes the optimizer's state)."""
+    """The step of a training loop after `before` others (the first makes the optimizer's state).
+
+    With `accumulate` the loss is divided and several passes share a step; with `autocast` forward and loss run in that
+    type, and in float16 a gradient scaler is used.
+    """
     optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad])
+    mixed = torch.autocast("cpu", dtype=autocast) if autocast else nullcontext()
+    scaler = torch.amp.GradScaler("cpu", enabled=autocast == torch.float16)
 
     def step(watch: bool) -> None:
-        with record_function("## forward"):
-            out = model(*inputs)
-            loss = loss_of(out, target)
-        with record_function("## backward"):
-            loss.backward()
+        for _ in range(accumulate):
+            with record_function("## forward"), mixed:
+                out = model(*inputs)
+                loss = loss_of(out, target) if accumulate == 1 else loss_of(out, target) / accumulate
+            with record_function("## backward"):
+                scaler.scale(loss).backward()
         with record_function("## optimizer"):
-            optimizer.step()
+            scaler.step(optimizer)
+            scaler.update()
         with record_function("## zero"):
             optimizer.zero_grad(set_to_none=True)
         del watch
 
-    step(False)
-    baseline = _baseline(model, optimizer, inputs, target)
+    for _ in range(before):
+        step(False)
+    baseline = _baseline(model, optimizer, inputs, target) + (8 if scaler.is_enabled() else 0)  # scale and growth count
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
         step(True)
     trace = StepTrace(baseline)
     _replay(prof.profiler.kineto_results.experimental_event_tree(), trace)
+    return trace
+
+
+def forward_trace(model: nn.Module, inputs: tuple[Any, ...]) -> StepTrace:
+    """The second forward run under no_grad; the output stays."""
+    with torch.no_grad():
+        first = model(*inputs)
+        del first
+        state = [*model.parameters(), *model.buffers(), *inputs]
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in state}
+        watched = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+        with watched as prof, record_function("## forward"):
+            out = model(*inputs)
+    trace = StepTrace(sum(storages.values()))
+    _replay(prof.profiler.kineto_results.experimental_event_tree(), trace)
+    del out
     return trace
 
 
@@ -114,15 +144,20 @@ def _replay(roots: Any, trace: StepTrace) -> None:  # noqa: C901 (one walk, its 
 
 def _add_up(trace: StepTrace) -> None:
     tensors = everything = trace.baseline
+    live: dict[int, Allocation] = {}
     for nbytes, allocation in trace.events:
         everything += nbytes
         trace.full_peak = max(trace.full_peak, everything)
         if allocation.is_workspace:
             continue
         tensors += nbytes
-        if nbytes > 0:
+        if nbytes < 0:
+            del live[id(allocation)]
+        else:
+            live[id(allocation)] = allocation
             phase = allocation.phase
             trace.phase_peak[phase] = max(trace.phase_peak.get(phase, 0), tensors)
             if tensors > trace.peak:
                 trace.peak = tensors
                 trace.at = (phase, allocation.operator, allocation.node)
+                trace.live = list(live.values())

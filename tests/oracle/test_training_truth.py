@@ -90,17 +90,32 @@ needs_torch = pytest.mark.skipif(
 )
 
 
-@needs_torch
-@pytest.mark.parametrize("name", ["dense", "window", "tied_lstm", "encoder", "group_unet", "rotary"])
-def test_our_own_networks_are_byte_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own(form: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Predicted and measured peak of a network of ours."""
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     import training_oracle as oracle  # type: ignore[import-not-found]
 
     torch.manual_seed(0)
-    case = oracle.NETWORKS[name]()
-    path = tmp_path / f"{name}.onnx"
-    oracle.exported(case, "train_raw", path)
-    assert abs(graphmem.train(path, loss=case[3]).peak - oracle.measured(case, "sgd").peak) <= 256
+    case = oracle.networks()[name]()
+    oracle.exported(case, form, folder / f"{name}_{form}.onnx")
+    return graphmem.train(folder / f"{name}_{form}.onnx", loss=case[3]).peak, oracle.measured(case, "sgd").peak
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    "name", ["dense", "window", "tied_lstm", "fpn", "segformer", "einsum", "charrnn", "translator"]
+)
+def test_our_own_networks_are_byte_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = "train_ts" if name == "translator" else "train_dynraw"
+    found, truth = _own(form, name, tmp_path, monkeypatch)
+    assert abs(found - truth) <= (256 if form == "train_dynraw" else 0.01 * truth)
+
+
+@needs_torch
+@pytest.mark.parametrize("name", ["generator", "squeeze", "poolformer", "bigru"])
+def test_optimized_exports_are_byte_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, truth = _own("train_dyn", name, tmp_path, monkeypatch)
+    assert abs(found - truth) <= 256
 
 
 @needs_torch

@@ -16,11 +16,14 @@ import pytest
 import graphmem
 from graphmem.cli.plan import arena_plan
 from graphmem.ir.profile import Profile
+from graphmem.ir.training import Training
 from graphmem.memory.profile import inference_profile
+from graphmem.memory.training_profile import training_profile
+from graphmem.memory.training_replay import training_replay
 from graphmem.reader.annotate import annotated, node_ids
 from graphmem.report import viewers
 from graphmem.report.notes import model_notes, node_notes
-from graphmem.report.snapshot import snapshot
+from graphmem.report.snapshot import replay_snapshot, snapshot
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ["resnet50", "bert", "tiny_if", "tiny_lstm"]
@@ -68,6 +71,59 @@ def test_pytorchs_own_reader_accepts_the_snapshot() -> None:
     assert "total_reserved" in _memory_viz.segsum(document)
     assert _memory_viz.trace(document)
     assert "<html" in _memory_viz.trace_plot(document)
+
+
+@pytest.fixture(scope="module")
+def step() -> Training:
+    return graphmem.train(MODELS / "resnet18.onnx", batch=4, optimizer="adamw", device="cuda")
+
+
+def snapshot_of(step: Training) -> Any:
+    assert step.details is not None
+    return pickle.loads(replay_snapshot(training_profile(step), training_replay(step, step.details)))
+
+
+def test_a_snapshot_of_training_has_the_segments_of_the_allocator(step: Training) -> None:
+    document = snapshot_of(step)
+    assert step.allocator is not None
+    assert sum(segment["total_size"] for segment in document["segments"]) == step.allocator.reserved
+    for segment in document["segments"]:
+        assert sum(block["size"] for block in segment["blocks"]) == segment["total_size"]
+    live: dict[int, int] = {}
+    peak = total = 0
+    for event in document["device_traces"][0]:
+        if event["action"] == "alloc" and event["size"]:
+            live[event["addr"]] = event["size"]
+            total += event["size"]
+        elif event["action"] == "free_completed":
+            total -= live.pop(event["addr"])
+        peak = max(peak, total)
+    assert peak == step.allocator.allocated
+    kept = {b["address"] for s in document["segments"] for b in s["blocks"] if b["state"] == "active_allocated"}
+    assert kept == set(live)
+    words = {event.get("category") for event in document["device_traces"][0]} - {None}
+    assert words == {"unknown", "parameter", "optimizer_state", "input", "activation", "gradient", "temporary"}
+
+
+def test_pytorchs_own_reader_accepts_the_snapshot_of_training(step: Training) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from torch.cuda import _memory_viz
+
+    document = snapshot_of(step)
+    assert "total_reserved" in _memory_viz.segsum(document)
+    assert _memory_viz.trace(document)
+    assert "<html" in _memory_viz.trace_plot(document)
+
+
+def test_the_trace_and_rows_of_training_are_its_timeline(step: Training) -> None:
+    profile = training_profile(step)
+    events = json.loads(viewers.trace(profile, "x"))["traceEvents"]
+    counters = [sum(e["args"].values()) for e in events if e["ph"] == "C"]
+    assert counters == step.timeline.live.tolist()
+    rows = list(csv.DictReader(io.StringIO(viewers.lifetimes_csv(profile))))
+    assert len({row["id"] for row in rows}) == len(rows) == len(step.schedule.buffers)
+    at = step.timeline.peak_step
+    assert sum(int(r["size"]) for r in rows if int(r["lower"]) <= at < int(r["upper"])) == step.peak
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.dom.minidom
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from hypothesis import strategies as st
 
 import graphmem
 from graphmem.ir.errors import OptionError
+from graphmem.ir.profile import Profile
 from graphmem.memory.profile import inference_profile
+from graphmem.memory.training_profile import training_profile
 from graphmem.report import dot as dots
 from graphmem.report.dot import dot, drawn
 from graphmem.report.html import report_html
 from graphmem.report.layered import GAP, layout
 from graphmem.report.levels import LEVELS
-from graphmem.report.picture import ELSEWHERE, MOST_AROUND, picture
+from graphmem.report.picture import ELSEWHERE, MOST_AROUND, has_checkpoints, picture
 from graphmem.report.svg import svg
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -52,6 +55,46 @@ def test_every_level_of_every_model_draws_forwards(name: str, level: str) -> Non
         if len(made.boxes) <= 200:
             xml.dom.minidom.parseString(svg(made))
         assert dot(made).count("fillcolor") == len(made.boxes)
+
+
+@pytest.fixture(scope="module")
+def step() -> Profile:
+    return training_profile(graphmem.train(MODELS / "resnet18.onnx", batch=4))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_of_a_training_step_draws_forwards(step: Profile, level: str) -> None:
+    for around in (True, False):
+        made = picture(step, "title", level, around)
+        assert sum(box.is_peak for box in made.boxes) == 1
+        assert all(a.source < a.target for a in made.arrows if ELSEWHERE not in (a.source, a.target))
+        if len(made.boxes) <= 200:
+            xml.dom.minidom.parseString(svg(made))
+
+
+def test_modules_of_a_step_are_a_ladder_from_forward_to_backward(step: Profile) -> None:
+    made = picture(step, "", "scope", around_peak=False)
+    names = [" ".join((box.label[0].split()[0], box.label[0].split()[-1])) for box in made.boxes]
+    pairs = {(names[a.source], names[a.target]) for a in made.arrows if ELSEWHERE not in (a.source, a.target)}
+    for block in ("layer1.0", "layer2.1", "layer4.0"):
+        assert (f"forward {block}", f"backward {block}") in pairs
+    assert ("forward layer1.0", "forward layer1.1") in pairs
+    assert ("backward layer1.1", "backward layer1.0") in pairs
+    assert any("constraint=false" in line for line in dot(made).splitlines())
+
+
+def test_checkpoints_are_marked_where_something_is_computed_again(step: Profile) -> None:
+    assert not has_checkpoints(step)
+    steps = step.schedule.steps
+    again = next(r for r, t in enumerate(step.tensors) if t.producer and steps[t.first_step].phase == "backward")
+    tensors = list(step.tensors)
+    tensors[again] = replace(tensors[again], kind="recomputed activation")
+    marked = replace(step, tensors=tuple(tensors))
+    assert has_checkpoints(marked)
+    labels = {box.step: box.label[0] for box in picture(marked, "", "op", around_peak=False).boxes}
+    assert labels[tensors[again].first_step].startswith("↻ ")
+    kept = {t.first_step for t in tensors if t.kind == "saved activation"}
+    assert {s for s, label in labels.items() if label.startswith("◆ ")} == kept
 
 
 def test_the_picture_of_resnet_50_is_the_sum_of_two_branches() -> None:
@@ -111,6 +154,14 @@ def test_empty_models_have_a_page_and_a_drawing(model: Callable[..., Path]) -> N
     assert "<html" in report_html(analysis, [profile])
     assert svg(picture(profile, "")).startswith("<svg")
     assert "<div" in analysis._repr_html_()  # type: ignore[attr-defined]
+
+
+def test_a_notebook_shows_a_training_step() -> None:
+    found = graphmem.train(MODELS / "tiny_cnn.onnx", batch=2, optimizer="adam")
+    html = found._repr_html_()  # type: ignore[attr-defined]
+    assert html.count("<path") == len(training_profile(found).bands)
+    assert "adam (single), cpu" in html
+    assert "<script" not in html
 
 
 def test_a_notebook_shows_the_timeline_without_a_script() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from graphmem.autograd.program import Call, Ref
 from graphmem.autograd.raising.draft import MASK, REPEAT, Draft
+from graphmem.autograd.raising.operands import is_weight
 from graphmem.ir.types import TensorType
 
 _LAYOUT_COPY = re.compile(
@@ -68,8 +69,7 @@ def _with_heads(draft: Draft, call: Call) -> tuple[Any, ...]:
 
 def _is_settled(draft: Draft, name: str) -> bool:
     """True when no input of the model decides the value."""
-    tensor = draft.graph.tensors.get(name)
-    return name in draft.static or (tensor is not None and tensor.role == "weight")
+    return name in draft.static or is_weight(draft, name)
 
 
 def _before_repeat(draft: Draft, ref: object) -> Ref | None:

@@ -16,6 +16,7 @@ _HEAD = re.compile(r"%([\w.]+) .*?= call_function\[target=([\w.<> ]+)\]\(args = 
 _TOKEN = re.compile(
     r"\s*(%[\w.]+|[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?(?![\w.])|[-+]?(?:inf|nan)\b|[A-Za-z_][\w.:]*|[()\[\]{},:]|\S)"
 )
+_EQUATION = re.compile(r"\(([\w. ,]*->[\w. ]*)(?=, \[)")  # of einsum, which torch.fx prints without quotes
 _DTYPES = {
     "float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32", "short": "int16",
     "complex64": "complex64", "float8_e4m3fn": "float8e4m3fn", "float8_e5m2": "float8e5m2",
@@ -41,6 +42,9 @@ def parsed(text: str) -> FxNode | None:
         return None
     name, target = head.groups()
     rest = text[head.end() :]
+    equation = _EQUATION.match(rest)
+    if equation is not None:
+        rest = f"(_{rest[equation.end() :]}"
     tokens = _TOKEN.findall(rest)
     reader = _Reader(tokens)
     try:
@@ -48,6 +52,8 @@ def parsed(text: str) -> FxNode | None:
         kwargs = reader.keywords()
     except (IndexError, ValueError):
         return None
+    if equation is not None:
+        args = [equation[1], *args[1:]]
     target = target.removeprefix("torch.ops.")
     return FxNode(name, target, tuple(args) if isinstance(args, list) else (args,), kwargs)
 

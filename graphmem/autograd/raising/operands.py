@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from graphmem.autograd.program import Ref
-from graphmem.autograd.raising.draft import Draft
+from graphmem.autograd.raising.draft import Draft, is_named
+from graphmem.ir.graph import Node
 from graphmem.ir.types import TensorType
 
 
@@ -43,17 +44,30 @@ def operand(draft: Draft, name: str) -> Any:
     return derived if derived is not None else scalar if scalar is not None else _settled(draft, name)
 
 
+def weight_operand(draft: Draft, name: str) -> Any:
+    """As `operand`, where a layer reads its weight: an initializer of one element is no number there."""
+    return Ref(name) if name in draft.held and source_of(draft, name) == name else operand(draft, name)
+
+
 def _settled(draft: Draft, name: str) -> Ref | None:
-    """A weight behind an Identity or a Transpose, else a constant."""
+    """A weight behind an Identity or a Transpose, else something that eager code computes in every step."""
     node = draft.maker.get(name)
     type_ = draft.type_of(name)
-    if node is not None and node.op_type == "Identity" and node.inputs[0] in draft.held and type_ is not None:
+    if node is not None and type_ is not None and _is_equal_weight(draft, node, name):
         draft.note("equal weights are separate parameters", node.inputs[0], f"Identity to '{name}'")
         return draft.add(name, "parameter", type_)
     turned = transposed_weight(draft, name)
     if turned is not None:
         return turned
-    return draft.add(name, "constant", type_) if type_ is not None else None
+    return Ref(name) if type_ is not None else None
+
+
+def _is_equal_weight(draft: Draft, node: Node, name: str) -> bool:
+    """An Identity of a weight under the name of another, or, without names, under one that a layer reads as weight."""
+    if node.op_type != "Identity" or node.inputs[0] not in draft.held:
+        return False
+    layers = ("MatMul", "Gemm", "Conv", "ConvTranspose")
+    return is_named(name) or any(user.op_type in layers for user in draft.users.get(name, ()))
 
 
 def _weight_view(draft: Draft, name: str) -> Ref | None:
@@ -88,17 +102,43 @@ def linear_weight(draft: Draft, name: str) -> Ref | None:
     if type_ is None or len(type_.shape) != 2 or "float" not in type_.dtype:
         return None
     node = draft.maker.get(name)
-    if node is not None and node.op_type == "Transpose" and node.inputs[0] in draft.held:
+    if (
+        node is not None
+        and node.op_type == "Transpose"
+        and (node.inputs[0] in draft.held or node.inputs[0] in draft.derived)
+    ):
         return Ref(node.inputs[0])
+    if node is not None and _is_equal_weight(draft, node, name):
+        draft.note("equal weights are separate parameters", node.inputs[0], f"Identity to '{name}'")
+        return draft.add(f"{name} (transposed)", "parameter", TensorType(type_.dtype, type_.shape[::-1]))
     if name not in draft.held:
         return None
+    shared = _named_for(draft, name, type_.shape[::-1])
+    if shared is not None:
+        return shared
     return draft.add(f"{name} (transposed)", "parameter", TensorType(type_.dtype, type_.shape[::-1]))
 
 
+def _named_for(draft: Draft, name: str, shape: tuple[int, ...]) -> Ref | None:
+    """The weight that the layer's own name belongs to, kept in the file because another layer reads it as well."""
+    table = draft.graph.tied.get(name)
+    if table is not None:
+        draft.note("one weight for two layers", table, f"'{name}' is its transpose")
+        return Ref(table)
+    if is_named(name):
+        return None
+    for user in draft.users.get(name, ()):
+        own = f"{user.origin.scope}.weight"
+        if own in draft.held and _shape(draft, own) == shape:
+            draft.note("one weight for two layers", own, f"'{name}' turned is read by the layer of that name")
+            return Ref(own)
+    return None
+
+
 def is_weight(draft: Draft, name: str) -> bool:
-    """True when the value is fixed before the run."""
+    """True when the value is fixed before the run, and not computed from parameters in it."""
     tensor = draft.graph.tensors.get(name)
-    return tensor is not None and tensor.role == "weight"
+    return tensor is not None and tensor.role == "weight" and name not in draft.derived
 
 
 def _shape(draft: Draft, name: str) -> tuple[int, ...]:

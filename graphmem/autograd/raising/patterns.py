@@ -10,7 +10,7 @@ from math import isclose, sqrt
 
 from graphmem.autograd.program import Ref
 from graphmem.autograd.raising.draft import Draft
-from graphmem.autograd.raising.operands import is_weight, linear_weight, number, operand
+from graphmem.autograd.raising.operands import integers, is_weight, linear_weight, number, operand
 from graphmem.ir.graph import Node
 from graphmem.ir.types import TensorType
 
@@ -47,7 +47,7 @@ def _linear(draft: Draft, node: Node) -> list[Node] | None:
         return None
     bias = _other(add, node.outputs[0])
     type_ = draft.type_of(bias)
-    if type_ is None or len(type_.shape) != 1 or not is_weight(draft, bias):
+    if type_ is None or len(type_.shape) != 1 or not (is_weight(draft, bias) or bias in draft.derived):
         return None
     draft.emit("aten.linear", (operand(draft, node.inputs[0]), weight, operand(draft, bias)), add.writes, node.origin)
     return [node, add]
@@ -81,6 +81,51 @@ def _gelu(draft: Draft, node: Node) -> list[Node] | None:
     draft.emit("aten.gelu", (operand(draft, x),), last.writes, node.origin)
     draft.note("gelu", node.origin.scope or node.name, "x / sqrt(2), Erf, Add 1, Mul x, Mul 0.5")
     return matched
+
+
+def _tanh_gelu(draft: Draft, node: Node) -> list[Node] | None:
+    """0.5 * x * (1 + tanh(c * (x + 0.044715 * x * x * x))), the cube as two products: the exporter's own formula."""
+    x = node.inputs[0]
+    if node.inputs[1] != x:
+        return None
+    chain = [node]
+    for op_type, factor in (("Mul", None), ("Mul", 0.044715), ("Add", None), ("Mul", 0.7978845), ("Tanh", None),
+                            ("Add", 1.0), ("Mul", None), ("Mul", 0.5)):  # fmt: skip
+        at = _only_user(draft, chain[-1], op_type)
+        if at is None:
+            return None
+        if op_type != "Tanh":
+            other = _other(at, chain[-1].outputs[0])
+            value = number(draft, other)
+            if (factor is None and other != x) or (
+                factor and (value is None or not isclose(value, factor, rel_tol=1e-3))
+            ):
+                return None
+        chain.append(at)
+    draft.emit("aten.gelu", (operand(draft, x),), chain[-1].writes, node.origin)
+    draft.note("gelu", node.origin.scope or node.name, "x * x * x * 0.044715, Tanh, Mul x, Mul 0.5")
+    return chain
+
+
+def _split_weight(draft: Draft, node: Node) -> list[Node] | None:
+    """Slices of a parameter that share it out: the packed projection of attention."""
+    source = node.inputs[0]
+    type_ = draft.type_of(source)
+    parts = draft.users.get(source, [])
+    if source not in draft.held or type_ is None or len(parts) < 2 or any(p.op_type != "Slice" for p in parts):
+        return None
+    found = []
+    for part in parts:
+        starts, out = integers(draft, part.inputs[1]), draft.type_of(part.outputs[0])
+        if starts is None or len(starts) != 1 or out is None or out.shape[1:] != type_.shape[1:]:
+            return None
+        found.append((starts[0], out.shape[0], part.outputs[0]))
+    found.sort()
+    if sum(size for _, size, _ in found) != type_.shape[0]:
+        return None
+    sizes, outputs = [size for _, size, _ in found], tuple(name for _, _, name in found)
+    draft.emit("aten.split_with_sizes", (operand(draft, source), sizes, 0), outputs, node.origin)
+    return list(parts)
 
 
 def _gated(gates: dict[str, str]) -> Matcher:
@@ -217,21 +262,24 @@ def _unbind(draft: Draft, node: Node) -> list[Node] | None:
 
 
 def _packed_projection(draft: Draft, node: Node) -> list[Node] | None:
-    """Unsqueeze, Transpose, Squeeze, three Gathers: torch.nn.MultiheadAttention, which copies before it selects."""
+    """Unsqueeze, Transpose, Squeeze, Gathers: torch.nn.MultiheadAttention, which copies before it selects."""
     turn = draft.maker.get(node.inputs[0])
     users = draft.users.get(node.outputs[0], [])
     type_ = draft.type_of(node.outputs[0])
-    if turn is None or turn.op_type != "Transpose" or type_ is None or type_.shape[0] != 3:
+    if turn is None or turn.op_type != "Transpose" or type_ is None or type_.shape[0] not in (2, 3):
         return None
     wide = draft.maker.get(turn.inputs[0])
-    if wide is None or wide.op_type != "Unsqueeze" or len(users) != 3 or any(u.op_type != "Gather" for u in users):
+    if (
+        wide is None
+        or wide.op_type != "Unsqueeze"
+        or len(users) != type_.shape[0]
+        or any(u.op_type != "Gather" for u in users)
+    ):
         return None
     before = f"{node.outputs[0]} before copy"
     draft.emit("aten.squeeze", (operand(draft, node.inputs[0]), [3]), (before,), node.origin, (type_,))
     draft.emit("aten.contiguous", (Ref(before),), node.writes, node.origin)
-    draft.note(
-        "copy of packed projections", node.origin.scope or node.name, "Unsqueeze, Transpose, Squeeze, three Gathers"
-    )
+    draft.note("copy of packed projections", node.origin.scope or node.name, "Unsqueeze, Transpose, Squeeze, Gathers")
     return [node]
 
 
@@ -289,10 +337,11 @@ MATCHERS: dict[str, tuple[Matcher, ...]] = {
     "Div": (_gelu,),
     "HardSigmoid": (_gated({"HardSigmoid": "aten.hardswish"}),),
     "MatMul": (_linear,),
-    "Mul": (_attention, _gelu),
+    "Mul": (_attention, _gelu, _tanh_gelu),
     "ReduceMean": (_layer_norm,),
     "Reshape": (_group_norm,),
     "Sigmoid": (_gated({"Sigmoid": "aten.silu"}),),
+    "Slice": (_split_weight,),
     "Softplus": (_mish,),
     "Split": (_unbind, _glu),
     "Sqrt": (_rsqrt,),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphmem.autograd.program import Given, Inference, Program
-from graphmem.autograd.raising.draft import Draft, Options
+from graphmem.autograd.program import Given, Inference, Program, Role
+from graphmem.autograd.raising.draft import Draft, Options, is_buffer, is_named, spelling
+from graphmem.autograd.raising.dropouts import place_dropouts
 from graphmem.autograd.raising.exported import raise_exported, rename_item
+from graphmem.autograd.raising.folded import note_missing
 from graphmem.autograd.raising.fxtext import parsed
 from graphmem.autograd.raising.gaps import note_gaps
 from graphmem.autograd.raising.structure import raise_nodes
@@ -36,6 +38,8 @@ def raised(graph: Graph, options: Options | None = None) -> Program:
             raise_exported(draft, fx, group)
     if loose:
         raise_nodes(draft, loose)
+    note_missing(draft)
+    place_dropouts(draft)
     note_gaps(draft)
     floats = [t for name in graph.outputs if (t := draft.type_of(name)) is not None and "float" in t.dtype]
     given = _given(draft)
@@ -85,11 +89,45 @@ def _given(draft: Draft) -> tuple[Given, ...]:
             made.append(Given(name, "input", type_))
     for name in draft.held:
         type_ = draft.type_of(name)
-        if type_ is not None and name in read:
-            role = draft.roles.get(name) or ("parameter" if "float" in type_.dtype else "buffer")
+        role = _role(draft, name) if type_ is not None else None
+        if type_ is None or role is None or name in draft.made:
+            continue
+        if name in read or draft.graph.signature.get(name) == "buffer" or (role == "buffer" and is_named(name)):
             made.append(Given(name, role, type_))
     made += [g for g in draft.extra.values() if g.name in read or g.role == "buffer"]
-    return tuple(made)
+    return tuple(_registered(draft, made))
+
+
+def _role(draft: Draft, name: str) -> Role | None:
+    """What an initializer is before the step; None for a constant that eager code computes in it."""
+    if name in draft.computed:
+        return None
+    role = draft.roles.get(name)
+    if role is None and draft.graph.signature:
+        return "parameter" if draft.graph.signature.get(name) == "parameter" else None
+    type_ = draft.type_of(name)
+    is_parameter = type_ is not None and "float" in type_.dtype and not is_buffer(draft, name)
+    return role or ("parameter" if is_parameter else "buffer")
+
+
+def _registered(draft: Draft, given: Sequence[Given]) -> list[Given]:
+    """In the order of the module's parameters, which optimizers keep: that of the signature, of the file, or of use.
+
+    A file that lacks some of them does not tell their order; modules are mostly made in the order in which they run.
+    """
+    if draft.graph.signature:
+        places = {spelling(name): i for i, name in enumerate(draft.graph.signature)}
+    elif any(g.name in draft.extra and g.role == "parameter" for g in given):
+        read = dict.fromkeys(name for call in draft.calls for name in call.reads)
+        places = {spelling(_plain(name)): i for i, name in enumerate(read)}
+    else:
+        return list(given)
+    return sorted(given, key=lambda g: places.get(spelling(_plain(g.name)), -1) if g.role == "parameter" else -1)
+
+
+def _plain(name: str) -> str:
+    """Without what raising adds to the name of a weight that it turned: "head.weight (transposed)"."""
+    return name.partition(" (")[0]
 
 
 def _noted(draft: Draft) -> tuple[Inference, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphmem.autograd.raising import patterns
 from graphmem.autograd.raising.draft import NORM, NORM_HINT, Draft
-from graphmem.autograd.raising.operands import operand, source_of
+from graphmem.autograd.raising.operands import operand, source_of, weight_operand
 from graphmem.autograd.raising.table import CONVERTERS, UNARY
 from graphmem.ir.graph import Node
 from graphmem.ir.types import TensorType
@@ -53,10 +53,10 @@ def raise_node(draft: Draft, node: Node) -> None:
 def convolution(draft: Draft, node: Node, output: str, has_bias: bool) -> None:
     """A convolution written to `output`, with the shape that the file states for the node's own output."""
     type_ = draft.type_of(node.outputs[0])
-    weight = operand(draft, node.inputs[1])
+    weight = weight_operand(draft, node.inputs[1])
     bias: Any = None
     if has_bias and len(node.inputs) > 2 and node.inputs[2]:
-        bias = operand(draft, node.inputs[2])
+        bias = weight_operand(draft, node.inputs[2])
     elif has_bias and type_ is not None:
         bias = draft.add(f"{node.inputs[1]} bias", "parameter", TensorType(type_.dtype, (type_.shape[1],)))
     rank = len(type_.shape) - 2 if type_ else 2

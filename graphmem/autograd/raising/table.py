@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from graphmem.autograd.program import Ref
-from graphmem.autograd.raising.draft import Draft
+from graphmem.autograd.raising.draft import Draft, is_named
 from graphmem.autograd.raising.operands import integers, is_weight, linear_weight, number, operand
 from graphmem.ir.graph import Node
 from graphmem.ir.types import TensorType
@@ -224,7 +224,9 @@ def _group_norm(draft: Draft, node: Node) -> None:
 
 
 def _instance_norm(draft: Draft, node: Node) -> None:
-    draft.emit("aten.instance_norm", tuple(_args(draft, node)), node.writes[:1], node.origin)
+    sources = [draft.maker[n].inputs[0] if n in draft.maker and draft.maker[n].inputs else n for n in node.inputs[1:]]
+    weights = [operand(draft, n) if is_named(s) else None for n, s in zip(node.inputs[1:], sources, strict=True)]
+    draft.emit("aten.instance_norm", (operand(draft, node.inputs[0]), *weights), node.writes[:1], node.origin)
 
 
 def _recurrent(name: str, gates: int) -> Converter:
@@ -331,6 +333,10 @@ def _topk(draft: Draft, node: Node) -> None:
     )
 
 
+def _einsum(draft: Draft, node: Node) -> None:
+    draft.emit("aten.einsum", (node.attributes.get("equation", ""), _args(draft, node)), node.writes, node.origin)
+
+
 def _filled(draft: Draft, node: Node) -> None:
     type_ = draft.type_of(node.outputs[0])
     draft.emit("aten.full", (list(type_.shape) if type_ else [],), node.writes, node.origin)
@@ -339,6 +345,7 @@ def _filled(draft: Draft, node: Node) -> None:
 CONVERTERS: dict[str, Converter] = {
     "Attention": _attention, "AveragePool": _pool("avg"), "Cast": _cast, "CastLike": _cast, "Clip": _clip,
     "Concat": _concat, "ConstantOfShape": _filled, "CumSum": _plain("aten.cumsum", 0),
+    "Einsum": _einsum,
     "DepthToSpace": _plain("aten.pixel_shuffle", 2), "Dropout": _dropout, "Expand": _first_ints("aten.expand"),
     "Flatten": _first_ints("aten.view"), "GRU": _recurrent("gru", 3), "Gather": _gather,
     "GatherElements": _indexed("aten.gather"), "GatherND": _indexed("aten.index"), "Gelu": _plain("aten.gelu"),

@@ -6,6 +6,7 @@ from graphmem.autograd.rules import (
     attention,
     conv,
     create,
+    einsum,
     elementwise,
     index,
     loss,
@@ -18,6 +19,6 @@ from graphmem.autograd.rules import (
 )
 
 __all__ = [
-    "attention", "conv", "create", "elementwise", "index", "loss", "matmul", "norm", "pool", "recurrent", "reduce",
-    "shape",
+    "attention", "conv", "create", "einsum", "elementwise", "index", "loss", "matmul", "norm", "pool", "recurrent",
+    "reduce", "shape",
 ]  # fmt: skip

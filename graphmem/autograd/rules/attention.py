@@ -51,9 +51,11 @@ def _fused(m: Machine, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> 
     label = "aten::_scaled_dot_product_flash_attention_for_cpu"
     if mask is not None and mask.dtype == "bool":
         mask = ops.like(m, "aten::where", mask, q.dtype)
-    out = _heads_inside(m, (*q.shape[:-1], v.shape[-1]), q.dtype)
     b, h, t = q.shape[:3]
-    lse = m.empty((b, h, t), "float32", (t * h, 1, h) if m.device == "cpu" else None)
+    if m.device == "cpu":  # as the query lies in memory
+        out, lse = ops.like(m, label, q), m.empty((b, h, t), "float32", (t * h, 1, h))
+    else:  # memory-efficient attention: rows of the logarithms in blocks of 32
+        out, lse = _heads_inside(m, (*q.shape[:-1], v.shape[-1]), q.dtype), m.empty((b, h, -(-t // 32) * 32), "float32")
     held = [q, k, v, *([mask] if mask is not None else []), out, lse]
     if m.device == "cuda":
         held += [m.empty((), "int64"), m.empty((), "int64")]
@@ -76,6 +78,9 @@ def _scaled(m: Machine, x: Tensor) -> Tensor:
 def _products(
     m: Machine, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, is_causal: bool, gqa: bool
 ) -> Tensor:
+    given = q.dtype
+    if given in ("float16", "bfloat16"):  # computed in float32 unless asked otherwise
+        q, k, v = (ops.cast(m, t, "float32") for t in (q, k, v))
     if is_causal:
         mask = m.empty((q.shape[-2], k.shape[-2]), q.dtype)
     if gqa and q.shape[-3] != k.shape[-3]:
@@ -90,7 +95,7 @@ def _products(
     weights = RULES["aten.softmax"](m, scores, -1)
     if dropout_p:
         weights = dropout(m, weights, dropout_p, True)
-    return matmul(m, weights, v)
+    return ops.cast(m, matmul(m, weights, v), given)
 
 
 def _repeated(m: Machine, x: Tensor, heads: int) -> Tensor:

@@ -24,6 +24,21 @@ def embedding(m: Machine, weight: Tensor, ids: Tensor, *_: Any) -> Tensor:
     return out
 
 
+@rule("aten.embedding_bag", "aten._embedding_bag")
+def embedding_bag(m: Machine, weight: Tensor, ids: Tensor, offsets: Tensor | None = None, *_: Any, **__: Any) -> Tensor:
+    """Saves ids, offsets and three tables of int64 (EmbeddingBag.cpp): the bag of each id, bag sizes, maxima."""
+    bags = offsets.elements if offsets is not None else m.wanted[0][0]
+    out = m.empty((bags, *weight.shape[1:]), weight.dtype)
+    tables = [m.empty(shape, "int64") for shape in ((ids.elements + 1,), (bags,), (bags,))]
+    saved = [t for t in (ids, offsets, *tables) if t is not None]
+    shape = weight.shape
+    m.record(
+        "EmbeddingBagBackward0", [weight], [out],
+        lambda m, _n, g: ops.full(m, "aten::_embedding_bag_backward", shape, g.dtype), saved,
+    )  # fmt: skip
+    return out
+
+
 @rule("aten.index_select")
 def index_select(m: Machine, x: Tensor, dim: int, index: Tensor) -> Tensor:
     """Saves the index."""

@@ -34,8 +34,9 @@ def cross_entropy(m: Machine, logits: Tensor, target: Tensor, *_: Any) -> Tensor
 def _elementwise_loss(name: str, title: str, keeps: str, formula: str) -> None:
     """A mean over elements.
 
-    `keeps` is "result" when the scalar keeps the storage of all losses, "saved" when the backward keeps a tensor of
-    differences; `formula` is what the backward makes, each of the size of x, the last the gradient.
+    `keeps` is "result" when the scalar keeps the storage of all losses, "saved" when the backward keeps the
+    differences instead of both sides; `formula` is what the backward makes, each of the size of x, the last the
+    gradient.
     """
 
     def run(m: Machine, x: Tensor, target: Tensor, *_: Any) -> Tensor:
@@ -48,7 +49,7 @@ def _elementwise_loss(name: str, title: str, keeps: str, formula: str) -> None:
                 made = ops.like(m, f"aten::{operator}", x)
             return made
 
-        m.record(title, [x], [out], back, [x, target, *(whole if keeps == "saved" else [])])
+        m.record(title, [x], [out], back, whole if keeps == "saved" else [x, target])
         return out
 
     rule(f"aten.{name}")(run)

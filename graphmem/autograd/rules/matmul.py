@@ -205,31 +205,6 @@ def bilinear(m: Machine, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | No
     return out
 
 
-@rule("aten.einsum")
-def einsum(m: Machine, equation: str, operands: list[Tensor]) -> Tensor:
-    """Two operands: permuted, flattened to one bmm, permuted back (sumproduct_pair); batch, kept and summed labels."""
-    terms, _, result = equation.replace(" ", "").partition("->")
-    first, second = terms.split(",")
-    x, y = operands
-    sizes = {**dict(zip(first, x.shape, strict=True)), **dict(zip(second, y.shape, strict=True))}
-    both = [c for c in first if c in second and c in result]
-    left = [c for c in first if c not in second]
-    right = [c for c in second if c not in first]
-    gone = [c for c in first if c in second and c not in result]
-    a = _arranged(m, x, first, (both, left, gone), sizes)
-    b = _arranged(m, y, second, (both, gone, right), sizes)
-    out = bmm(m, a, b)
-    order = both + left + right
-    wide = ops.reshape(m, out, tuple(sizes[c] for c in order))
-    return ops.permute(m, wide, [order.index(c) for c in result])
-
-
-def _arranged(m: Machine, x: Tensor, labels: str, groups: tuple[list[str], ...], sizes: dict[str, int]) -> Tensor:
-    order = [labels.index(c) for group in groups for c in group]
-    shape = tuple(prod(sizes[c] for c in group) for group in groups)
-    return ops.reshape(m, ops.permute(m, x, order), shape)
-
-
 @rule("aten.outer", "aten.ger")
 def outer(m: Machine, x: Tensor, y: Tensor) -> Tensor:
     """A product of a column and a row."""

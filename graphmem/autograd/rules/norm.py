@@ -17,6 +17,13 @@ def _held(*tensors: Tensor | None) -> list[Tensor]:
     return [t for t in tensors if t is not None]
 
 
+def _stat(m: Machine, x: Tensor, weight: Tensor | None) -> str:
+    """Type of saved statistics: CUDA accumulates halves in float32; CPU takes the type of the parameters."""
+    if m.device == "cuda":
+        return "float32" if x.dtype in ("float16", "bfloat16") else x.dtype
+    return weight.dtype if weight else x.dtype
+
+
 @rule("aten.batch_norm")
 def batch_norm(
     m: Machine, x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, var: Tensor | None,
@@ -25,7 +32,7 @@ def batch_norm(
     """Saves the input, the weight, the running statistics and the batch's mean and inverse deviation."""
     channels = x.shape[1]
     out = m.empty(x.shape, x.dtype, layout(x.shape, x) if training else st.like(*x.layout))
-    stat = "float32" if x.dtype in ("float16", "bfloat16") else x.dtype
+    stat = _stat(m, x, weight)
     size = (channels,) if training else (0,)
     stats = [m.empty(size, stat), m.empty(size, stat)]
 
@@ -60,7 +67,7 @@ def layer_norm(
     """Saves the input, weight, bias, and mean and inverse deviation per row; the result is row-major."""
     rows = (*x.shape[: len(x.shape) - len(shape)], *(1 for _ in shape))
     out = m.empty(x.shape, x.dtype)
-    stat = "float32" if x.dtype in ("float16", "bfloat16") else x.dtype
+    stat = _stat(m, x, weight)
     stats = [m.empty(rows, stat), m.empty(rows, stat)]
     inner = tuple(shape)
 
@@ -86,15 +93,15 @@ def group_norm(
     wanted = layout(x.shape, x)
     dense = x if x.strides == wanted else ops.clone(m, x, wanted)
     out = m.empty(x.shape, x.dtype, wanted)
-    stats = [m.empty((x.shape[0], groups), x.dtype) for _ in range(2)]
+    stats = [m.empty((x.shape[0], groups), weight.dtype if weight else x.dtype) for _ in range(2)]
     channels = x.shape[1]
 
     def back(m: Machine, n: Node, g: Tensor) -> tuple[Tensor | None, ...]:
         with m.operator("aten::native_group_norm_backward"):
             return (
                 m.empty(x.shape, x.dtype, wanted) if n.needs(0) else None,
-                m.empty((channels,), x.dtype) if n.needs(1) else None,
-                m.empty((channels,), x.dtype) if n.needs(2) else None,
+                m.empty((channels,), stats[0].dtype) if n.needs(1) else None,
+                m.empty((channels,), stats[0].dtype) if n.needs(2) else None,
             )
 
     m.record("NativeGroupNormBackward0", [dense, weight, bias], [out], back, _held(dense, weight, *stats))
@@ -135,9 +142,10 @@ def rms_norm(m: Machine, x: Tensor, shape: Sequence[int], weight: Tensor | None 
     del eps
     dims = list(range(-len(shape), 0))
     if m.device != "cuda":
-        root = RULES["aten.rsqrt"](m, mean(m, power(m, x, 2), dims, True))
-        scaled = mul(m, x, root)
-        return mul(m, scaled, weight) if weight is not None else scaled
+        wide = ops.cast(m, x, "float32") if x.dtype in ("float16", "bfloat16") else x
+        root = RULES["aten.rsqrt"](m, mean(m, power(m, wide, 2), dims, True))
+        scaled = mul(m, wide, root)
+        return ops.cast(m, mul(m, scaled, weight) if weight is not None else scaled, x.dtype)
     out = m.empty(x.shape, x.dtype)
     rstd = m.empty((*x.shape[: len(x.shape) - len(shape)], *(1 for _ in shape)), "float32")
     back_shapes = [x.shape, tuple(shape)]

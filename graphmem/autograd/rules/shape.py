@@ -9,7 +9,7 @@ from typing import Any
 from graphmem.autograd import ops
 from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.registry import rule
+from graphmem.autograd.registry import RULES, rule
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Node, Tensor
 
@@ -98,7 +98,8 @@ def clone(m: Machine, x: Tensor, memory_format: Any = None) -> Tensor:
 @rule("aten._to_copy", "aten.to", "aten.type_as", "prims.convert_element_type", "aten.float")
 def to_copy(m: Machine, x: Tensor, *args: Any, dtype: Any = None, **_: Any) -> Tensor:
     """A converted copy, or x itself when it has the type already."""
-    wanted = next((a for a in (*args, dtype) if isinstance(a, str) and a in ops.DTYPES), x.dtype)
+    given = [a.dtype if isinstance(a, Tensor) else a for a in (*args, dtype)]
+    wanted = next((a for a in given if isinstance(a, str) and a in ops.DTYPES), x.dtype)
     return ops.cast(m, x, wanted)
 
 
@@ -152,7 +153,10 @@ def _cat_strides(shape: Shape, pieces: Sequence[Tensor]) -> st.Strides:
     return st.contiguous(shape)
 
 
-@rule("aten.split", "aten.split_with_sizes", "aten.tensor_split")
+@rule(
+    "aten.split", "aten.split_with_sizes", "aten.tensor_split", "aten.unsafe_split", "aten.unsafe_split_with_sizes",
+    "aten.split_copy", "aten.split_with_sizes_copy",
+)  # fmt: skip
 def split(m: Machine, x: Tensor, size: Any, dim: int = 0) -> list[Tensor]:
     """Views; the gradient is one concatenation, with zeros for parts without a gradient."""
     total = x.shape[dim]
@@ -160,7 +164,7 @@ def split(m: Machine, x: Tensor, size: Any, dim: int = 0) -> list[Tensor]:
     return _parts(m, x, dim, sizes, "SplitBackward0")
 
 
-@rule("aten.chunk")
+@rule("aten.chunk", "aten.unsafe_chunk")
 def chunk(m: Machine, x: Tensor, count: int, dim: int = 0) -> list[Tensor]:
     """A split into `count` parts."""
     return split(m, x, -(-x.shape[dim] // count), dim)
@@ -242,7 +246,33 @@ def repeat_interleave(m: Machine, x: Tensor, *_args: Any, **_kwargs: Any) -> Ten
     return repeat(m, x, [1] * len(x.shape))
 
 
-@rule("aten.constant_pad_nd", "aten.pad")
+@rule("aten.pad")
+def pad(m: Machine, x: Tensor, pads: Sequence[int], mode: str = "constant", *_: Any) -> Any:
+    """By the mode: constant, reflect, replicate or circular."""
+    if mode == "circular":
+        return _circular_pad(m, x, pads)
+    names = {"reflect": f"reflection_pad{len(pads) // 2}d", "replicate": f"replication_pad{len(pads) // 2}d"}
+    return RULES[f"aten.{names.get(mode, 'constant_pad_nd')}"](m, x, pads)
+
+
+def _circular_pad(m: Machine, x: Tensor, pads: Sequence[int]) -> Tensor:
+    """A new tensor with the input and its edges copied in: a copy for each padded side (PadNd.cpp)."""
+    sizes = list(x.shape)
+    for i in range(len(pads) // 2):
+        sizes[-1 - i] += pads[2 * i] + pads[2 * i + 1]
+    out = m.empty(tuple(sizes), x.dtype)
+    sides = sum(1 for p in pads if p)
+
+    def back(m: Machine, _n: Node, g: Tensor) -> Tensor:
+        for _ in range(sides + 1):  # CopySlices: one clone of the gradient for each part written
+            ops.like(m, "aten::clone", g)
+        return ops.full(m, "aten::slice", x.shape, g.dtype)
+
+    m.record("CopySlices", [x], [out], back)
+    return out
+
+
+@rule("aten.constant_pad_nd")
 def constant_pad(m: Machine, x: Tensor, pads: Sequence[int], *_: Any) -> Tensor:
     """Saves nothing; the gradient is padded by the negative amounts."""
     sizes = list(x.shape)
@@ -290,7 +320,16 @@ for _name in ("flip", "roll", "tril", "triu", "rot90"):
     _moved(_name, _name)
 
 
-@rule("aten.unfold", "aten.as_strided")
+@rule("aten.as_strided")
+def as_strided(m: Machine, x: Tensor, size: Sequence[int], stride: Sequence[int], *_: Any) -> Tensor:
+    """A view of any strides; the gradient is a zero tensor of the whole storage, then one of the shape before."""
+    out = m.alias(x, tuple(size), tuple(stride))
+    before = x.shape
+    m.record("AsStridedBackward0", [x], [out], lambda m, _n, g: ops.full(m, "aten::new_zeros", before, g.dtype))
+    return out
+
+
+@rule("aten.unfold")
 def unfold(m: Machine, x: Tensor, dim: int, size: int, step: int) -> Tensor:
     """A view with overlaps; the gradient is a zero tensor of the whole shape."""
     dim %= len(x.shape)

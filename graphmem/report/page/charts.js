@@ -18,15 +18,29 @@ function shape(tag, attributes = {}, text) {
   return made;
 }
 
-// A fresh picture of that height, as wide as its box, with an overlay for marks; x and clamp map steps to pixels.
+// A fresh picture of that height, as wide as its box, with an overlay for marks; x and clamp map steps to pixels, by the
+// view's own places where steps are not all equally wide.
 function paper(box, height, view) {
-  const width = Math.max(320, box.clientWidth || 1192), inner = width - LEFT - RIGHT;
+  const width = Math.max(320, box.clientWidth || 1192), inner = width - LEFT - RIGHT, places = view.places;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": box.getAttribute("aria-label") || "" });
   box.replaceChildren(svg);
-  const x = (step) => LEFT + ((step - view.from) / (view.to - view.from)) * inner;
+  const place = places ? (step) => { const i = Math.floor(step); return i + 1 < places.length ? places[i] + (step - i) * (places[i + 1] - places[i]) : places[places.length - 1]; } : (step) => step;
+  const from = place(view.from), scale = inner / (place(view.to) - from);
+  const x = (step) => LEFT + (place(step) - from) * scale;
   const clamp = (step) => x(Math.min(Math.max(step, view.from), view.to));
-  const step = (px) => view.from + ((px - LEFT) / inner) * (view.to - view.from);
+  const step = (px) => placed(places, from + (px - LEFT) / scale);
   return { svg, width, inner, x, clamp, step, overlay: shape("g") };
+}
+
+// The step at a place: the other way round.
+function placed(places, at) {
+  if (!places) return at;
+  let low = 0, high = places.length - 2;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (places[middle] <= at) low = middle; else high = middle - 1;
+  }
+  return low + (at - places[low]) / (places[low + 1] - places[low]);
 }
 
 // Round places of an axis from 0 to top, all in one unit: [bytes, label]...
@@ -47,12 +61,11 @@ function axis(at, top, y) {
 
 // Parts [a, b) of the zoom, one per step or per pixel, each with its step of most bytes: no zoom hides the peak.
 function columns(run, view, at) {
-  const from = Math.floor(view.from), span = Math.min(Math.ceil(view.to), run.steps.length) - from, count = Math.min(span, Math.floor(at.inner));
-  const found = [];
-  for (let c = 0; c < count; c++) {
-    const a = from + Math.floor((c * span) / count), b = from + Math.floor(((c + 1) * span) / count);
+  const found = [], last = Math.min(Math.ceil(view.to), run.steps.length);
+  for (let a = Math.floor(view.from), b; a < last; a = b) {
     let best = a;
-    for (let s = a + 1; s < b; s++) if (run.live[s] > run.live[best]) best = s;
+    const left = at.x(a);
+    for (b = a + 1; b < last && at.x(b + 1) - left <= 1; b++) if (run.live[b] > run.live[best]) best = b;
     found.push([a, b, best]);
   }
   return found;
@@ -67,11 +80,11 @@ function timeline(box, run, view) {
   const device = () => (run.device ? run.device - (hasWeights() ? 0 : run.standing) : 0);
 
   function draw() {
-    at = paper(box, 236, view);
+    at = paper(box, run.scale === 1 ? 236 : 250, view);
     shown = run.bands.filter((band) => band.shown);
     let top = 1;
     for (let s = 0; s < run.steps.length; s++) top = Math.max(top, total(s));
-    if (device() < 4 * top) top = Math.max(top, device());
+    if (device() < 2.5 * top) top = Math.max(top, device());
     y = (bytes) => FLOOR - (bytes / top) * 176;
     axis(at, top, y);
     stack(columns(run, view, at));
@@ -102,13 +115,17 @@ function timeline(box, run, view) {
     for (let s = Math.max(1, Math.ceil(view.from)); s < Math.min(view.to, run.steps.length); s++) {
       if (run.steps[s].phase === run.steps[s - 1].phase) continue;
       at.svg.append(shape("line", { class: "phase", x1: at.x(s), x2: at.x(s), y1: 16, y2: FLOOR }));
-      at.svg.append(shape("text", { class: "soft", x: at.x(s) + 5, y: 234 }, `${run.steps[s].phase} →`));
+      const phase = run.steps[s].phase, isLeft = at.x(s) < at.width - 150;
+      at.svg.append(shape("text", { class: "soft", x: at.x(s) + (isLeft ? 5 : -5), y: 234, "text-anchor": isLeft ? "start" : "end" }, `${phase} →`));
+      if (run.scale === 1 || phase !== SCALED) continue;
+      const times = run.scale < 1 ? `${(1 / run.scale).toFixed(1)} times narrower` : `${run.scale.toFixed(1)} times wider`;
+      at.svg.append(shape("text", { class: "soft", x: at.width - RIGHT, y: 248, "text-anchor": "end" }, `optimizer drawn ${times}`));
     }
   }
 
   function deviceLine(top) {
     const height = Math.min(y(device()), FLOOR), isOff = device() > top;
-    const label = `device ${size(run.device)}${hasWeights() ? "" : " less weights"}${isOff ? `: ${(device() / top).toFixed(0)} times this scale ↑` : ""}`;
+    const label = `device ${size(run.device)}${hasWeights() ? "" : " less weights"}${isOff ? `: ${(device() / top).toFixed(1)} times this scale ↑` : ""}`;
     if (!isOff) at.svg.append(shape("line", { class: "device", x1: LEFT, x2: at.width - RIGHT, y1: height, y2: height }));
     const right = isOff && run.peakStep > (view.from + view.to) / 2 ? LEFT : at.width - RIGHT;
     at.svg.append(shape("text", { class: "devicetext", x: right, y: isOff ? 12 : height - 5, "text-anchor": right === LEFT ? "start" : "end" }, label));
@@ -120,7 +137,8 @@ function timeline(box, run, view) {
     const x = at.x(s + 0.5), top = y(total(s)), right = x < at.width * 0.6;
     at.svg.append(shape("line", { class: "stem", x1: x, x2: x, y1: top, y2: FLOOR }));
     at.svg.append(shape("circle", { class: "dot", cx: x, cy: top, r: 4.5 }));
-    const label = `${run.sign}${size(total(s))} at step ${s} · ${run.steps[s].op}`;
+    const figure = `${run.sign}${size(total(s))}`, room = (right ? at.width - RIGHT - x : x - LEFT) / 7.2;
+    const label = [`${figure} at step ${s} · ${run.steps[s].op}`, `${figure} at step ${s}`, figure].find((text, i) => i === 2 || text.length < room);
     at.svg.append(shape("text", { class: "stemtext", x: x + (right ? 8 : -8), y: top - 9, "text-anchor": right ? "start" : "end" }, label));
   }
 
@@ -148,8 +166,8 @@ function strip(box, run, view) {
       if (wide < 0.3) continue;
       const [fill, ink] = run.heat[Math.min(run.heat.length - 1, Math.floor((peak / top) * run.heat.length))];
       at.svg.append(shape("rect", { x: x + gap, y: 1, width: wide - 2 * gap, height: 26, rx: wide > 14 ? 3 : 0, fill }));
-      const label = `${(peak / unit).toFixed(1)}${wide > 64 ? " " + name : ""}`;
-      if (wide > 30) at.svg.append(shape("text", { x: x + wide / 2, y: 18, "text-anchor": "middle", style: `fill:${ink}` }, label));
+      const figure = (peak / unit).toFixed(1), label = [`${figure} ${name}`, figure, (peak / unit).toFixed(0)].find((text) => text.length * 6.6 + 6 < wide);
+      if (label) at.svg.append(shape("text", { x: x + wide / 2, y: 18, "text-anchor": "middle", style: `fill:${ink}` }, label));
     }
     at.svg.append(at.overlay);
     mark();

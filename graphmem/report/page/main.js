@@ -21,7 +21,7 @@ function showTip(event, fill) {
 const facts = (run, row) => [
   ["type", row.type], ["bytes", `${size(row.nbytes)} · ${percent(row.nbytes, run.peak)} % of the peak`],
   ["life", `steps ${row.start}–${Math.max(row.start, row.stop - 1)}${row.atPeak ? ", alive at the peak" : ""}`],
-  ["made by", row.step ? `${row.op} ${row.step.name}` : row.kind], ["module", row.path], ["source", row.source],
+  ["made by", row.step ? `${row.op} ${row.step.name}` : ""], ["kind", said(row.kind)], ["module", row.path], ["source", row.source],
   ["address", row.at < 0 ? "" : `${row.at} … ${row.at + row.nbytes}`],
 ].filter(([, text]) => text);
 
@@ -57,8 +57,7 @@ function zoomable(owner, chart) {
   });
   addEventListener("pointerup", (event) => {
     if (band) {
-      const ends = [from, owner.point(chart, event)[0]].map((x) => chart.paper() && owner.view.from +
-        ((x - LEFT) / chart.paper().inner) * (owner.view.to - owner.view.from)).sort((a, b) => a - b);
+      const ends = [from, owner.point(chart, event)[0]].map((x) => chart.paper().step(x)).sort((a, b) => a - b);
       band.remove();
       owner.zoom(Math.floor(ends[0]), Math.ceil(ends[1]));
     }
@@ -92,7 +91,7 @@ function keyed(event) {
     ArrowDown: () => current.pick([current.tensors.beside(row, 1)]), ArrowUp: () => current.pick([current.tensors.beside(row, -1)]),
     "+": () => current.zoom(Math.floor(at - span / 4), Math.ceil(at + span / 4)), "-": () => current.zoom(Math.floor(view.from - span / 2), Math.ceil(view.to + span / 2)),
     0: () => current.zoom(0, Infinity), p: () => current.pickStep(run.peakStep), "/": () => current.part("filter").focus(),
-    Escape: () => current.pick([]),
+    t: () => open((runs.indexOf(current.root) + 1) % runs.length), Escape: () => current.pick([]),
   };
   if (!deeds[event.key] || !run.steps.length) return undefined;
   event.preventDefault();

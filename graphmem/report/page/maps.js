@@ -72,7 +72,7 @@ function icicle(box, run) {
     mark();
   }
   function mark() {
-    const on = new Set(run.rowsOn.map((row) => row.step && row.step.scope));
+    const on = new Set(run.rowsOn.map((row) => row.scope));
     const marks = spots.filter((spot) => on.has(spot.scope.i)).map((spot) =>
       shape("rect", { class: "picked", x: spot.x + 1, y: spot.y + 1, width: Math.max(spot.wide - 3, 1), height: HIGH - 3 }));
     at.overlay.replaceChildren(...marks.slice(0, 400));

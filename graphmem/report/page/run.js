@@ -6,8 +6,8 @@ class Run {
     this.root = root;
     this.run = unpacked(raw);
     this.run.hues = hues(this.run);
-    this.run.metric = "made";
-    this.view = { from: 0, to: Math.max(1, this.run.steps.length) };
+    this.run.metric = this.run.metrics[0][0];
+    this.view = { from: 0, to: Math.max(1, this.run.steps.length), places: this.run.places };
     this.part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.charts = [];
     this.add("timeline", timeline, (tip, step) => this.stepTip(tip, step));
@@ -17,6 +17,8 @@ class Run {
     this.graph();
     this.tables();
     this.legends();
+    if (this.run.saved) this.charts.push(savedBars(this));
+    if (this.run.frontier) this.charts.push(frontierChart(this));
     this.redraw();
     const graph = this.part("graph"), ring = graph.querySelector(".ring");
     if (ring) graph.scrollLeft += ring.getBoundingClientRect().left - graph.getBoundingClientRect().left - graph.clientWidth / 2;
@@ -84,7 +86,7 @@ class Run {
     const inside = new Set(), add = (one) => { inside.add(one.i); one.children.forEach(add); };
     add(scope);
     this.which.value = "picked";
-    this.pick(this.run.rows.filter((row) => row.step && inside.has(row.step.scope)));
+    this.pick(this.run.rows.filter((row) => inside.has(row.scope)));
   }
 
   graph() {
@@ -116,7 +118,7 @@ class Run {
     const { run } = this, made = run.steps[step];
     tip.title(`step ${step} · ${made.op}`).line(made.name).line([made.path, made.source].filter(Boolean).join(" · "));
     tip.line(`${run.sign}${size(run.live[step])} alive${run.standing ? " + " + size(run.standing) + " weights" : ""}`);
-    for (const band of run.bands) if (band.kind !== "weights" && band.live[step]) tip.line(`${band.kind} ${size(band.live[step])}`);
+    for (const band of run.bands) if (band.kind !== "weights" && band.live[step]) tip.line(`${said(band.kind)} ${size(band.live[step])}`);
   }
 
   blockTip(tip, step) {
@@ -126,15 +128,15 @@ class Run {
 
   scopeTip(tip, scope) {
     tip.title(scope.path || "whole model").line(scope.module).line(`${scope.steps} steps`);
-    tip.line(`makes ${size(scope.made)}, weights ${size(scope.weights)}`).line(`alive at the peak ${size(scope.peak)}`);
+    for (const [key, name] of this.run.metrics) tip.line(`${name} ${size(scope[key])}`);
   }
 
   legends() {
     const box = this.part("bands"), at = this.run.peakStep, whole = this.run.live[at] || 0;
     for (const band of [...this.run.bands].reverse()) {
-      const bytes = band.live[at] || 0, share = band.kind === "weights" ? "" : ` · ${percent(bytes, whole)} %`;
+      const bytes = band.live[at] || 0, share = band.kind === "weights" || band.beside ? "" : ` · ${percent(bytes, whole)} %`;
       const dot = element("i", { style: `background:${bandHue(band)}` });
-      const chip = element("button", { type: "button", "aria-pressed": band.shown }, dot, `${band.kind} `, element("b", {}, size(bytes)), share);
+      const chip = element("button", { type: "button", "aria-pressed": band.shown }, dot, `${said(band.kind)} `, element("b", {}, size(bytes)), share);
       chip.onclick = () => {
         band.shown = !band.shown;
         chip.setAttribute("aria-pressed", band.shown);
@@ -165,9 +167,10 @@ class Run {
     this.which = this.part("which");
     const wanted = () => {
       const text = filter.value.toLowerCase(), which = this.which.value;
-      const inIt = { peak: (row) => row.atPeak, all: () => true, picked: (row) => this.on.has(row.i), step: (row) => isAlive(row, run.step ?? run.peakStep) }[which];
-      return run.rows.filter((row) => inIt(row) && (!text || `${row.name} ${row.type} ${row.op} ${row.path} ${row.source}`.toLowerCase().includes(text)));
+      const inIt = { peak: (row) => row.atPeak, saved: (row) => row.kind === SAVED, all: () => true, picked: (row) => this.on.has(row.i), step: (row) => isAlive(row, run.step ?? run.peakStep) }[which];
+      return run.rows.filter((row) => inIt(row) && (!text || `${row.name} ${row.type} ${row.kind} ${row.op} ${row.path} ${row.source}`.toLowerCase().includes(text)));
     };
+    if (run.saved) this.which.children[1].after(element("option", { value: "saved" }, "waiting for the backward pass"));
     const hasPath = run.rows.some((row) => row.path), hasSource = run.rows.some((row) => row.source);
     this.tensors = table(this.part("tensors"), [
       ["tensor", (r) => r.name, (r) => r.name, false],
@@ -175,25 +178,28 @@ class Run {
       ["size", (r) => size(r.nbytes), (r) => r.nbytes, true],
       ["% of peak", (r) => percent(r.nbytes, run.peak), (r) => r.nbytes, true],
       ["steps", (r) => `${r.start}–${Math.max(r.start, r.stop - 1)}`, (r) => r.start, true],
-      ["made by", (r) => r.op, (r) => r.op, false],
+      ...(run.saved ? [["kind", (r) => said(r.kind), (r) => r.kind, false]] : []),
+      ["made by", (r) => said(r.op), (r) => r.op, false],
       ...(hasPath ? [["module", (r) => r.path, (r) => r.path, false]] : []),
       ...(hasSource ? [["source", (r) => r.source, (r) => r.source, false]] : []),
     ], wanted, (row) => this.on.has(row.i), (row) => this.pick([row]));
     filter.oninput = this.which.onchange = () => this.tensors.draw();
     this.tensors.draw();
     const metrics = this.part("metrics");
-    for (const button of metrics ? metrics.children : []) button.onclick = () => {
-      run.metric = button.value;
-      for (const other of metrics.children) other.setAttribute("aria-pressed", other === button);
-      this.charts.find((chart) => chart.name === "modules").draw();
-    };
+    for (const [key, name] of run.metrics) {
+      const button = element("button", { type: "button", value: key, "aria-pressed": key === run.metric }, name);
+      button.onclick = () => {
+        run.metric = key;
+        for (const other of metrics.children) other.setAttribute("aria-pressed", other === button);
+        this.charts.find((chart) => chart.name === "modules").draw();
+      };
+      metrics.append(button);
+    }
     if (run.scopes.length < 2) return;
     this.scopes = table(this.part("scopes"), [
       ["module", (s) => s.path || "whole model", (s) => s.path, false],
       ["class", (s) => s.module, (s) => s.module, false],
-      ["makes", (s) => size(s.made), (s) => s.made, true],
-      ["alive at the peak", (s) => size(s.peak), (s) => s.peak, true],
-      ["weights", (s) => size(s.weights), (s) => s.weights, true],
+      ...run.metrics.map(([key, name]) => [name, (s) => size(s[key]), (s) => s[key], true]),
       ["steps", (s) => s.steps, (s) => s.steps, true],
     ], () => run.scopes, () => false, (scope) => this.pickScope(scope));
     this.scopes.draw();

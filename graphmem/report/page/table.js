@@ -3,9 +3,9 @@
 
 const SHOWN = 200;
 
-// columns: [title, cell text, sort key, is a number]...; onpick(row) when a line is chosen.
-function table(box, columns, rowsOf, isOn, onpick) {
-  let sort = 2, down = true, shown = SHOWN, rows = [];
+// columns: [title, cell text, sort key, is a number, class of the cell?]...; onpick(row) when a line is chosen.
+function table(box, columns, rowsOf, isOn, onpick, sort = 2) {
+  let down = true, shown = SHOWN, rows = [];
   const body = element("tbody"), more = element("button", { class: "more" }), heads = columns.map(([title, , , isNumber], i) => {
     const button = element("button", { type: "button" }, title);
     button.onclick = () => { down = sort === i ? !down : isNumber; sort = i; draw(); };
@@ -26,7 +26,8 @@ function table(box, columns, rowsOf, isOn, onpick) {
     more.textContent = `${rows.length - shown} more`;
   }
   function line(row) {
-    const cells = columns.map(([, text, , isNumber]) => element("td", isNumber ? { class: "num" } : {}, String(text(row))));
+    const cells = columns.map(([, text, , isNumber, look]) =>
+      element("td", { class: `${isNumber ? "num" : ""} ${look ? look(row) : ""}` }, String(text(row))));
     const made = element("tr", { tabindex: -1, "data-row": row.i }, ...cells);
     if (isOn(row)) made.className = "on";
     made.onclick = () => onpick(row);

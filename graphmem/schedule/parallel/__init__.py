@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 
 from graphmem.autograd.program import Program
 from graphmem.ir.errors import OptionError
@@ -22,7 +23,7 @@ WAYS: dict[str, Spread] = {
     "tp": tensor_parallel,
     "pipeline": pipelined,
 }
-ALONE = {"precision": "fp32", "accumulate": 1, "checkpoint": ()}  # settings that are followed on one device only
+FOLLOWED = ("loss", "optimizer", "form", "device", "frozen")  # settings that a step on several devices can have
 MOST = 4096  # ranks or micro-batches
 SPELLINGS = {"fsdp": "zero3", "dp": "ddp", "pp": "pipeline"}
 
@@ -63,9 +64,9 @@ def ranked(
 
     Raises OptionError when the program cannot be spread so, with the reason.
     """
-    for name, alone in ALONE.items():
-        if getattr(settings, name, alone) != alone:
+    for field in fields(settings):
+        if field.name not in FOLLOWED and getattr(settings, field.name) != field.default:
             raise OptionError(
-                f"a step on several devices is known without {name} only: leave it out, or use one device"
+                f"a step on several devices is known without {field.name} only: leave it out, or use one device"
             )
     return WAYS[parallel.kind](program, settings, parallel, weight_decay, batch)

@@ -25,7 +25,7 @@ from graphmem.ir.graph import Issue
 from graphmem.ir.ranks import SHARED, Rank
 from graphmem.ir.training import PHASES, TrainingSettings
 from graphmem.memory.liveness import lifetimes, timeline
-from graphmem.schedule.training import _issues, _loss, _schedule
+from graphmem.schedule.step import forward_issues, loss_value, schedule_of
 
 _KINDS = {
     "parameter": "parameters", "gradient": "gradients", "optimizer_state": "optimizer_state", "buffer": "buffers",
@@ -99,7 +99,7 @@ def forward_pass(m: Machine, forward: Forward, settings: TrainingSettings, targe
     """The loss; output and loss stay held, as the locals of a training loop are."""
     m.phase, m.kind = "forward", "activation"
     outputs = forward.run()
-    loss = _loss(m, settings, outputs, target)
+    loss = loss_value(m, settings, outputs, target)
     m.kind, m.label = "temporary", ""
     return loss
 
@@ -117,7 +117,7 @@ def optimized(m: Machine, settings: TrainingSettings, cohorts: Sequence[Cohort],
 
 def figures(m: Machine, first: int, cohorts: Sequence[Cohort]) -> tuple[Rank, ...]:
     """The peaks of every rank, from the step `first` of the machine on; ranks in order."""
-    schedule = _schedule(m, first)
+    schedule = schedule_of(m, first)
     steps = tuple(schedule.steps)
     alive = lifetimes(schedule)
     live = timeline(alive, schedule).live - np.array([step.workspace for step in steps], dtype=np.int64)
@@ -149,7 +149,7 @@ def figures(m: Machine, first: int, cohorts: Sequence[Cohort]) -> tuple[Rank, ..
 
 def issues_of(program: Program, forward: Forward) -> tuple[Issue, ...]:
     """What the program and its run have to say about exactness."""
-    return (*program.issues, *_issues(forward))
+    return (*program.issues, *forward_issues(forward))
 
 
 def trained(values: dict[str, Tensor], program: Program) -> list[Tensor]:

@@ -27,7 +27,7 @@ from graphmem.schedule.parallel.process import (
     optimized,
     trained,
 )
-from graphmem.schedule.training import _given, _target
+from graphmem.schedule.step import given_values, target_value
 
 
 def replicated(
@@ -37,11 +37,11 @@ def replicated(
     m = Machine(device=settings.device)
     if batch is not None:
         program = rebatched(program, *batch)
-    values = _given(m, program, settings)
+    values = given_values(m, program, settings)
     parameters = trained(values, program)
     whole = sum(p.nbytes for p in parameters)
     bucket = flat(m, whole, "aten::empty", "gradient buckets")
-    target = _target(m, program, settings)
+    target = target_value(m, program, settings)
     first = len(m.steps)
     buffers = _synced(m, program)
     forward = Watched(m, program, values, batch)

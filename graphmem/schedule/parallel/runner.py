@@ -30,7 +30,7 @@ from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.schedule.parallel.process import Cohort, Hooked, figures, flat, optimized
 from graphmem.schedule.parallel.stage import Sent, Stage
-from graphmem.schedule.training import _given, _issues, _loss, _made, _target
+from graphmem.schedule.step import forward_issues, given_value, given_values, loss_value, target_value
 
 
 @dataclass
@@ -61,22 +61,24 @@ class Runner:
     def prepare(self) -> None:
         """What exists before the step."""
         m, stage = self.m, self.stage
-        self.values = _given(m, stage.program, self.settings)
-        self.target = _target(m, stage.program, self.settings) if stage.is_last else None
+        self.values = given_values(m, stage.program, self.settings)
+        self.target = target_value(m, stage.program, self.settings) if stage.is_last else None
         more = stage.micro_batches - 1
         whole = sum(prod(g.type.shape) * itemsize(g.type.dtype) for g in stage.program.of("input"))
         whole += self.target.nbytes if self.target is not None else 0
         if more and whole:
-            _made(m, "input", "inputs of the other micro-batches", TensorType("uint8", (whole * more,)))
+            given_value(m, "input", "inputs of the other micro-batches", TensorType("uint8", (whole * more,)))
         self.received = [self._buffer(sent, f"{sent.name} received") for sent in stage.inputs]
         self.grads = [self._buffer(sent, f"{sent.name}.grad received") for sent in stage.outputs if sent.needs_grad]
         waiting = sum(sent.nbytes for sent in stage.inputs)
         waiting += sum(sent.nbytes for sent in stage.outputs if sent.needs_grad)
         if more and waiting:
-            _made(m, "communication", "received by the other micro-batches", TensorType("uint8", (waiting * more,)))
+            given_value(
+                m, "communication", "received by the other micro-batches", TensorType("uint8", (waiting * more,))
+            )
 
     def _buffer(self, sent: Sent, label: str) -> Tensor:
-        return _made(self.m, "communication", label, sent.type)
+        return given_value(self.m, "communication", label, sent.type)
 
     def forward(self) -> Forward:
         """One micro-batch forward; its outputs take the place of the last ones that were sent."""
@@ -95,7 +97,7 @@ class Runner:
         for tensor in self.latest:
             m.release(tensor)
         self.latest = outputs
-        loss = _loss(m, self.settings, outputs, self.target) if stage.is_last else None
+        loss = loss_value(m, self.settings, outputs, self.target) if stage.is_last else None
         if stage.is_last:
             self.merged += [m.hold(t) for t in outputs]
             self.losses += [loss] if loss is not None else []
@@ -236,7 +238,7 @@ def unknown_in(stage: Stage, settings: TrainingSettings) -> tuple[Issue, ...]:
     runner.prepare()
     function = runner.forward()
     function.unknown = runner.unknown
-    return _issues(function)
+    return forward_issues(function)
 
 
 def _storages(tensors: list[Tensor]) -> int:

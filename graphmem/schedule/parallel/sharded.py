@@ -31,7 +31,7 @@ from graphmem.schedule.parallel.process import (
 )
 from graphmem.schedule.parallel.sharding import Group, Sharding
 from graphmem.schedule.parallel.units import ROOT, units
-from graphmem.schedule.training import _is_trained, _made, _target
+from graphmem.schedule.step import given_value, is_trained, target_value
 
 
 def sharded(
@@ -46,7 +46,7 @@ def sharded(
         unit.name: Group(unit, [values[n] for n in unit.parameters], [shards[n] for n in unit.parameters])
         for unit in units(program)
     }
-    target = _target(m, program, settings)
+    target = target_value(m, program, settings)
     first = len(m.steps)
     m.phase = "forward"
     work = Sharding(m, parallel.ranks, parallel.kind == "zero3", groups)
@@ -75,13 +75,13 @@ def _given_shards(
     values, shards = {}, {}
     for given in program.given:
         if given.role != "parameter":
-            values[given.name] = _made(m, given.role, given.name, given.type)
+            values[given.name] = given_value(m, given.role, given.name, given.type)
             continue
         shape, dtype = given.type.shape, given.type.dtype
         if not shape:
             raise OptionError(f"fully_shard refuses parameter '{given.name}': it has no dimension to shard")
         whole = unmade(shape, dtype, given.name)
-        whole.requires_grad = _is_trained(given, settings)
+        whole.requires_grad = is_trained(given, settings)
         m.kind, m.label = "parameter", given.name
         with m.operator("before the step"), m.scope():
             shard = m.hold(m.empty((padded_elements(shape, ranks),), dtype))

@@ -24,7 +24,7 @@ from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.schedule.parallel.process import Watched, issues_of, trained
 from graphmem.schedule.parallel.stage import Sent
-from graphmem.schedule.training import _given, _target
+from graphmem.schedule.step import given_values, target_value
 
 PRODUCTS = ("linear", "addmm", "mm", "matmul", "conv", "embedding")  # whose gradient of a weight is a new tensor
 SMALL = 4096  # bytes: what is less is left out of the bound when a second stage holds it
@@ -62,7 +62,7 @@ class Survey:
 def surveyed(program: Program, settings: TrainingSettings, weight_decay: bool, batch: tuple[int, int] | None) -> Survey:
     """Run the forward pass of one micro-batch and note what every call makes and leaves."""
     m = Machine(device=settings.device)
-    values = _given(m, program, settings)
+    values = given_values(m, program, settings)
     trained(values, program)
     forward = Watched(m, program, values, batch)
     ends: list[int] = []
@@ -84,7 +84,7 @@ def surveyed(program: Program, settings: TrainingSettings, weight_decay: bool, b
         if record.kind == "activation" and record.stop < 0:
             saved[min(bisect_right(ends, record.start), count - 1) + 1] += record.nbytes
     held, state, grads, again = _held(m, program, settings, values, weight_decay)
-    target = _target(m, program, settings)
+    target = target_value(m, program, settings)
     arriving, returning = _crossed(program, known)
     inputs = sum(known[g.name].nbytes for g in program.of("input"))
     fresh, asked = _fresh(program, values), target.nbytes if target is not None else 0

@@ -26,7 +26,7 @@ from graphmem.schedule.parallel.process import (
     optimized,
     trained,
 )
-from graphmem.schedule.training import _given, _target
+from graphmem.schedule.step import given_values, target_value
 
 
 def tensor_parallel(
@@ -43,9 +43,9 @@ def tensor_parallel(
     if batch is not None:
         part = rebatched(part, *batch)
     m = Machine(device=settings.device)
-    values = _given(m, part, settings)
+    values = given_values(m, part, settings)
     parameters = trained(values, part)
-    target = _target(m, part, settings)
+    target = target_value(m, part, settings)
     first = len(m.steps)
     forward = Watched(m, part, values, batch)
     sizes: dict[str, int] = {}
@@ -76,7 +76,7 @@ def tensor_parallel(
 def _shapes(program: Program, settings: TrainingSettings) -> dict[str, Shape]:
     """Of all values, as the file has them."""
     m = Machine(device=settings.device)
-    values = _given(m, program, settings)
+    values = given_values(m, program, settings)
     forward = Watched(m, program, values)
     found = {name: tensor.shape for name, tensor in values.items()}
 

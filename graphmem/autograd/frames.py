@@ -1,0 +1,135 @@
+"""Program -> the Python functions that ran it, statement by statement, as the exporter's tracebacks show them.
+
+The dynamo exporter writes the running functions of each call, outermost first, with the text of the running line. Calls
+in a row that show the same functions at the same lines ran in one invocation of each; another module, another line of
+the caller or a return to the first line begins a new one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from graphmem.autograd.program import Call
+from graphmem.ir.graph import Frame
+
+_TARGET = r"[A-Za-z_]\w*"
+_ASSIGNED = re.compile(rf"^({_TARGET}(?:\s*,\s*{_TARGET})*)\s*(?::[^=()\[\]]+)?(?:[-+*/@]|//)?=(?!=)")
+_COLLECTED = re.compile(rf"^({_TARGET})(?:\.(?:append|extend|insert|add|update)\(|\[.*?\]\s*=(?!=))")
+_WORD = re.compile(r"(?<![\w.\"'])([A-Za-z_]\w*)(?!\w)(?!\s*\()(?!\.pop\()(?!\s*=(?!=))")
+_NO_LOCALS = frozenset(
+    "self torch nn F math np if else for in not and or is None True False return lambda int float str".split()  # noqa: SIM905
+)
+_REPLACED = re.compile(rf"^({_TARGET}\[.*?\])\s*=(.*)")
+
+
+@dataclass(slots=True)
+class Statement:
+    """A line of a function and the calls that ran under it, first and last."""
+
+    line: int
+    text: str
+    start: int
+    stop: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The local names that the line binds when it has run."""
+        found = _ASSIGNED.match(self.text)
+        return tuple(name.strip() for name in found[1].split(",")) if found else ()
+
+    @property
+    def collection(self) -> str:
+        """The local name of a list or mapping that the line adds to, or ""."""
+        found = _COLLECTED.match(self.text)
+        return found[1] if found else ""
+
+    @property
+    def replaces(self) -> bool:
+        """True when an item of the collection is written over with what is computed from it."""
+        found = _REPLACED.match(self.text)
+        return found is not None and found[1] in found[2]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The local names that the line may read."""
+        right = self.text[found.end() :] if (found := _ASSIGNED.match(self.text)) else self.text
+        return tuple(dict.fromkeys(word for word in _WORD.findall(right) if word not in _NO_LOCALS))
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One run of a function; the positions of its first and last call, and what the first one was."""
+
+    file: str
+    function: str
+    start: int
+    stop: int
+    first: Call
+    statements: list[Statement] = field(default_factory=list)
+
+    def is_at(self, frame: Frame) -> bool:
+        """True when this function runs that line now."""
+        return self.statements[-1].line == frame.line
+
+    def begins_again(self, frame: Frame, call: Call) -> bool:
+        """True when the call is the one that it began with, at a line that it has left since.
+
+        A loop that begins the function runs that line again for another module.
+        """
+        is_first = call.target == self.first.target and call.origin.path == self.first.origin.path
+        return is_first and frame.line == self.statements[0].line and not self.is_at(frame)
+
+    def run(self, frame: Frame, position: int) -> None:
+        """One more call, under that line."""
+        self.stop = position
+        if self.statements and self.is_at(frame):
+            self.statements[-1].stop = position
+        else:
+            self.statements.append(Statement(frame.line, frame.text, position, position))
+
+
+def invocations(calls: Sequence[Call]) -> list[Invocation]:
+    """The function runs of these calls, in the order in which they began."""
+    found: list[Invocation] = []
+    running: list[Invocation] = []
+    path: tuple[str, ...] = ()
+    for position, call in enumerate(calls):
+        frames = call.origin.frames
+        if not frames:
+            continue
+        del running[_kept(running, call, path) :]
+        path = call.origin.path
+        for frame in frames[len(running) :]:
+            running.append(Invocation(frame.file, frame.function, position, position, call))
+            found.append(running[-1])
+        for invocation, frame in zip(running, frames, strict=True):
+            invocation.run(frame, position)
+    return found
+
+
+def _kept(running: Sequence[Invocation], call: Call, before: tuple[str, ...]) -> int:
+    """How many of the running functions, outermost first, go on with the next call."""
+    frames = call.origin.frames
+    limit = min(len(running), len(frames), _entered(frames, before, call.origin.path))
+    for depth in range(limit):
+        invocation, frame = running[depth], frames[depth]
+        if (invocation.file, invocation.function) != (frame.file, frame.function):
+            return depth
+        if depth and invocation.begins_again(frame, call):
+            return depth
+        if not invocation.is_at(frame):
+            return depth + 1
+    return limit
+
+
+def _entered(frames: Sequence[Frame], before: tuple[str, ...], path: tuple[str, ...]) -> int:
+    """The depth at which the call is in another module than the one before: each module runs one forward."""
+    forwards = [depth for depth, frame in enumerate(frames) if frame.function == "forward"]
+    common = 0
+    while common < min(len(path), len(before)) and path[common] == before[common]:
+        common += 1
+    if len(forwards) != len(path) + 1 or common == len(path):
+        return len(frames)
+    return forwards[common + 1]

@@ -1,0 +1,124 @@
+"""Tape: what a simulated step computes, function by function: memory read and written, and the cost of each.
+
+Memory is named by the number of its record in the trace of the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from graphmem.autograd.costs import FLOPS_PER_BYTE, backward_cost, forward_cost
+from graphmem.autograd.tensor import Node, Tensor
+from graphmem.ir.graph import Origin
+
+if TYPE_CHECKING:
+    from graphmem.autograd.machine import Machine
+
+Kind: TypeAlias = Literal["forward", "again", "backward"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One function. `writes` are the allocations made for it, of which `outputs` are its results, the rest beside.
+
+    `position` is the program's call that it belongs to; `reads` of a backward function are what it had saved.
+    """
+
+    kind: Kind
+    name: str
+    label: str
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    outputs: tuple[int, ...]
+    cost: int
+    origin: Origin
+    position: int
+    is_random: bool = False
+    is_in_place: bool = False
+
+
+@dataclass
+class Tape:
+    """Takes notes while a machine runs; `node_costs` are costs of forward calls by the id of their backward nodes."""
+
+    entries: list[Entry] = field(default_factory=list)
+    seen: int = 0  # allocations that some entry accounts for
+    position: int = -1
+    node_costs: dict[int, int] = field(default_factory=dict)
+    node_positions: dict[int, int] = field(default_factory=dict)
+    last_cost: int = 0
+
+    def call(self, m: Machine) -> None:
+        """The next call of the program begins."""
+        self.leftover(m, ())
+        self.position += 1
+
+    def leftover(self, m: Machine, reads: Iterable[Tensor]) -> None:
+        """What a call has allocated without any function being recorded."""
+        if len(m.records) > self.seen:
+            nbytes = sum(m.records[n].nbytes for n in range(self.seen, len(m.records)))
+            self._note(m, "leftover", _numbers(reads), (), FLOPS_PER_BYTE * nbytes)
+
+    def function(self, m: Machine, name: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
+        """A differentiable function has run."""
+        self.last_cost = forward_cost(name, inputs, outputs)
+        taken = {t.storage.number for t in inputs if t is not None}
+        fresh = [t for t in outputs if t.storage.number not in taken]
+        in_place = not fresh and self.last_cost > 0
+        self._note(m, name, _numbers(t for t in inputs if t is not None), _numbers(fresh), self.last_cost, in_place)
+
+    def _note(
+        self, m: Machine, name: str, reads: tuple[int, ...], outputs: tuple[int, ...], cost: int, over: bool = False
+    ) -> None:
+        kind: Kind = "forward" if m.phase == "forward" else "again" if m.packer is not None else "backward"
+        writes = tuple(range(self.seen, len(m.records)))
+        self.seen = len(m.records)
+        is_random = (m.device == "cuda" and "Dropout" in name) or any(_is_random(m, n) for n in writes)
+        self.entries.append(
+            Entry(kind, name, m.label, reads, writes, outputs, cost, m.origin, self.position, is_random, over)
+        )
+
+    def recorded(self, node: Node) -> None:
+        """The function that has just run will be followed backward by this node."""
+        self.node_costs[id(node)], self.node_positions[id(node)] = self.last_cost, self.position
+
+    def undo(self) -> None:
+        """The function was stopped before it ran."""
+        self.entries.pop()
+
+    def enter(self, m: Machine, grads: Sequence[Tensor | None]) -> tuple[int, int]:
+        """A backward node begins: where it does, and the bytes that arrive."""
+        self.leftover(m, ())
+        return len(m.records), sum(t.nbytes for t in grads if t is not None)
+
+    def leave(self, m: Machine, node: Node, saved: Sequence[Tensor], entered: tuple[int, int]) -> None:
+        """The node is done, with what it made, its sums of broadcast gradients included."""
+        start, arrived = entered
+        mine = [n for n in range(start, len(m.records)) if n not in self._again(start)]
+        moved = arrived + sum(t.nbytes for t in saved) + sum(m.records[n].nbytes for n in mine)
+        cost = backward_cost(node, self.node_costs.get(id(node), 0), moved)
+        self.seen = len(m.records)
+        place = self.node_positions.get(id(node), self.position)
+        self.entries.append(Entry("backward", node.name, "", _numbers(saved), tuple(mine), (), cost, m.origin, place))
+
+    def _again(self, start: int) -> set[int]:
+        found: set[int] = set()
+        for entry in reversed(self.entries):
+            if entry.kind != "again" or (entry.writes and entry.writes[-1] < start):
+                break
+            found.update(entry.writes)
+        return found
+
+    def total(self, *kinds: Kind) -> int:
+        """The cost of all entries of these kinds."""
+        return sum(entry.cost for entry in self.entries if entry.kind in kinds)
+
+
+def _numbers(tensors: Iterable[Tensor]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(t.storage.number for t in tensors))
+
+
+def _is_random(m: Machine, number: int) -> bool:
+    return m.steps[m.records[number].start].operator in ("aten::bernoulli_", "aten::dropout", "aten::native_dropout")

@@ -1,0 +1,106 @@
+"""`graphmem sweep PATHS...`: parse, run, write rows as they come, and say at the end what came out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphmem.cli.options import deliver, parsed_dims, size_option
+from graphmem.fleet.axes import AXES
+
+LOSSES = ("cross_entropy", "mse", "l1", "bce", "sum", "mean", "none")
+
+
+def _axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option for each axis of the grid but the mode, which has --train and --inference."""
+    for axis in reversed([axis for axis in AXES if axis.name != "mode"]):
+        command = click.option(f"--{axis.name}", axis.name, metavar="A,B,...", multiple=True, help=axis.told)(command)
+    return command
+
+
+def _cpus() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True)
+@_axes_options
+@click.option("--train", "training", is_flag=True, help="A training step.")
+@click.option("--inference", is_flag=True, help="A forward run; the default, or beside --train.")
+@click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True, help="With --train.")
+@click.option(
+    "--dim", "dims", metavar="NAME=N", multiple=True, callback=parsed_dims, help="Bind a dimension where there is one."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Results: .csv, .json or .parquet. Default: CSV on stdout."
+)
+@click.option("--report", type=click.Path(path_type=Path), help="Also an offline HTML page of the fleet.")
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), help="An earlier results file; the report shows what changed."
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=_cpus, metavar="N", help="Processes. Default: one per processor."
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster whose scheduler is there.")
+@size_option("--worker-memory", "Most memory of a local process. Default: its share of 80 % of the machine's.")
+@click.option("--fresh", is_flag=True, help="Forget what earlier runs left in the journal beside the output.")
+@click.option("--retry-failed", is_flag=True, help="Work out rows again that failed in an earlier run.")
+@click.option("--strict", is_flag=True, help="Exit 3 when a row failed or is incomplete.")
+def sweep(
+    paths: tuple[str, ...],
+    training: bool,
+    inference: bool,
+    output: Path | None,
+    report: Path | None,
+    baseline: Path | None,
+    strict: bool,
+    **how: Any,
+) -> None:
+    """The memory of many models at many settings: files, folders, globs, URLs or @FILE with one path a line.
+
+    Every row is one model at one batch, precision, ... on one device. With -o, what is done is kept in a journal
+    beside the output: run the same command again to go on after an end of any kind.
+    """
+    import graphmem
+    from graphmem.cli.sweep_progress import shown
+    from graphmem.fleet.overview import overview
+    from graphmem.fleet.results import check_results_path, csv_rows, read_results, results_file
+    from graphmem.report.fleet_html import fleet_html
+    from graphmem.report.fleet_text import fleet_text
+
+    grid: dict[str, Any] = {axis.name: _values(how.pop(axis.name)) for axis in AXES if axis.name != "mode"}
+    grid["mode"] = (["inference"] if inference or not training else []) + (["training"] if training else [])
+    earlier = None if baseline is None else read_results(baseline)
+    if output is not None:
+        check_results_path(output)
+    journal = None if output is None else output.with_name(output.name + ".journal")
+    rows = []
+    with ExitStack() as stack:
+        progress = stack.enter_context(shown())
+        found = graphmem.sweep(
+            paths, {name: values for name, values in grid.items() if values}, journal=journal, progress=progress, **how
+        )
+        add = stack.enter_context(csv_rows(sys.stdout) if output is None else results_file(output))
+        for row in found:
+            add(row)
+            rows.append(row)
+    seen = overview(rows, earlier)
+    if report is not None:
+        deliver(fleet_html(rows, seen), report)
+    said = fleet_text(seen, None if output is None else output.as_posix(), shutil.get_terminal_size().columns)
+    click.echo(said, err=output is None)
+    if strict and any(not row.complete for row in rows):
+        raise click.exceptions.Exit(3)
+
+
+def _values(given: tuple[str, ...]) -> list[str]:
+    """The values of a repeated option, each a list with commas."""
+    return [part.strip() for text in given for part in text.split(",") if part.strip()]

@@ -1,0 +1,203 @@
+"""(file, batch, settings) -> Need, remembered: a file is read once per batch, a step simulated once per settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from graphmem.analysis import model_facts
+from graphmem.autograd.program import Program
+from graphmem.autograd.raising import Options, raised
+from graphmem.autograd.run import MISFITS
+from graphmem.fitting.accelerator import Accelerator
+from graphmem.fitting.quantized import FORMS, quantize
+from graphmem.fitting.traffic import moved_by_step
+from graphmem.ir.analysis import ModelFacts
+from graphmem.ir.errors import ModelError, OptionError
+from graphmem.ir.fit import Need
+from graphmem.ir.graph import Effect, Graph, Issue, exactness_of
+from graphmem.ir.training import TrainingSettings
+from graphmem.ir.types import TensorType
+from graphmem.memory.allocator import replayed
+from graphmem.reader import read
+from graphmem.schedule.forward import forward_trace
+from graphmem.schedule.training import TrainingTrace, training_trace
+from graphmem.training import _uncounted, checked_settings, read_with_batch
+
+NATIVE, EXPANDABLE = "native", "expandable"
+Settings: TypeAlias = Mapping[str, Any]
+Fixed: TypeAlias = "tuple[int, int] | None"  # (batch of the file, another one it is asked for at)
+_STATE = ("parameter", "buffer", "optimizer_state")
+_RAISING = ("assume_bn", "dropout", "attention_dropout")
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Whether the file leaves the batch free, and the batch that it fixes, where it does."""
+
+    is_free: bool
+    held: int | None
+
+
+@dataclass(slots=True)
+class Source:
+    """The file, read once per batch."""
+
+    path: Path
+    reading: Mapping[str, Any]
+    _graphs: dict[int | None, tuple[Graph, Fixed]] = field(default_factory=dict)
+
+    def at(self, batch: int | None) -> tuple[Graph, Fixed]:
+        """The graph at a batch, and the two batches where the file fixes another."""
+        if batch not in self._graphs:
+            self._graphs[batch] = read_with_batch(batch, partial(read, self.path, **self.reading))
+        return self._graphs[batch]
+
+    def batching(self) -> Batching:
+        """Whether the batch may be chosen; looked at with 8, which a search looks at too."""
+        try:
+            graph, fixed = self.at(8)
+        except (OptionError, ModelError):
+            return Batching(False, None)
+        if any(issue.kind == "batch" for issue in graph.issues):
+            return Batching(True, None)
+        return Batching(False, fixed[0] if fixed else 8)
+
+    def facts(self, batch: int | None) -> ModelFacts:
+        """The model at a glance."""
+        return model_facts(self.at(batch)[0], self.path.stem)
+
+    def input_bytes(self, batch: int | None) -> int:
+        """Bytes of one batch of inputs."""
+        graph, fixed = self.at(batch)
+        types = [graph.tensors[name].type for name in graph.inputs]
+        nbytes = sum(t.nbytes for t in types if isinstance(t, TensorType) and t.has_size)
+        return nbytes * fixed[1] // fixed[0] if fixed else nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What is kept of one simulated step."""
+
+    peak: int
+    events: tuple[tuple[int, int], ...]
+    moved: int
+    exactness: Effect
+    uncounted: tuple[str, ...]
+    issues: tuple[Issue, ...]
+    state: int
+    copied: int  # to host memory and back
+    host: int
+
+
+@dataclass(slots=True)
+class Probe:
+    """Training steps of one file, or forward runs of it."""
+
+    source: Source
+    is_training: bool
+    _programs: dict[Any, Program] = field(default_factory=dict)
+    _traced: dict[Any, Traced] = field(default_factory=dict)
+    _needs: dict[Any, Need] = field(default_factory=dict)
+
+    def need(self, batch: int | None, settings: Settings, on: Accelerator, allocator: str = NATIVE) -> Need:
+        """What the step needs; `settings` are keyword arguments of `graphmem.train`."""
+        key = (batch, _key(settings), on, allocator)
+        if key not in self._needs:
+            self._needs[key] = self._need(batch, settings, on, allocator)
+        return self._needs[key]
+
+    def _need(self, batch: int | None, settings: Settings, on: Accelerator, allocator: str) -> Need:
+        traced = self.traced(batch, settings, on.torch_device)
+        more = {"moved": traced.moved, "copied": traced.copied, "host": traced.host}
+        if not on.has_caching_allocator:
+            return Need(batch, traced.peak, traced.peak, "at least", uncounted=on.uncounted, **more)
+        found = replayed(((0, on.cublas_workspace), *traced.events), expandable=allocator == EXPANDABLE)
+        exactness: Effect = "at least" if traced.uncounted else traced.exactness
+        reserved = found.peak_reserved
+        return Need(batch, traced.peak, reserved, exactness, found.peak_allocated, reserved, traced.uncounted, **more)
+
+    def issues(self, batch: int | None, settings: Settings, on: Accelerator) -> tuple[Issue, ...]:
+        """What is missing or assumed in the figures."""
+        return self.traced(batch, settings, on.torch_device).issues
+
+    def notes(self, batch: int | None, settings: Settings) -> tuple[str, ...]:
+        """What the file does not say and an option would, each kind once; a forward run has no dropout."""
+        told = [i.what for i in self.program(batch, settings).inferred if "; give --" in i.what]
+        return tuple(dict.fromkeys(what for what in told if self.is_training or "dropout" not in what))
+
+    def state_bytes(self, batch: int | None, settings: Settings, on: Accelerator) -> int:
+        """Bytes of a checkpoint: parameters, buffers and the optimizer's state."""
+        return self.traced(batch, settings, on.torch_device).state
+
+    def traced(self, batch: int | None, settings: Settings, torch_device: str) -> Traced:
+        """The step on a simulated machine."""
+        key = (batch, _key(settings), torch_device)
+        if key not in self._traced:
+            self._traced[key] = self._simulated(batch, settings, torch_device)
+        return self._traced[key]
+
+    def _simulated(self, batch: int | None, settings: Settings, torch_device: str) -> Traced:
+        graph, fixed = self.source.at(batch)
+        program = self.program(batch, settings)
+        try:
+            if self.is_training:
+                described = _settings(settings, torch_device)
+                trace = training_trace(program, described, settings["weight_decay"], fixed)
+            else:
+                form = FORMS.get(settings["precision"])
+                precision = form.computed if form else settings["precision"]
+                trace = forward_trace(program, torch_device, precision, fixed)
+                if form is not None:
+                    quantize(trace, program, form)
+        except MISFITS as error:  # a rule met shapes that it was not written for
+            raise ModelError(
+                f"'{self.source.path.name}' cannot be followed at batch {batch} ({error}); please report it"
+            ) from error
+        accumulate = settings["accumulate"] if self.is_training else 1
+        return _kept(trace, graph, program, moved_by_step(trace, accumulate, self.is_training))
+
+    def program(self, batch: int | None, settings: Settings) -> Program:
+        """The model as ATen calls."""
+        options = tuple(settings[name] for name in _RAISING)
+        if (batch, options) not in self._programs:
+            self._programs[batch, options] = raised(self.source.at(batch)[0], Options(*options))
+        return self._programs[batch, options]
+
+
+def _key(settings: Settings) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(settings.items()))
+
+
+def _settings(settings: Settings, torch_device: str) -> TrainingSettings:
+    """As `graphmem.train` takes them."""
+    apart = (*_RAISING, "weight_decay")
+    return checked_settings(device=torch_device, **{k: v for k, v in settings.items() if k not in apart})
+
+
+def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> Traced:
+    records = trace.machine.records
+    events = tuple([(e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events])
+    issues = (*graph.issues, *program.issues, *trace.issues)
+    traffic = trace.traffic
+    copied, host = (traffic.to_host + traffic.to_device, traffic.host) if traffic is not None else (0, 0)
+    state = sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step)
+    return Traced(_peak(trace), events, moved, exactness_of(issues), _uncounted(trace), issues, state, copied, host)
+
+
+def _peak(trace: TrainingTrace) -> int:
+    """The peak that `graphmem.train` gives, added up without lifetimes: a search looks at nothing else."""
+    first, steps = trace.first_step, len(trace.machine.steps)
+    kept = [r for r in trace.machine.records if r.kind != "workspace" and not 0 <= r.stop <= first]
+    starts = np.array([max(r.start, first) - first for r in kept], dtype=np.int64)
+    stops = np.array([(r.stop if r.stop >= 0 else steps) - first for r in kept], dtype=np.int64)
+    sizes = np.array([r.nbytes for r in kept], dtype=np.int64)
+    change = np.zeros(steps - first + 1, dtype=np.int64)
+    np.add.at(change, starts, sizes)
+    np.subtract.at(change, stops, sizes)
+    return int(np.cumsum(change)[:-1].max(initial=0))

@@ -1,0 +1,137 @@
+"""Model, settings -> Figure: one model at one batch, read once, raised once, and a figure for every setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from graphmem.analysis import inference, model_facts
+from graphmem.autograd.program import Program
+from graphmem.autograd.raising import Options, raised
+from graphmem.fleet.axes import Value, checkpoints
+from graphmem.ir.errors import OptionError
+from graphmem.ir.graph import Graph, Issue, exactness_of
+from graphmem.ir.training import Training, TrainingSettings
+from graphmem.memory.allocator import replayed
+from graphmem.reader import graph_of
+from graphmem.reader.dims import fitting
+from graphmem.schedule.precision import in_precision
+from graphmem.training import read_with_batch, training
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What is the same for all cells of a sweep."""
+
+    dims: Mapping[str, int] = field(default_factory=dict)
+    loss: str = "cross_entropy"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {"dims": dict(self.dims), "loss": self.loss}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was found for one setting, whatever device it is held against; an error instead of bytes."""
+
+    peak: int | None = None
+    needed: int | None = None
+    exactness: str = ""
+    note: str = ""
+    error: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Model:
+    """A model at a batch: what all its figures share, worked out when first asked for."""
+
+    proto: Any
+    folder: Path
+    batch: int | None
+    fixed: Fixed
+    rebatched: tuple[int, int] | None = None  # the batch that the file fixes, the one asked for; once read
+    last: tuple[Mapping[str, Value], Training] | None = None
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph at the batch asked for, or at the file's own where it fixes another."""
+        held = {proto.name for proto in self.proto.graph.initializer}
+        inputs = [info for info in self.proto.graph.input if info.name not in held]
+        dims = fitting(self.fixed.dims, inputs)
+
+        reading = partial(graph_of, self.proto, self.folder, dims)
+        graph, self.rebatched = read_with_batch(self.batch, reading)
+        return graph
+
+    def trained(self, settings: Mapping[str, Value]) -> Training:
+        """One training step; the last one is kept for devices that differ in what they add to it."""
+        if self.last is None or self.last[0] != settings:
+            on = str(settings["on"])
+            asked = TrainingSettings(
+                loss=self.fixed.loss,
+                optimizer=str(settings["optimizer"]),
+                form="foreach" if on == "cuda" else "single",
+                device=on,
+                precision=str(settings["precision"]),
+                accumulate=int(settings["accumulate"] or 1),
+                checkpoint=checkpoints(settings["checkpoint"]),
+            )
+            self.last = settings, training(self.graph, self.program, asked, "the file", False, self.rebatched)
+        return self.last[1]
+
+    @cached_property
+    def program(self) -> Program:
+        """The ATen calls that training makes of the graph."""
+        return raised(self.graph, Options())
+
+
+def _inference(model: Model, settings: Mapping[str, Value]) -> Figure:
+    """Weights and activations of one forward run, file order, `views` memory model."""
+    if model.rebatched is not None:
+        held, asked = model.rebatched
+        raise OptionError(f"the file fixes its batch at {held}; export it with a dynamic batch to run {asked}")
+    precision = str(settings["precision"])
+    graph = model.graph if precision == "fp32" else in_precision(model.graph, precision)
+    run = inference(graph, "views", "file")
+    peak = model_facts(graph, "").weight_bytes + run.peak
+    issues = (*graph.issues, *run.notes)
+    return Figure(peak, peak, exactness_of(issues), _noted(model, issues))
+
+
+def _training(model: Model, settings: Mapping[str, Value]) -> Figure:
+    """One training step; on a GPU also what the caching allocator reserves for it, which is what must fit."""
+    found = model.trained({name: value for name, value in settings.items() if name != "cublas"})
+    workspace = settings["cublas"]
+    needed = found.peak if found.allocator is None else found.allocator.reserved
+    if found.allocator is not None and isinstance(workspace, int):
+        needed = _reserved(found, workspace)
+    return Figure(found.peak, needed, found.exactness, _noted(model, found.issues))
+
+
+def _reserved(found: Training, cublas_workspace: int) -> int:
+    """What the caching allocator reserves for the step beside another workspace of cuBLAS."""
+    assert found.details is not None
+    sizes = [buffer.nbytes for buffer in found.schedule.buffers] + [nbytes for nbytes, _ in found.details.scratch]
+    events = [(event, sizes[event - 1]) if event > 0 else (-event, 0) for event in found.details.events.tolist()]
+    return replayed([(0, cublas_workspace), *events]).peak_reserved
+
+
+FIGURES: dict[str, Callable[[Model, Mapping[str, Value]], Figure]] = {"inference": _inference, "training": _training}
+
+
+def _noted(model: Model, issues: tuple[Issue, ...]) -> str:
+    """What was assumed of the model to get a figure at all."""
+    free = [issue.what.split("'")[1] for issue in model.graph.issues if issue.kind == "free-dimension"]
+    notes = [f"1 assumed for {', '.join(free)}"] if free else []
+    if model.rebatched is not None:
+        notes.append(f"the file fixes batch {model.rebatched[0]}; its training step is counted again for the other")
+    first = next((issue for issue in issues if issue.effect != "exact" and issue.is_root), None)
+    if first is not None:
+        notes.append(f"{first.where}: {first.what}" if first.where else first.what)
+    return "; ".join(" ".join(note.split()) for note in notes)

@@ -1,0 +1,53 @@
+"""A tensor whose type is not exact -> the Issue that says what is missing, and why."""
+
+from __future__ import annotations
+
+import onnx
+
+from graphmem.ir.graph import Issue
+from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type
+from graphmem.reader.order import described
+
+
+def is_exact(type_: Type) -> bool:
+    """True when the bytes of every tensor of that type are known."""
+    if isinstance(type_, SequenceType):
+        return type_.elements is not None and all(map(is_exact, type_.elements))
+    if isinstance(type_, OptionalType):
+        return type_.present is not None and (not type_.present or is_exact(type_.element))
+    return isinstance(type_, TensorType) and type_.has_size
+
+
+def open_input(name: str, type_: Type) -> Issue:
+    """What is missing of a graph input."""
+    if isinstance(type_, TensorType | BoundedType):
+        return Issue("unknown-payload", f"input '{name}'", "it holds strings")
+    return Issue("unknown-shape", f"input '{name}'", f"the file gives no shape for it ({type_})")
+
+
+def unsettled(
+    node: onnx.NodeProto, name: str, type_: Type, *, is_given: bool, is_foreign: bool, follows: bool
+) -> Issue:
+    """What is missing, or was taken on trust, of the output `name`.
+
+    Args:
+        node: the node that puts it out.
+        name: the output.
+        type_: what it was settled to be.
+        is_given: the caller has supplied its type.
+        is_foreign: nothing is known of the operator.
+        follows: an input of the node is not exact either.
+    """
+    where = described(node)
+    is_invalid = is_foreign and node.domain in ("", "ai.onnx")  # ONNX has no such operator in this opset
+    if is_exact(type_) and (is_given or not is_invalid):
+        return Issue("assumption", where, f"'{name}' is {type_}, as {'given' if is_given else 'declared in the file'}")
+    if isinstance(type_, BoundedType):
+        return Issue("data-dependent", where, f"'{name}' is at most {type_}", not follows)
+    if isinstance(type_, TensorType) and not type_.has_size:
+        return Issue("unknown-payload", where, f"'{name}' holds strings", not follows)
+    if not is_foreign:
+        return Issue("unknown-shape", where, f"'{name}' has no known shape", not follows)
+    domain = f" of domain '{node.domain}'" if node.domain else ""
+    what = f"'{name}' has no known shape: operator {node.op_type}{domain} is not known"
+    return Issue("unknown-operator", where, what, not follows)

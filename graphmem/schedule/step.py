@@ -1,0 +1,112 @@
+"""(Machine, Program, settings) -> what exists before a step, its loss, and what ran as a Schedule.
+
+What the step on one device and on several have in common.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from graphmem.autograd.lora import is_adapter
+from graphmem.autograd.losses import LOSSES, target_type
+from graphmem.autograd.machine import UNMADE, Machine
+from graphmem.autograd.program import Given, Program
+from graphmem.autograd.registry import RULES
+from graphmem.autograd.run import Forward
+from graphmem.autograd.tensor import Tensor
+from graphmem.ir.errors import OptionError
+from graphmem.ir.graph import Issue
+from graphmem.ir.schedule import Buffer, Schedule, Step
+from graphmem.ir.training import TrainingSettings
+from graphmem.ir.types import TensorType
+
+NOT_BUFFERS = ("workspace", UNMADE)  # kinds of records that are no buffers of the schedule
+
+
+def given_values(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
+    """The tensors that exist before the step, by name."""
+    m.phase = "before"
+    values = {}
+    for given in program.given:
+        values[given.name] = given_value(m, given.role, given.name, given.type)
+        values[given.name].requires_grad = is_trained(given, settings)
+    return values
+
+
+def given_value(m: Machine, kind: str, name: str, type_: TensorType) -> Tensor:
+    """A tensor that exists before the step."""
+    m.kind, m.label = kind, name
+    with m.operator("before the step"), m.scope():
+        tensor = m.hold(m.empty(type_.shape, type_.dtype))
+    tensor.name = name
+    return tensor
+
+
+def is_trained(given: Given, settings: TrainingSettings) -> bool:
+    """True when the value gets a gradient."""
+    if given.role != "parameter" or "float" not in given.type.dtype:
+        return False
+    if settings.lora and not is_adapter(given.name):
+        return False
+    return not any(fnmatchcase(given.name, pattern) for pattern in settings.frozen)
+
+
+def target_value(m: Machine, program: Program, settings: TrainingSettings) -> Tensor | None:
+    """The target of the loss, or None when it has none."""
+    type_ = target_type(settings.loss, program.output_type) if program.output_type else None
+    return given_value(m, "input", "target", type_) if type_ else None
+
+
+def loss_value(m: Machine, settings: TrainingSettings, outputs: list[Tensor], target: Tensor | None) -> Tensor:
+    """The scalar that the backward starts from; the output and it stay alive, as a training loop holds them."""
+    floats = [t for t in outputs if t.is_float]
+    if not floats:
+        raise OptionError("the model has no float output to compute a loss of")
+    m.label, m.origin = "loss", type(m.origin)()
+    m.wanted, m.wanted_dtypes = (), ()
+    with m.scope():
+        loss = LOSSES[settings.loss](m, floats[0], target if target is not None else floats[0])
+        if settings.accumulate > 1:
+            loss = RULES["aten.div"](m, loss, settings.accumulate)
+        return m.hold(loss)
+
+
+def forward_issues(forward: Forward) -> tuple[Issue, ...]:
+    """What the rules of the operators could not say."""
+    guessed = [Issue("unknown-workspace", where, what) for where, what in forward.m.guessed.items()]
+    return *guessed, *(
+        Issue(
+            "unknown-rule",
+            call.origin.scope or call.outputs[0],
+            f"no rule for {target}: inputs and outputs are counted as saved",
+        )
+        for target, call in forward.unknown.items()
+    )
+
+
+def schedule_of(m: Machine, first: int) -> Schedule:
+    """The trace as a schedule, from the first step of the forward pass on."""
+    last = len(m.steps)
+    reads: list[list[int]] = [[] for _ in range(last - first)]
+    writes: list[list[int]] = [[] for _ in range(last - first)]
+    buffers: list[Buffer] = []
+    entering, leaving = [], []
+    for record in m.records:
+        if record.kind in NOT_BUFFERS:
+            continue
+        number = len(buffers)
+        name = record.name or f"{record.kind}:{number}"
+        buffers.append(Buffer(name, record.nbytes, record.kind, (name,)))
+        if record.start < first:
+            entering.append(number)
+        else:
+            writes[record.start - first].append(number)
+        if record.stop < 0:
+            leaving.append(number)
+        elif record.stop > first:
+            reads[record.stop - 1 - first].append(number)
+    steps = tuple(
+        Step(op.node or op.origin.scope or op.operator, op.operator, op.phase, tuple(r), tuple(w), op.workspace)
+        for op, r, w in zip(m.steps[first:], reads, writes, strict=True)
+    )
+    return Schedule(steps, tuple(buffers), tuple(entering), tuple(leaving))
