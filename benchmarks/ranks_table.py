@@ -45,6 +45,7 @@ CASES = [
     *(Case(network, mode, 4, "adamw", 2) for network in ("cnn", "gpt") for mode in ("ddp", "zero1", "zero2", "zero3")),
     *(Case(network, mode, 3, "momentum", 2) for network in ("cnn", "gpt") for mode in ("zero1", "zero3")),
     *(Case("tied", mode, 2, "adamw", 4) for mode in ("ddp", "zero1", "zero3")),
+    *(Case("looped", mode, 2, "adamw", 4) for mode in ("zero2", "zero3")),
     *(Case(network, "pipeline:4", 2, "adamw", 8) for network in ("cnn", "gpt")),
     *(Case(network, "pipeline:4", 4, "adamw", 8) for network in ("cnn", "gpt")),
     *(Case(network, "pipeline:8", 4, "sgd", 8) for network in ("cnn", "gpt")),

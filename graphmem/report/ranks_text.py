@@ -16,6 +16,7 @@ _FORMULAS = {
     "point-to-point": "n",
 }  # fmt: skip
 ISSUES_SHOWN = 12
+RANKS_SHOWN = 16
 PLACE = 24  # characters of an operator's name: a figure is never cut for it
 
 
@@ -43,9 +44,10 @@ def _headline(ranked: Ranked) -> Text:
 
 
 def _ranks(ranked: Ranked) -> Table:
-    """Neighbours that need the same share a line."""
+    """Neighbours that need the same share a line; of very many lines those with the largest peaks."""
     table = _table("rank", "peak", "forward", "backward", "optimizer", "at")
-    for group in _alike(ranked.ranks):
+    groups = sorted(_alike(ranked.ranks), key=lambda group: (-group[0].peak, group[0].rank))[:RANKS_SHOWN]
+    for group in sorted(groups, key=lambda group: group[0].rank):
         rank = group[0]
         label = str(rank.rank) if len(group) == 1 else f"{rank.rank}-{group[-1].rank}"
         phases = [size(rank.phase_peaks[phase]) for phase in ("forward", "backward", "optimizer")]
@@ -95,9 +97,10 @@ def _table(first: str, *others: str) -> Table:
 
 def _notes(ranked: Ranked) -> list[Text]:
     lines = [Text(f"{row.operation}: {row.what}", style="dim") for row in ranked.communication]
-    for group in _alike(ranked.ranks):
-        if group[0].holds:
-            lines.append(Text(f"rank {group[0].rank}: {group[0].holds}", style="dim"))
+    held = [group[0] for group in _alike(ranked.ranks) if group[0].holds]
+    lines += [Text(f"rank {rank.rank}: {rank.holds}", style="dim") for rank in held[:RANKS_SHOWN]]
+    if len(held) > RANKS_SHOWN:
+        lines.append(Text(f"and {len(held) - RANKS_SHOWN} more, in the JSON document", style="dim"))
     lines += [Text("note: ", style="yellow").append(note, style="default") for note in ranked.notes]
     lines += [
         Text(f"{issue.kind}: ", style="yellow").append(f"{issue.where}: {issue.what}", style="default")

@@ -157,6 +157,19 @@ class Tied(Gpt):
             parameter.requires_grad = False
 
 
+class Looped(Gpt):
+    """A GPT that runs its two blocks in turn, twice."""
+
+    def __init__(self) -> None:
+        super().__init__(width=96, heads=2, depth=2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.front(ids)
+        for i in (0, 1, 0, 1):
+            x = self.blocks[i](x)
+        return self.back(x)
+
+
 def _cnn(batch: int) -> Case:
     return Cnn(), (torch.randn(batch, 3, 16, 16),), torch.randint(1000, (batch,)), "cross_entropy"
 
@@ -169,4 +182,8 @@ def _tied(batch: int) -> Case:
     return Tied(), (torch.randint(1003, (batch, 64)),), torch.randint(1003, (batch, 64)), "cross_entropy"
 
 
-NETWORKS: dict[str, Callable[[int], Any]] = {"cnn": _cnn, "gpt": _gpt, "tied": _tied}
+def _looped(batch: int) -> Case:
+    return Looped(), (torch.randint(1003, (batch, 64)),), torch.randint(1003, (batch, 64)), "cross_entropy"
+
+
+NETWORKS: dict[str, Callable[[int], Any]] = {"cnn": _cnn, "gpt": _gpt, "tied": _tied, "looped": _looped}

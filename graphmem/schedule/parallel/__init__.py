@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 
 from graphmem.autograd.program import Program
 from graphmem.ir.errors import OptionError
@@ -22,7 +23,8 @@ WAYS: dict[str, Spread] = {
     "tp": tensor_parallel,
     "pipeline": pipelined,
 }
-ALONE = {"precision": "fp32", "accumulate": 1, "checkpoint": ()}  # settings that are followed on one device only
+FOLLOWED = ("loss", "optimizer", "form", "device", "frozen")  # settings that a step on several devices can have
+MOST = 4096  # ranks or micro-batches
 SPELLINGS = {"fsdp": "zero3", "dp": "ddp", "pp": "pipeline"}
 
 
@@ -37,14 +39,18 @@ def parallel_of(text: str) -> Parallel:
     is_view = kind == "ddp" and more[1:] == ["view"]
     numbers = more[:1] if is_view else more
     most = 2 if kind == "pipeline" else 1
-    if kind not in WAYS or not 1 <= len(numbers) <= most or not all(n.isdecimal() and int(n) for n in numbers):
+    if kind not in WAYS or not 1 <= len(numbers) <= most or not all(map(_is_count, numbers)):
         raise OptionError(
             f"parallel '{text}' is not one of ddp:N, ddp:N:view, zero1:N, zero2:N, zero3:N (fsdp:N), tp:N, "
-            "pipeline:N, pipeline:N:MICRO_BATCHES with N ranks"
+            f"pipeline:N, pipeline:N:MICRO_BATCHES with N ranks, {MOST} at most"
         )
     ranks = int(numbers[0])
     micro_batches = int(numbers[1]) if len(numbers) > 1 else ranks if kind == "pipeline" else 1
     return Parallel(kind, ranks, micro_batches, is_view)
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(MOST)) and 1 <= int(text) <= MOST
 
 
 def ranked(
@@ -58,9 +64,9 @@ def ranked(
 
     Raises OptionError when the program cannot be spread so, with the reason.
     """
-    for name, alone in ALONE.items():
-        if getattr(settings, name, alone) != alone:
+    for field in fields(settings):
+        if field.name not in FOLLOWED and getattr(settings, field.name) != field.default:
             raise OptionError(
-                f"a step on several devices is known without {name} only: leave it out, or use one device"
+                f"a step on several devices is known without {field.name} only: leave it out, or use one device"
             )
     return WAYS[parallel.kind](program, settings, parallel, weight_decay, batch)

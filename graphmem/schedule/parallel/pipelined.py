@@ -16,12 +16,13 @@ from graphmem.autograd.program import Program
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.tensor import is_floating
 from graphmem.ir.errors import OptionError
+from graphmem.ir.graph import exactness_of
 from graphmem.ir.memory import IntColumn
 from graphmem.ir.ranks import Collective, Parallel, Ranked
 from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.collectives import collective
 from graphmem.schedule.parallel.partition import Partition, partition
-from graphmem.schedule.parallel.runner import stage_rank
+from graphmem.schedule.parallel.runner import stage_rank, unknown_in
 from graphmem.schedule.parallel.stage import Stage, cut
 from graphmem.schedule.parallel.survey import Survey, bounds, surveyed
 from graphmem.schedule.parallel.units import units
@@ -60,8 +61,10 @@ def pipelined(
     found = partition(tables, lambda i, a, b: stage_rank(stage(i, a, b), settings, weight_decay).peak, most)
     stages = [stage(i, a, b) for i, (a, b) in enumerate(pairwise(found.cuts))]
     ranks = tuple(stage_rank(s, settings, weight_decay) for s in stages)
-    notes = _notes(found, len(cuts), len(program.calls), dropped, stages)
-    return Ranked(parallel, settings, ranks, tuple(_sent(stages, micro)), notes, survey.issues)
+    issues = tuple(dict.fromkeys([*survey.issues, *(i for s in stages for i in unknown_in(s, settings))]))
+    figure = "peak" if exactness_of(issues) == "exact" else "of these figures"
+    notes = _notes(found, figure, len(cuts), len(program.calls), dropped, stages)
+    return Ranked(parallel, settings, ranks, tuple(_sent(stages, micro)), notes, issues)
 
 
 def _cuts(program: Program, survey: Survey, count: int) -> IntColumn:
@@ -96,13 +99,15 @@ def _tied(stages: Sequence[Stage]) -> dict[str, int]:
     return found
 
 
-def _notes(found: Partition, cuts: int, calls: int, dropped: int, stages: Sequence[Stage]) -> tuple[str, ...]:
+def _notes(
+    found: Partition, figure: str, cuts: int, calls: int, dropped: int, stages: Sequence[Stage]
+) -> tuple[str, ...]:
     where = f"{cuts - 2} places to cut, between any two calls" if cuts == calls + 1 else f"{cuts - 2} places to cut"
     if found.is_optimal:
-        notes = [f"no other cut lowers the largest peak (proved over {where}; {found.costed} stages simulated)"]
+        notes = [f"no other cut lowers the largest {figure} (proved over {where}; {found.costed} stages simulated)"]
     else:
         over = 100 * (found.peak - found.bound) / found.bound
-        notes = [f"no cut lowers the largest peak by more than {over:.2f} % (over {where})"]
+        notes = [f"no cut lowers the largest {figure} by more than {over:.2f} % (over {where})"]
     notes.append(
         f"Schedule1F1B with {stages[0].micro_batches} micro-batches; in flight by stage: "
         + ", ".join(str(stage.in_flight) for stage in stages)

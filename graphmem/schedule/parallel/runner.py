@@ -20,15 +20,17 @@ from math import prod
 
 from graphmem.autograd import ops
 from graphmem.autograd.machine import Machine
+from graphmem.autograd.program import Call
 from graphmem.autograd.run import Forward
 from graphmem.autograd.strides import contiguous
 from graphmem.autograd.tensor import Edge, Node, Tensor, itemsize
+from graphmem.ir.graph import Issue
 from graphmem.ir.ranks import Rank
 from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.schedule.parallel.process import Cohort, Hooked, figures, flat, optimized
 from graphmem.schedule.parallel.stage import Sent, Stage
-from graphmem.schedule.step import given_value, given_values, loss_value, target_value
+from graphmem.schedule.step import forward_issues, given_value, given_values, loss_value, target_value
 
 
 @dataclass
@@ -54,6 +56,7 @@ class Runner:
     merged: list[Tensor] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     function: Forward | None = None
+    unknown: dict[str, Call] = field(default_factory=dict)
 
     def prepare(self) -> None:
         """What exists before the step."""
@@ -77,7 +80,7 @@ class Runner:
     def _buffer(self, sent: Sent, label: str) -> Tensor:
         return given_value(self.m, "communication", label, sent.type)
 
-    def forward(self) -> None:
+    def forward(self) -> Forward:
         """One micro-batch forward; its outputs take the place of the last ones that were sent."""
         m, stage = self.m, self.stage
         m.phase, m.kind = "forward", "activation"
@@ -85,6 +88,7 @@ class Runner:
         values = {**self.values, **{sent.name: leaf for sent, leaf in zip(stage.inputs, leaves, strict=True)}}
         forward = self._function(values)
         outputs = forward.run()
+        self.unknown.update(forward.unknown)
         for tensor in outputs:
             m.hold(tensor)  # in the cache, until its backward
         self._forget(forward, leaves)
@@ -99,6 +103,7 @@ class Runner:
             self.losses += [loss] if loss is not None else []
         m.kind, m.label = "temporary", ""
         self.chunks.append(Chunk(leaves, outputs, loss))
+        return forward
 
     def _function(self, values: dict[str, Tensor]) -> Forward:
         """The stage's function, called anew: what it found out about its calls is kept."""
@@ -224,6 +229,16 @@ def stage_rank(stage: Stage, settings: TrainingSettings, weight_decay: bool, run
     cohort = Cohort([stage.index], parameters, holds=_held(stage))
     optimized(m, settings, [cohort], weight_decay)
     return figures(m, first, [cohort])[0]
+
+
+def unknown_in(stage: Stage, settings: TrainingSettings) -> tuple[Issue, ...]:
+    """What has no rule, or does not fit its rule, when the stage runs by itself."""
+    m = Machine(device=settings.device)
+    runner = Runner(m, stage, settings, 1)
+    runner.prepare()
+    function = runner.forward()
+    function.unknown = runner.unknown
+    return forward_issues(function)
 
 
 def _storages(tensors: list[Tensor]) -> int:

@@ -7,12 +7,14 @@ model.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 
 from graphmem.autograd.program import Call, Program
 
 ROOT = ""
+_AGAIN = re.compile(r"@\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +88,8 @@ def _label(call: Call, owner: dict[str, str], blocks: frozenset[str], parameters
 
 
 def _paths(call: Call) -> list[str]:
-    """The modules that a call is inside of, each with a dot; exporters write them all, or the innermost."""
-    return [f"{path}." for path in (call.origin.path or (call.origin.scope,)) if path]
+    """The modules that a call is inside of, each with a dot; exporters write them all, or the innermost.
+
+    A module that is called again is written `blocks.0@1` by torch.export.
+    """
+    return [_AGAIN.sub("", path) + "." for path in (call.origin.path or (call.origin.scope,)) if path]

@@ -158,7 +158,9 @@ def test_a_parameter_without_dimensions_is_refused_as_fully_shard_does() -> None
         on(replace(program, given=(*program.given, scale)), "zero3:2")
 
 
-@pytest.mark.parametrize("text", ["", "ddp", "ddp:0", "ddp:x", "ddp:2:3", "zero4:2", "pipeline:2:0", "zero1:2:view"])
+@pytest.mark.parametrize(
+    "text", ["", "ddp", "ddp:0", "ddp:x", "ddp:2:3", "zero4:2", "pipeline:2:0", "zero1:2:view", "ddp:9999"]
+)
 def test_a_way_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(OptionError, match="is not one of"):
         parallel_of(text)
