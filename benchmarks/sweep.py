@@ -116,7 +116,8 @@ def killed(folder: Path, here: Path, kills: int, figures: int) -> tuple[Path, st
     log.touch()
     journal = here / "killed.csv.journal"
     environment = {**os.environ, "SWEEP_LOG": str(log), "PYTHONPATH": os.pathsep.join([str(HOOK), *sys.path[1:]])}
-    moments = sorted(random.Random(SEED).uniform(0.03, 0.95) for _ in range(kills))
+    chance = random.Random(SEED)
+    moments = sorted(chance.uniform(0.03, 0.95) for _ in range(kills))
     told = []
     for moment in moments:
         process = subprocess.Popen(
@@ -137,49 +138,60 @@ def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+def ways(folder: Path, here: Path) -> dict[str, tuple[float, float]]:
+    """Every way to sweep, all with the same rows, and the seconds that it took; one.csv has the rows."""
+    took = {"1 process": swept(folder, here / "one.csv", "--jobs", "1")}
+    rows = timeless(here / "one.csv")
+    for way in ("2 processes", "2 processes again, all known"):
+        took[way] = swept(folder, here / "two.csv", "--jobs", "2")
+        assert timeless(here / "two.csv") == rows
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        print("NO CLUSTER: dask.distributed is not installed (extra `dask`)")
+        return took
+    with dask_cluster(here) as address:
+        took["Dask, 2 workers"] = swept(folder, here / "dask.csv", "--scheduler", address)
+    assert timeless(here / "dask.csv") == rows
+    return took
+
+
+def told(rows: Sequence[list[str]], took: dict[str, tuple[float, float]], sample: int) -> None:
+    """Print the table; of Dask's workers the processor seconds are not seen from here."""
+    cells, error = len(rows) - 1, rows[0].index("error")
+    failed, models = sum(bool(row[error]) for row in rows[1:]), len({row[0] for row in rows[1:]})
+    print(f"{models} networks, {cells} rows, {failed} failed; identical but for the seconds", flush=True)
+    cell, lone = per_process(rows, sample), alone(rows, sample)
+    whole = cell[1] * cells
+    took = {
+        f"a process per cell ({sample} cells sampled)": (cell[0] * cells, whole),
+        f"one process, nothing shared ({sample} cells sampled)": (lone[0] * cells, lone[1] * cells),
+        **took,
+    }
+    print("\n| way | seconds | processor seconds | rows per processor second | saved |\n|---|---|---|---|---|")
+    for way, (wall, used) in took.items():
+        figures = f"{used:.0f} | {cells / used:.3g} | {1 - used / whole:.1%}" if "Dask" not in way else "| |"
+        print(f"| {way} | {wall:.0f} | {figures} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--sample", type=int, default=40, help="cells run alone")
+    parser.add_argument("--sample", type=int, default=30, help="cells run alone")
     parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--kills-only", action="store_true", help="nothing but the sweep that is killed")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
-        took = {"1 process": swept(asked.folder, here / "one.csv", "--jobs", "1")}
-        rows = timeless(here / "one.csv")
-        took["2 processes"] = swept(asked.folder, here / "two.csv", "--jobs", "2")
-        assert timeless(here / "two.csv") == rows
-        took["again, all known"] = swept(asked.folder, here / "two.csv", "--jobs", "2")
-        assert timeless(here / "two.csv") == rows
-        try:
-            import distributed  # noqa: F401
-        except ImportError:
-            print("NO CLUSTER: dask.distributed is not installed (extra `dask`)")
+        if asked.kills_only:
+            swept(asked.folder, here / "two.csv", "--jobs", "2")
         else:
-            with dask_cluster(here) as address:
-                took["Dask, 2 workers"] = swept(asked.folder, here / "dask.csv", "--scheduler", address)
-            assert timeless(here / "dask.csv") == rows
-        cells = len(rows) - 1
-        failed = sum(bool(row[rows[0].index("error")]) for row in rows[1:])
-        models = len({row[0] for row in rows[1:]})
-        print(f"{models} networks, {cells} rows, {failed} failed; identical but for the seconds", flush=True)
-        cell, lone = per_process(rows, asked.sample), alone(rows, asked.sample)
-        whole = cell[1] * cells
-        print("\n| way | seconds | processor seconds | rows per processor second | saved |\n|---|---|---|---|---|")
-        sampled = f"({asked.sample} cells sampled)"
-        took = {
-            f"a process per cell {sampled}": (cell[0] * cells, whole),
-            f"one process, nothing shared {sampled}": (lone[0] * cells, lone[1] * cells),
-            **took,
-        }
-        for way, (wall, used) in took.items():
-            figures = f"{used:.0f} | {cells / used:.3g} | {1 - used / whole:.1%}"
-            print(f"| {way} | {wall:.0f} | {figures if 'Dask' not in way else 'not seen from here | |'} |")
-        sys.stdout.flush()
+            took = ways(asked.folder, here)
+            told(timeless(here / "one.csv"), took, asked.sample)
         if asked.kills:
-            out, told = killed(asked.folder, here, asked.kills, lines(here / "two.csv.journal"))
-            assert timeless(out) == rows
-            print(f"\n{told}; the same rows")
+            out, words = killed(asked.folder, here, asked.kills, lines(here / "two.csv.journal"))
+            assert timeless(out) == timeless(here / "two.csv")
+            print(f"\n{words}; the same rows")
 
 
 if __name__ == "__main__":

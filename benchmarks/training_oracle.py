@@ -102,6 +102,7 @@ def dropouts(module: torch.nn.Module) -> tuple[float, float]:
     config = next((m.config for m in module.modules() if hasattr(m, "config")), None)
     names = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop", "dropout_rate")
     stated = [float(getattr(config, name)) for name in names if hasattr(config, name)]
+    found = found or [float(config.dropout)] if hasattr(config, "dropout") else found
     most = max(set(found), key=found.count) if found else 0.0
     return most, (stated or layers or [most])[0]
 

@@ -181,11 +181,12 @@ def _by_cost(plan: WrapPlan) -> tuple[int, int, int, tuple[str, ...]]:
 def _habits(program: Program, judge: Judge, whole: Frontier, wraps: Sequence[WrapPlan]) -> tuple[Habit, ...]:
     total = whole.question.total_cost
     found = []
-    for title, chosen in practice(program):
-        plan = judge.judged(chosen, title)
+    plans = [judge.judged(chosen, title) for title, chosen in practice(program)]
+    plans += [judge.of_specs(["sqrt"], "sqrt(n)")] if len(plans) > 1 else []
+    for plan in (p for p in plans if p.again):
         rivals = [p.judged.cost - total for p in whole.points if p.judged.peak <= plan.peak]
         rivals += [p.again for p in wraps if p.peak <= plan.peak]
-        found.append(Habit(title, plan, min([plan.again, *rivals])))
+        found.append(Habit(plan.strategy, plan, min([plan.again, *rivals])))
     return tuple(found)
 
 

@@ -69,8 +69,10 @@ def train_ranks(
     form = form or ("foreach" if device == "cuda" else "single")
     _check("optimizer form", form, FORMS)
     way = parallel_of(parallel)
-    graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
-    program = raised(graph, Options(assume_bn, dropout, attention_dropout))
+    reading = partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes)
+    options = Options(assume_bn, dropout, attention_dropout)
+    graph, fixed = read_with_batch(batch, reading)
+    program = raised(graph, options)
     settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
     name = Path(path).stem
     alone = training(graph, program, settings, name, weight_decay, fixed)
@@ -81,7 +83,8 @@ def train_ranks(
                 f"a batch of {whole or 'unknown size'} cannot be cut into {way.micro_batches} equal micro-batches: "
                 f"give --batch as a multiple of {way.micro_batches}, or another pipeline:N:MICRO_BATCHES"
             )
-        fixed = (fixed[0] if fixed else whole, whole // way.micro_batches)
+        part, fixed = read_with_batch(whole // way.micro_batches, reading)
+        program = raised(part, options)
     try:
         found = ranked(program, settings, way, weight_decay, fixed)
     except MISFITS as error:  # a rule met shapes that it was not written for

@@ -1,7 +1,7 @@
 """Host: where torch.autograd.graph.save_on_cpu keeps what nodes save, and the bytes that go there and back.
 
-Source: torch/autograd/graph.py of torch 2.13 (save_on_cpu: `pack` copies to the host, `unpack` makes a new tensor on the
-device, which dies with the backward function that asked for it).
+Source: torch/autograd/graph.py of torch 2.13 (save_on_cpu): `pack` copies to the host, `unpack` makes a new tensor on
+the device, which dies with the backward function that asked for it.
 """
 
 from __future__ import annotations

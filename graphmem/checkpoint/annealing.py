@@ -24,8 +24,8 @@ from graphmem.checkpoint.kernel import INSTANCES, Kernel
 from graphmem.checkpoint.pure_sequence import Heat
 from graphmem.ir.recompute import Recompute
 
-LEAST_ROUNDS = 20_000
-WORK = 7e11  # of a search: moves times their cost, which grows with the operations and the square of their reads
+LEAST_ROUNDS = 10_000
+WORK = 5e11  # of a search: moves times their cost, which grows with the operations and the square of their reads
 FEW = 150
 CLOSE = 2e-5  # of the total cost: nearer to the bound than this there is nothing worth searching for
 FAR = 5e-3  # nearer to the bound than this the first waves suffice

@@ -8,8 +8,9 @@ A chain computes f_0 ... f_n one from the other, and then the gradients g_n ... 
                           cost(k + 1, t, m - f_k, kept), and then, with f_k still there or not, cost(s, k, m, yes or no)
 
 Sizes and costs differ from value to value (heterogeneous). A value that is stored stays until the gradients above it
-are done: persistent, as in Beaumont, Eyraud-Dubois, Herrmann, Joly and Shilova (INRIA RR-9302, arXiv 1911.13214). Bytes are
-counted in slots and rounded up, so that the course fits; it is exact where the budget has no more units than slots.
+are done: persistent, as in Beaumont, Eyraud-Dubois, Herrmann, Joly and Shilova (INRIA RR-9302, arXiv
+1911.13214). Bytes are counted in slots and rounded up, so that the course fits; it is the best of its kind where the
+budget has no more units than slots.
 """
 
 from __future__ import annotations

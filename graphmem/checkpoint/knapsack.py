@@ -1,7 +1,7 @@
 """Recompute -> what PyTorch's partitioner would choose at an `activation_memory_budget`: minimum cut, then a knapsack.
 
-Reimplemented from what torch/_functorch/partitioners.py describes (torch 2.13, `activation_memory_budget`, solver "dp"),
-as a baseline: the values that a minimum cut saves when only what is cheap is computed again are the items of a 0-1
+Reimplemented from what torch/_functorch/partitioners.py describes (torch 2.13, `activation_memory_budget`, "dp"), as
+a baseline: the values that a minimum cut saves when only what is cheap is computed again are the items of a 0-1
 knapsack. An item weighs its bytes and is worth the time of its own operation alone; the budget is a part of all their
 bytes. What the knapsack leaves out is computed again, with all that it needs. Neither the peak nor the chain of
 recomputation enters, which is why its peak may rise while its budget falls.
@@ -10,17 +10,27 @@ recomputation enters, which is why its peak may rise while its budget falls.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.checkpoint.archive import Archive
+from graphmem.checkpoint.hull import Mask, offer
+from graphmem.checkpoint.kernel import Kernel
 from graphmem.checkpoint.mincut import Moment
 from graphmem.ir.recompute import Recompute
 
+BUDGETS = tuple(i / 10 for i in range(11))
 UNITS = 1000  # of the budget; weights are rounded up
 CHEAP = 20  # an operation of at most total cost / CHEAP / operations is computed again as if it were fused
 
-Mask = NDArray[np.bool_]
+
+def propose_knapsack(kernel: Kernel, stage: int, archive: Archive) -> None:
+    """Offer what PyTorch would choose at ten budgets."""
+    if 0 < stage < len(kernel.question):
+        for budget, mask in knapsack_choices(kernel.question, stage, BUDGETS):
+            offer(kernel, stage, mask, archive, f"knapsack {budget:.1f}")
 
 
 def knapsack_choices(question: Recompute, stage: int, budgets: tuple[float, ...]) -> Iterator[tuple[float, Mask]]:
@@ -38,8 +48,6 @@ def knapsack_choices(question: Recompute, stage: int, budgets: tuple[float, ...]
 
 
 def _with_cheap_ones_free(question: Recompute) -> Recompute:
-    from dataclasses import replace
-
     limit = question.total_cost // (CHEAP * max(1, len(question)))
     operations = tuple(replace(o, cost=0) if o.cost <= limit else o for o in question.operations)
     return replace(question, operations=operations)

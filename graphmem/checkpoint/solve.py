@@ -20,6 +20,7 @@ from graphmem.checkpoint.chain import propose_chain
 from graphmem.checkpoint.evaluate import judged
 from graphmem.checkpoint.keep_all import keep_all, node_floor
 from graphmem.checkpoint.kernel import Kernel
+from graphmem.checkpoint.knapsack import propose_knapsack
 from graphmem.checkpoint.simple import propose_simple
 from graphmem.ir.errors import BrokenInvariantError, OptionError
 from graphmem.ir.recompute import Frontier, Impossible, Judged, Point, Recompute, Unreached
@@ -65,6 +66,7 @@ class Search:
             propose_chain(self.kernel, self.baseline.peak, self.archive)
             try:
                 self._hull = hull.propose(self.kernel, self.moment, self.archive, self.deadline)
+                propose_knapsack(self.kernel, self.moment.stage, self.archive)
             except OptionError as error:
                 self.notes.append(str(error))
                 self._hull = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, output_option, reading_options, size_option
+from graphmem.cli.options import deliver, inference_options, output_option, prune_option, reading_options, size_option
 from graphmem.cli.step_options import Asked, step_options, trained
 from graphmem.ir.gate import Gate
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @size_option("--max-weights", "Most bytes of weights.")
 @size_option("--max-arena", "Most bytes of the arena that `graphmem plan` packs the activations into.")
 @size_option("--max-train-peak", "Most bytes at the peak of a training step.")
+@prune_option
 @step_options
 @click.option(
     "--min-batch",

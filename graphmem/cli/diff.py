@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, output_option, reading_options
+from graphmem.cli.options import deliver, inference_options, output_option, prune_option, reading_options
 from graphmem.cli.step_options import Asked, step_options, trained
 
 
@@ -18,6 +18,7 @@ from graphmem.cli.step_options import Asked, step_options, trained
 @click.argument("new", type=click.Path(path_type=Path))
 @reading_options
 @partial(inference_options, has_runtime=True)
+@prune_option
 @step_options
 @click.option("--format", "format_", type=click.Choice(["table", "json", "markdown"]), default="table")
 @output_option

@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, model_options
+from graphmem.cli.options import deliver, inference_options, model_options, prune_option
 from graphmem.cli.step_options import Asked, step_options, trained
 
 
 @click.command()
 @model_options
 @partial(inference_options, has_runtime=True)
+@prune_option
 @step_options
 @click.option(
     "--around",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, model_options, size_option
+from graphmem.cli.options import deliver, inference_options, model_options, prune_option, size_option
 from graphmem.cli.step_options import Asked, step_options, trained
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @model_options
 @partial(inference_options, has_runtime=True)
+@prune_option
 @step_options
 @size_option("--device-memory", "Draw a line at a device's memory, such as 11.5GiB; --device NAME draws its own.")
 @click.option("--frontier", is_flag=True, help="Add what checkpointing can do for the step; implies --train.")
@@ -76,9 +77,13 @@ def _curve(model: Path, step: Asked, reading: Mapping[str, Any], timeout: float)
     from graphmem.report.page_frontier import curve_of_model
 
     taken = inspect.signature(graphmem.checkpoint_frontier).parameters
-    others = {name: value for name, value in step.keywords.items() if name not in taken and name != "checkpoint"}
-    unlike = [f"--{name}" for name, value in others.items() if value and value != 1]
+    asked = {**step.keywords, **reading}
+    unlike = [
+        f"--{name}"
+        for name, value in asked.items()
+        if name not in taken and name != "checkpoint" and value not in (0, 1, "", ())
+    ]
     if unlike:
         raise click.UsageError(f"the frontier is that of a plain step; give --frontier or {', '.join(unlike)}")
-    keywords = {name: value for name, value in step.keywords.items() if name in taken}
-    return curve_of_model(graphmem.checkpoint_frontier(model, timeout=timeout, **keywords, **reading))
+    keywords = {name: value for name, value in asked.items() if name in taken}
+    return curve_of_model(graphmem.checkpoint_frontier(model, timeout=timeout, **keywords))

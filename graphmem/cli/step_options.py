@@ -17,8 +17,21 @@ if TYPE_CHECKING:
     from graphmem.ir.device import Device
     from graphmem.ir.training import Training
 
-# What `train` takes beside the step itself: the model, how to read it, and how to print.
-_OTHERS = ("model", "dims", "batch", "strict", "trips", "shapes", "parallel", "timeline", "format_", "output", "help")
+# What `train` takes beside the step itself: the model, how to read and change it, and how to print.
+_OTHERS = (
+    "model",
+    "dims",
+    "batch",
+    "strict",
+    "trips",
+    "shapes",
+    "prune",
+    "parallel",
+    "timeline",
+    "format_",
+    "output",
+    "help",
+)
 
 
 @dataclass(frozen=True, slots=True)

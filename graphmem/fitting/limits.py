@@ -142,7 +142,7 @@ def _settings(entry: Mapping[str, Any], config: Path) -> dict[str, Any]:
 
 def _step_keywords(function: Callable[..., Any]) -> dict[str, str]:
     """Keyword-only arguments that belong to the step, with their annotation; the device has a key of its own."""
-    of_reading = ("batch", "device", "strict", "trips", "shapes")
+    of_reading = ("batch", "device", "strict", "trips", "shapes", "prune")
     parameters = inspect.signature(function).parameters.values()
     return {p.name: str(p.annotation) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in of_reading}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -197,6 +197,7 @@ def cublas(cell: Cell) -> Value:
     return None if nbytes in (0, CUBLAS_WORKSPACE[8]) else nbytes
 
 
+@lru_cache(maxsize=1024)
 def compared(name: Value) -> Device | None:
     """The device that figures are held against, or None for "cpu" and "cuda"."""
     return None if name in SIMULATED else device(str(name))

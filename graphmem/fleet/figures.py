@@ -29,6 +29,11 @@ class Fixed:
     dims: Mapping[str, int] = field(default_factory=dict)
     loss: str = "cross_entropy"
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {"dims": dict(self.dims), "loss": self.loss}
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:

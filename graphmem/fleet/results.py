@@ -6,7 +6,8 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ Add = Callable[[SweepRecord], None]
 ROWS_AT_ONCE = 65_536  # of a parquet row group
 
 _TYPES = {field.name: str(field.type) for field in fields(SweepRecord)}
+_values = attrgetter(*COLUMNS)
 _EMPTY: Mapping[str, Any] = {"str": "", "int | None": None, "bool": False, "float": 0.0}
 
 
@@ -25,7 +27,11 @@ def csv_rows(file: IO[str]) -> Iterator[Add]:
     """Rows under a header; None is an empty field."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    yield lambda row: writer.writerow([_cell(value) for value in asdict(row).values()])
+    yield lambda row: writer.writerow([_cell(value) for value in _values(row)])
+
+
+def _named_values(row: SweepRecord) -> dict[str, Any]:
+    return dict(zip(COLUMNS, _values(row), strict=True))
 
 
 def _cell(value: Any) -> Any:
@@ -46,7 +52,7 @@ def _json(path: Path) -> Iterator[Add]:
 
         def add(row: SweepRecord) -> None:
             nonlocal count
-            file.write((",\n" if count else "\n") + json.dumps(asdict(row), ensure_ascii=False))
+            file.write((",\n" if count else "\n") + json.dumps(_named_values(row), ensure_ascii=False))
             count += 1
 
         yield add
@@ -71,7 +77,7 @@ def _parquet(path: Path) -> Iterator[Add]:
             held.clear()
 
         def add(row: SweepRecord) -> None:
-            held.append(asdict(row))
+            held.append(_named_values(row))
             if len(held) == ROWS_AT_ONCE:
                 flush()
 

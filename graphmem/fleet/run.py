@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -165,7 +165,7 @@ class _Run:
                 yield Slot(file, found, cells, keys, error)
 
     def _key(self, found: str, cell: Cell) -> str:
-        return key_of(engine=engine(), file=found, settings=figure_settings(cell), fixed=asdict(self.fixed))
+        return key_of(engine=engine(), file=found, settings=figure_settings(cell), fixed=self.fixed.document)
 
     def _start(self, slot: Slot, fresh: set[str]) -> None:
         """Submit what no earlier run and no other file of the same content has worked out."""

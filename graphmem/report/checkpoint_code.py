@@ -96,11 +96,13 @@ def verdict(found: ModelFrontier) -> list[str]:
     lines = []
     for habit in found.practice:
         plan, best = habit.plan, habit.best
-        number = habit.title.split()[1] if habit.title != "every block" else ""
+        number = "".join(c for c in habit.title if c.isdecimal())
+        call = f"gradient_checkpointing_enable({f'every_n_layers={number}' if number else ''})"
+        call = "checkpoint_sequential, sqrt(n) segments" if habit.title == "sqrt(n)" else call
         near = "near the frontier" if plan.again <= NEAR * best else f"{plan.again / max(1, best):.1f} times the best"
         lines.append(
-            f"gradient_checkpointing_enable({f'every_n_layers={number}' if number else ''}): {plan.peak / base:.1%} of "
-            f"the peak, {plan.again / total:.2%} more computation; the best found there: {best / total:.2%} ({near})"
+            f"{call}: {plan.peak / base:.1%} of the peak, {plan.again / total:.2%} more computation; "
+            f"the best found there: {best / total:.2%} ({near})"
         )
     return lines or ["no repeated blocks: gradient_checkpointing_enable has nothing to wrap"]
 

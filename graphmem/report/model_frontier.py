@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import wrap
+from textwrap import shorten, wrap
 from typing import Any
 
 from graphmem.ir.recompute import ModelFrontier, Point, WrapPlan
@@ -127,7 +127,8 @@ def model_frontier_text(found: ModelFrontier, width: int = 80) -> str:
     plans = [p for p in found.wraps if found.budget is not None]
     if plans:
         lines += ["", torch_code(found, plans[0]).rstrip()]
-    lines += ["", "operation: judged by replaying the course; selective, module: by running the step as PyTorch does"]
+    judges = "operation: judged by replaying the course; selective, module: by running the step as PyTorch does"
+    lines += ["", *wrap(judges, width)]
     return "\n".join([*lines, *(f"note: {text}" for text in found.operations.notes)])
 
 
@@ -141,8 +142,9 @@ def _row(row: Row, base: int, total: int) -> str:
 
 
 def _what_stands(found: ModelFrontier, width: int) -> list[str]:
-    lines = ["alive at the least peak of operations:"] if found.obstacles else []
-    lines += [f"{size(o.nbytes):>11}  {o.what}" for o in found.obstacles if o.nbytes >= found.least // 100]
+    large = [o for o in found.obstacles if o.nbytes >= found.least // 100]
+    lines = ["alive at the least peak of operations:"] if large else []
+    lines += [f"{size(o.nbytes):>11}  {shorten(o.what, max(20, width - 13))}" for o in large]
     return [*lines, *wrap(found.advice, width)]
 
 
@@ -168,7 +170,7 @@ def _plot(found: ModelFrontier, rows: Sequence[Row], base: int, width: int) -> l
         put(peak, again / total, "x")
     labels = [f"{top * (HEIGHT - 1 - row) / (HEIGHT - 1):>8.1%} |" for row in range(HEIGHT)]
     return [
-        "overhead: * operations, s selective, m modules, . proved bound, x every (n-th) block",
+        "overhead: * operations, s selective, m modules, . bound, x every (n-th) block",
         *(label + "".join(row).rstrip() for label, row in zip(labels, grid, strict=True)),
         " " * 9 + "+" + "-" * columns,
         f"{' ' * 10}{low:<.0%}{'100% of the peak that keeps all':>{columns - 3}}",

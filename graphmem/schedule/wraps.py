@@ -46,13 +46,17 @@ class Judge:
         """Peak and recomputation of the step with these wraps, exact as PyTorch runs it."""
         key = tuple(sorted(wraps, key=lambda w: (w.scope, w.keep)))
         if key not in self.found:
-            tape = Tape()
-            settings = replace(self.settings, checkpoint=tuple(w.spec for w in key))
-            trace = training_trace(self.program, settings, self.weight_decay, self.batch, tape)
-            peak = peak_of(trace.machine, trace.first_step)
-            again = [e.label for e in tape.entries if e.kind == "again" and e.outputs]
-            self.found[key] = WrapPlan(key, peak, tape.total("again"), strategy, tuple(dict.fromkeys(again)))
+            self.found[key] = replace(self.of_specs([w.spec for w in key], strategy), wraps=key)
         return self.found[key]
+
+    def of_specs(self, specs: Sequence[str], strategy: str) -> WrapPlan:
+        """The same of what `train --checkpoint` takes, without wraps."""
+        tape = Tape()
+        settings = replace(self.settings, checkpoint=tuple(specs))
+        trace = training_trace(self.program, settings, self.weight_decay, self.batch, tape)
+        again = [e.label for e in tape.entries if e.kind == "again" and e.outputs]
+        peak = peak_of(trace.machine, trace.first_step)
+        return WrapPlan((), peak, tape.total("again"), strategy, tuple(dict.fromkeys(again)))
 
 
 def peak_of(m: Machine, first: int) -> int:

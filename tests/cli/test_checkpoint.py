@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 from click.testing import CliRunner
 
+import graphmem
 from graphmem.checkpoint.evaluate import judged
 from graphmem.cli.checkpoint import checkpoint
+from graphmem.ir.recompute import ModelFrontier
+from graphmem.report.checkpoint_code import code
 from graphmem.report.documents import schema_text
+from graphmem.report.model_frontier import model_frontier_text
 from tests.checkpoint.questions import chain, document
 
 ASKED = chain(10, 2)
@@ -47,7 +54,9 @@ def test_an_impossible_budget_says_what_stands_in_the_way(problem: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--ratio", "0.5"], "Missing option '--problem'"),
+        (["--ratio", "0.5"], "give a MODEL, or --problem FILE"),
+        (["model.onnx", "--problem", "{}", "--ratio", "0.5"], "give a MODEL, or --problem FILE"),
+        (["--problem", "{}", "--ratio", "0.5", "--emit", "torch"], "--emit goes with a MODEL"),
         (["--problem", "{}"], "one of --budget"),
         (["--problem", "{}", "--budget", "4 elephants"], "is not a size"),
     ],
@@ -79,3 +88,80 @@ def test_the_table_names_what_is_computed_again(problem: str) -> None:
     assert (
         "of the keep-all peak" in runner.invoke(checkpoint, ["--problem", problem, "--keep-order", "--frontier"]).output
     )
+
+
+MODEL = [str(Path(__file__).parents[2] / "models" / "tiny_gpt.onnx"), "--dim", "sequence=16", "--batch", "16"]
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, Any]:
+    """The JSON of a frontier, and of a budget."""
+    asked = {"frontier": ["--frontier"], "budget": ["--ratio", "0.7"]}
+    runs = {k: CliRunner().invoke(checkpoint, [*MODEL, *more, "--format", "json"]) for k, more in asked.items()}
+    assert all(run.exit_code == 0 for run in runs.values()), runs
+    return {k: json.loads(run.stdout) for k, run in runs.items()}
+
+
+@pytest.mark.parametrize("ask", ["frontier", "budget"])
+def test_json_of_a_model_follows_the_schema(answers: dict[str, Any], ask: str) -> None:
+    jsonschema.validate(answers[ask], json.loads(schema_text("checkpoint")))
+    for point in answers[ask]["points"]:
+        assert point["peak_bytes"] <= point["budget_bytes"]
+        assert point["overhead_bound"] <= point["overhead"]
+        assert bool(point["wrap"]) is (point["evaluator"] == "step")
+        assert not set(point["keep"]) & set(point["recompute"])
+
+
+def test_the_frontier_goes_from_keep_all_to_the_least_peak(answers: dict[str, Any]) -> None:
+    found = answers["frontier"]
+    points = found["points"]
+    assert (points[0]["peak_bytes"], points[0]["overhead"]) == (found["baseline_peak_bytes"], 0)
+    assert points[-1]["peak_bytes"] == found["least_peak_bytes"]
+    for one, next_ in pairwise(points):
+        assert one["peak_bytes"] > next_["peak_bytes"]
+        assert one["overhead"] < next_["overhead"]
+    for habit in found["practice"]:
+        within = [p["overhead"] for p in points if p["peak_bytes"] <= habit["peak_bytes"]]
+        assert min(within) <= habit["overhead"]
+
+
+def test_a_budget_gets_a_plan_of_whole_modules_first(answers: dict[str, Any]) -> None:
+    first = answers["budget"]["points"][0]
+    assert first["grain"] == "module"
+    assert {w["scope"].split(".")[0] for w in first["wrap"]} == {"blocks"}
+
+
+@pytest.fixture(scope="module")
+def found() -> ModelFrontier:
+    """The answer for a budget."""
+    return graphmem.checkpoint_frontier(MODEL[0], {"sequence": 16}, batch=16, ratio=0.7)
+
+
+@pytest.mark.parametrize(
+    ("form", "part"),
+    [
+        ("torch", "use_reentrant=False"),
+        ("sac", "use_reentrant=False"),
+        ("hf", "gradient_checkpointing_enable(): "),
+        ("jax", "save_only_these_names"),
+    ],
+)
+def test_what_to_paste_is_code_that_compiles(found: ModelFrontier, form: str, part: str) -> None:
+    text = code(found, form)
+    assert part in text
+    if form != "hf":
+        compile(text, form, "exec")
+
+
+def test_a_budget_below_the_least_peak_says_what_stands_in_the_way() -> None:
+    run = CliRunner().invoke(checkpoint, [*MODEL, "--budget", "100KiB"])
+    assert run.exit_code == 1
+    assert "the least peak reached is" in run.output
+    assert "are proved necessary" in run.output
+    assert "parameters, buffers, optimizer state, inputs" in run.output
+
+
+def test_the_table_of_a_model_fits_80_columns(found: ModelFrontier) -> None:
+    for answer in (found, replace(found, budget=None)):
+        lines = model_frontier_text(answer, 80).split("# graphmem checkpoint")[0].splitlines()
+        assert max(map(len, lines)) <= 80, max(lines, key=len)

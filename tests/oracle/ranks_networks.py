@@ -147,6 +147,16 @@ class Part(nn.Module):
         return self.kind.back(self, x) if self.is_last else x
 
 
+class Tied(Gpt):
+    """A GPT whose head is its embedding, and whose first block is frozen."""
+
+    def __init__(self) -> None:
+        super().__init__(width=96, heads=2, depth=3)
+        self.head.weight = self.tokens.weight
+        for parameter in self.blocks[0].parameters():
+            parameter.requires_grad = False
+
+
 def _cnn(batch: int) -> Case:
     return Cnn(), (torch.randn(batch, 3, 16, 16),), torch.randint(1000, (batch,)), "cross_entropy"
 
@@ -155,4 +165,8 @@ def _gpt(batch: int) -> Case:
     return Gpt(), (torch.randint(1003, (batch, 64)),), torch.randint(1003, (batch, 64)), "cross_entropy"
 
 
-NETWORKS: dict[str, Callable[[int], Any]] = {"cnn": _cnn, "gpt": _gpt}
+def _tied(batch: int) -> Case:
+    return Tied(), (torch.randint(1003, (batch, 64)),), torch.randint(1003, (batch, 64)), "cross_entropy"
+
+
+NETWORKS: dict[str, Callable[[int], Any]] = {"cnn": _cnn, "gpt": _gpt, "tied": _tied}

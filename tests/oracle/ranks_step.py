@@ -50,10 +50,14 @@ OPTIMIZERS: dict[str, Any] = {
 }
 
 
+def _trained(model: nn.Module) -> list[nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
 def _ddp(model: nn.Module, optimizer: str, view: bool = False) -> tuple[nn.Module, Any]:
     wrapped = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=view)
     made, options = OPTIMIZERS[optimizer]
-    return wrapped, made(wrapped.parameters(), **options)
+    return wrapped, made(_trained(wrapped), **options)
 
 
 def _zero1(model: nn.Module, optimizer: str) -> tuple[nn.Module, Any]:
@@ -61,7 +65,7 @@ def _zero1(model: nn.Module, optimizer: str) -> tuple[nn.Module, Any]:
 
     wrapped = nn.parallel.DistributedDataParallel(model)
     made, options = OPTIMIZERS[optimizer]
-    return wrapped, ZeroRedundancyOptimizer(wrapped.parameters(), optimizer_class=made, **options)
+    return wrapped, ZeroRedundancyOptimizer(_trained(wrapped), optimizer_class=made, **options)
 
 
 def _fsdp(model: nn.Module, optimizer: str, reshard: bool) -> tuple[nn.Module, Any]:
@@ -73,7 +77,7 @@ def _fsdp(model: nn.Module, optimizer: str, reshard: bool) -> tuple[nn.Module, A
         fully_shard(block, mesh=mesh, reshard_after_forward=reshard)
     fully_shard(model, mesh=mesh)
     made, options = OPTIMIZERS[optimizer]
-    return model, made(model.parameters(), **options)
+    return model, made(_trained(model), **options)
 
 
 MODES: dict[str, Callable[[nn.Module, str], tuple[nn.Module, Any]]] = {

@@ -166,3 +166,24 @@ def test_a_pruned_network_is_the_network_built_with_fewer_channels(oracle: Any, 
     oracle.exported(case, "train_raw", tmp_path / "m.onnx")
     found = graphmem.train(tmp_path / "m.onnx", optimizer=optimizer, prune=0.3)
     assert found.peak == oracle.measured((small, *case[1:]), optimizer).peak
+
+
+def test_checkpointed_blocks_are_computed_again_under_autocast(oracle: Any, tmp_path: Path) -> None:
+    from torch.utils.checkpoint import checkpoint
+    from whatif_networks import NETWORKS
+
+    class Again(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self, inner: Any) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Any) -> Any:
+            return checkpoint(self.inner, x, use_reentrant=False)
+
+    module, *rest = NETWORKS["gpt"]()
+    oracle.exported((module, *rest), "train_raw", tmp_path / "m.onnx")
+    for i, block in enumerate(module.blocks):
+        module.blocks[i] = Again(block)
+    asked = {"precision": "bf16-amp", "accumulate": 2}
+    found = graphmem.train(tmp_path / "m.onnx", checkpoint=["blocks.*"], **asked)
+    assert found.peak == oracle.measured((module, *rest), "sgd", **asked).peak

@@ -148,5 +148,9 @@ def test_keys_dark_and_print_work_there_too(driver: Any, tab: Any) -> None:
     assert tab.get_attribute("data-zoom") != "all"
     driver.find_element("id", "theme").click()
     assert driver.execute_script("return document.documentElement.dataset.theme") == "dark"
+    body.send_keys("t")
+    assert not tab.is_displayed()
+    body.send_keys("t")
+    assert tab.is_displayed()
     pdf = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
     assert pdf.startswith(b"%PDF")

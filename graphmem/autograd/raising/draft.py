@@ -80,6 +80,10 @@ class Draft:
             return TensorType(tensor.type.dtype, tensor.type.high)
         return tensor.type if tensor is not None and isinstance(tensor.type, TensorType) else None
 
+    def maker_of(self, name: str) -> Call | None:
+        """The call that makes a value, when it has been raised."""
+        return next((call for call in reversed(self.calls) if name in call.outputs), None)
+
     def emit(
         self, target: str, args: tuple[Any, ...], outputs: tuple[str, ...], origin: Origin,
         types: tuple[TensorType, ...] | None = None, **kwargs: Any,
@@ -89,6 +93,16 @@ class Draft:
             types = tuple(t for t in map(self.type_of, outputs) if t is not None)
         self.calls.append(Call(target, args, outputs, types, kwargs, origin))
         self.made.update(outputs)
+
+    def emit_after(
+        self, source: str, target: str, args: tuple[Any, ...], output: str, type_: TensorType | None
+    ) -> None:
+        """Add a call right after the one that makes `source`, as part of the statement that made it."""
+        at = next((i for i in range(len(self.calls) - 1, -1, -1) if source in self.calls[i].outputs), -1)
+        origin = self.calls[at].origin if at >= 0 else self.origin
+        call = Call(target, args, (output,), (type_,) if type_ else (), {}, origin)
+        self.calls.insert(at + 1 if at >= 0 else len(self.calls), call)
+        self.made.add(output)
 
     def add(self, name: str, role: Role, type_: TensorType) -> Ref:
         """A value that exists before the step and is not in the file under this name."""

@@ -76,6 +76,23 @@ def folded_parameter(draft: Draft, name: str) -> Ref | None:
     return Ref(name)
 
 
+def equal_parameter(draft: Draft, name: str, source: str) -> Ref | None:
+    """A second parameter whose folded value was merged with an equal one; None for another name of the same value."""
+    before = draft.maker_of(source) if source in draft.folded and draft.missing else None
+    if before is None or not draft.missing or not _OPERATION.match(name):
+        return None
+    given = next(
+        (draft.extra[ref.name] for ref in before.args if isinstance(ref, Ref) and ref.name in draft.extra), None
+    )
+    if given is None:
+        return None
+    parameter = draft.missing.pop(0)
+    draft.note(FOLDED, parameter, f"'{name}' in the text, equal to '{source}' in the file")
+    copy = draft.add(parameter, "parameter", given.type)
+    draft.emit(before.target, (copy, *before.args[1:]), (name,), draft.origin, before.types)
+    return Ref(name)
+
+
 def _turned(draft: Draft, name: str, type_: TensorType) -> Ref | None:
     """A constant with the elements of one that was found before, its dimensions in another order."""
     for before in draft.folded:

@@ -12,15 +12,17 @@ from typing import Any
 
 from graphmem.autograd.program import Ref, Role
 from graphmem.autograd.raising.draft import DROPOUT, Draft
-from graphmem.autograd.raising.folded import folded_parameter, folded_piece
+from graphmem.autograd.raising.folded import equal_parameter, folded_parameter, folded_piece
 from graphmem.autograd.raising.fxtext import FxNode
-from graphmem.ir.graph import Node
+from graphmem.ir.graph import Node, Origin
 from graphmem.ir.types import TensorType
 
 ROLES: dict[str, Role] = {"p_": "parameter", "b_": "buffer", "c_": "constant"}
 _VIEWS = ("aten.select", "aten.unbind", "aten.split", "aten.chunk", "aten.transpose", "aten.permute", "aten.slice")
+_STRIDED = ("aten.transpose", "aten.permute", "aten.slice", "aten.expand", "aten.split", "aten.t.")
 _PADS = ("pad", "constant_pad_nd")
 _COPIES = ("aten._unsafe_view", "aten.view", "aten.reshape")
+_CONVOLUTIONS = ("aten.conv", "aten.convolution")
 _PER_CHANNEL = ("aten.group_norm", "aten.instance_norm", "aten.prelu")
 
 
@@ -49,24 +51,32 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     if fx.target.startswith(_VIEWS):
         return _contiguous(draft, item, source, found, group)
     maker = draft.maker.get(source)
-    if maker is not None and maker.op_type == "Transpose":
+    made = draft.maker_of(found)
+    if made is not None and made.target.startswith(_STRIDED) and not fx.target.startswith("aten.add"):
         return _contiguous(draft, item, source, found, group)
+    draft.standing[item.name] = source
     p = draft.options.p_after(maker.op_type if maker else "")
-    where = group[-1].origin.scope or item.name
-    evidence = f"{fx.name} reads %{item.name}, which the optimizer removed"
+    return lost_dropout(draft, item.name, found, group[-1].origin, draft.type_of(source), p)
+
+
+def lost_dropout(
+    draft: Draft, name: str, source: str, origin: Origin, type_: TensorType | None, p: float | None = None
+) -> Ref:
+    """The copy `name` of a value that evaluation mode made of a dropout, as the dropout that it is in training."""
+    p = draft.options.p_after("") if p is None else p
+    where = origin.scope or name
+    evidence = f"%{name} of the text, which the optimizer removed"
     if not p:
         draft.note(f"{DROPOUT}; give --dropout P", where, evidence)
     elif not draft.infers(DROPOUT, where, evidence):
         p = 0.0
-    type_ = draft.type_of(source)
-    draft.standing[item.name] = source
-    draft.emit("aten.dropout", (Ref(found), p, True), (item.name,), group[-1].origin, (type_,) if type_ else ())
-    return Ref(item.name)
+    draft.emit_after(source, "aten.dropout", (Ref(source), p, True), name, type_)
+    return Ref(name)
 
 
 def _known(draft: Draft, fx: FxNode, item: Lost, source: str, group: Sequence[Node]) -> Ref | None:
     """A piece of a parameter, or a pad that was folded into the group's convolution."""
-    piece = folded_piece(draft, source)
+    piece = folded_piece(draft, source) or equal_parameter(draft, item.name, source)
     conv = next((n for n in group if "FuseConvPad" in n.origin.rewrites), None)
     if piece is not None or conv is None or not item.name.startswith(_PADS):
         return piece
@@ -88,7 +98,7 @@ def padded(draft: Draft, conv: Node, own: Sequence[int] = ()) -> Ref:
 def _contiguous(draft: Draft, item: Lost, source: str, found: str, group: Sequence[Node]) -> Ref:
     type_ = draft.type_of(source)
     draft.standing[item.name] = source
-    draft.emit("aten.contiguous", (Ref(found),), (item.name,), group[-1].origin, (type_,) if type_ else ())
+    draft.emit_after(found, "aten.contiguous", (Ref(found),), item.name, type_)
     return Ref(item.name)
 
 
@@ -118,8 +128,11 @@ def _weight_type(draft: Draft, fx: FxNode, item: Lost, source: str | None, group
         return TensorType(out.dtype, (out.shape[-1], inner.shape[-1])) if inner else found
     if fx.target.startswith("aten.layer_norm"):
         return TensorType(out.dtype if out else "float32", tuple(fx.args[1]))
-    if fx.target.startswith(_PER_CHANNEL) and out is not None and len(out.shape) > 1:
+    is_bias = (fx.target.startswith(_CONVOLUTIONS) and place == 2) or fx.target.startswith(_PER_CHANNEL)
+    if is_bias and out is not None and len(out.shape) > 1:
         return TensorType(out.dtype, (out.shape[1],))
+    if fx.target.startswith("aten.addmm") and place == 0 and out is not None:
+        return TensorType(out.dtype, out.shape[-1:])
     return found
 
 

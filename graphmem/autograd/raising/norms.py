@@ -52,9 +52,8 @@ def _had_bias(draft: Draft, conv: Node) -> bool:
 
     The rule keeps the name of a bias, and makes one from the weight's name where there was none.
     """
-    bias = conv.inputs[2] if len(conv.inputs) > 2 else ""
-    if bias == f"{conv.inputs[1]}_bias":
-        return False
+    if len(conv.inputs) < 3 or conv.inputs[2] == f"{conv.inputs[1]}_bias":
+        return False  # a norm that was never trained shifts by 0, which is removed; a bias of its own would be left
     rules = [rule.strip() for rule in conv.origin.rewrites.split(",")]
     at = next((i for i, rule in enumerate(rules) if rule.startswith("FuseBatchNormInto")), 0)
     return "RemoveOptionalBiasFromConv" not in rules[:at]

@@ -12,7 +12,7 @@ from itertools import permutations
 from graphmem.autograd.program import Ref
 from graphmem.autograd.raising.draft import Draft
 from graphmem.autograd.raising.fxtext import FxNode
-from graphmem.autograd.raising.lost import Lost, leaves, resolved
+from graphmem.autograd.raising.lost import Lost, leaves, lost_dropout, resolved
 from graphmem.ir.graph import Node
 from graphmem.ir.types import TensorType
 
@@ -83,5 +83,8 @@ def _turn_input(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
         for order in permutations(range(3)):
             if tuple(type_.shape[d] for d in order) == wanted:
                 turned = TensorType(type_.dtype, wanted)
-                draft.emit("aten.permute", (Ref(source), list(order)), (given.name,), group[-1].origin, (turned,))
+                name = f"{given.name} turned" if given.name.startswith("clone") else given.name
+                draft.emit("aten.permute", (Ref(source), list(order)), (name,), group[-1].origin, (turned,))
+                if name != given.name:  # a copy before the layer is a dropout in evaluation mode
+                    lost_dropout(draft, given.name, name, group[-1].origin, turned)
                 return

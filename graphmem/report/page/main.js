@@ -91,7 +91,7 @@ function keyed(event) {
     ArrowDown: () => current.pick([current.tensors.beside(row, 1)]), ArrowUp: () => current.pick([current.tensors.beside(row, -1)]),
     "+": () => current.zoom(Math.floor(at - span / 4), Math.ceil(at + span / 4)), "-": () => current.zoom(Math.floor(view.from - span / 2), Math.ceil(view.to + span / 2)),
     0: () => current.zoom(0, Infinity), p: () => current.pickStep(run.peakStep), "/": () => current.part("filter").focus(),
-    Escape: () => current.pick([]),
+    t: () => open((runs.indexOf(current.root) + 1) % runs.length), Escape: () => current.pick([]),
   };
   if (!deeds[event.key] || !run.steps.length) return undefined;
   event.preventDefault();

@@ -22,6 +22,7 @@ WAYS: dict[str, Spread] = {
     "tp": tensor_parallel,
     "pipeline": pipelined,
 }
+ALONE = {"precision": "fp32", "accumulate": 1, "checkpoint": ()}  # settings that are followed on one device only
 SPELLINGS = {"fsdp": "zero3", "dp": "ddp", "pp": "pipeline"}
 
 
@@ -57,4 +58,9 @@ def ranked(
 
     Raises OptionError when the program cannot be spread so, with the reason.
     """
+    for name, alone in ALONE.items():
+        if getattr(settings, name, alone) != alone:
+            raise OptionError(
+                f"a step on several devices is known without {name} only: leave it out, or use one device"
+            )
     return WAYS[parallel.kind](program, settings, parallel, weight_decay, batch)

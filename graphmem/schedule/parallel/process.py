@@ -177,9 +177,9 @@ def resize(m: Machine, storage: Storage, elements: int, dtype: str) -> None:
         storage.number = m._allocate(storage.nbytes, (elements,), dtype).number
 
 
-def flat(m: Machine, nbytes: int, operator: str, label: str) -> Tensor:
+def flat(m: Machine, nbytes: int, operator: str, label: str, kind: str = "communication") -> Tensor:
     """A flat buffer with a handle of its own."""
-    m.kind, m.label = "communication", label
+    m.kind, m.label = kind, label
     with m.operator(operator), m.scope():
         tensor = m.hold(m.empty((nbytes,), "uint8"))
     m.kind, m.label = "temporary", ""

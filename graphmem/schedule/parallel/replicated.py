@@ -67,12 +67,13 @@ def replicated(
         *collective("all-reduce", "gradient buckets", _sizes(ready), parallel.ranks),
         *_updates(shares, parallel),
     ]
+    idle = [p.name for p in parameters if p.grad is None]
     return Ranked(
         parallel,
         settings,
         figures(m, first, cohorts),
         tuple(sent),
-        _notes(parallel, whole),
+        _notes(parallel, whole, idle),
         issues_of(program, forward),
     )
 
@@ -106,9 +107,13 @@ def _updates(shares: list[list[Tensor]], parallel: Parallel) -> list[Collective]
     return collective("broadcast", "updated parameters, from the rank that has their state", sizes, parallel.ranks)
 
 
-def _notes(parallel: Parallel, whole: int) -> tuple[str, ...]:
+def _notes(parallel: Parallel, whole: int, idle: list[str]) -> tuple[str, ...]:
     grads = "gradients are views of them" if parallel.bucket_view else "beside the gradients"
     notes = [f"DDP's buckets hold {whole:,} bytes on every rank, {grads}"]
     if parallel.kind == "zero1":
         notes.append("ZeroRedundancyOptimizer deals out whole parameters: ranks differ by what they were dealt")
+    if idle:
+        notes.append(
+            f"DDP stops where a parameter gets no gradient, as '{idle[0]}': freeze it, or find_unused_parameters"
+        )
     return tuple(notes)

@@ -15,7 +15,7 @@ Source: torch/distributed/pipelining/{schedules,stage,_backward}.py of torch 2.1
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 
 from graphmem.autograd import ops
@@ -26,7 +26,7 @@ from graphmem.autograd.tensor import Edge, Node, Tensor, itemsize
 from graphmem.ir.ranks import Rank
 from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
-from graphmem.schedule.parallel.process import Cohort, Hooked, figures, optimized
+from graphmem.schedule.parallel.process import Cohort, Hooked, figures, flat, optimized
 from graphmem.schedule.parallel.stage import Sent, Stage
 from graphmem.schedule.step import given_value, given_values, loss_value, target_value
 
@@ -160,10 +160,21 @@ class Runner:
         root = Node("GraphRoot", 1 << 61, tuple(edges), metas, lambda _m, _n, _g: tuple(seeds))
         Hooked(m, {}, _nothing).run(root, 0, seeds[0])
 
+    def skip(self) -> None:
+        """Put in what the micro-batches that are not run would have left on the last stage."""
+        more = self.stage.micro_batches - self.run
+        outputs, both = _storages(self.merged), _storages([*self.merged, *self.losses])
+        if more and both:
+            count = len(self.losses)
+            self.m.phase = "forward"
+            flat(self.m, more * outputs // count, "aten::empty", "outputs of other micro-batches", "activation")
+            nbytes = more * (both - outputs) // count
+            self.losses.append(flat(self.m, nbytes, "aten::empty", "losses of other micro-batches", "activation"))
+
     def finish(self) -> None:
-        """The losses go, the outputs of the last stage are joined and stay beside what they are joined from."""
+        """The outputs of the last stage are joined and stay beside the joined ones; losses are the caller's."""
         m = self.m
-        for tensor in (*self.sending, *self.latest, *self.losses):
+        for tensor in (*self.sending, *self.latest):
             m.release(tensor)
         if self.merged:
             m.phase, m.kind, m.label = "backward", "activation", "joined outputs"
@@ -187,9 +198,8 @@ def _leaf(buffer: Tensor, sent: Sent) -> Tensor:
 def stage_rank(stage: Stage, settings: TrainingSettings, weight_decay: bool, run: int | None = None) -> Rank:
     """The rank that runs the stage, exact for any number of micro-batches; at most twice those in flight and one run.
 
-    By then one more has come in for each that was sent ahead, and every later one finds what the last of them found. On
-    the last stage every further micro-batch adds its outputs and its loss, which stay: they are added as bytes that
-    are there from the start, which is where the last micro-batch finds them.
+    By then one more has come in for each that was sent ahead, and every later one finds what the last of them found.
+    On the last stage every further one adds its outputs and its loss, which stay: they are put in before the last.
     """
     m = Machine(device=settings.device)
     run = run or min(stage.micro_batches, 2 * stage.in_flight + 1)
@@ -199,37 +209,26 @@ def stage_rank(stage: Stage, settings: TrainingSettings, weight_decay: bool, run
     for _ in range(stage.in_flight):
         runner.forward()
     asynchronous = runner.sent_ahead()
-    for _ in range(run - stage.in_flight):
+    for i in range(run - stage.in_flight):
         runner.backward()
+        if i == run - stage.in_flight - 1:
+            runner.skip()
         runner.forward()
     runner.backward()
     for tensor in asynchronous:
         m.release(tensor)
     while runner.chunks:
         runner.backward()
-    more = stage.micro_batches - run if stage.is_last else 0
-    outputs = more * _storages(runner.merged) // run
-    losses = more * _storages([*runner.merged, *runner.losses]) // run - outputs
     runner.finish()
     parameters = [t for t in runner.values.values() if t.requires_grad]
     cohort = Cohort([stage.index], parameters, holds=_held(stage))
     optimized(m, settings, [cohort], weight_decay)
-    rank = figures(m, first, [cohort])[0]
-    return _with_more(rank, outputs, losses) if more else rank
+    return figures(m, first, [cohort])[0]
 
 
 def _storages(tensors: list[Tensor]) -> int:
     """Bytes of what the tensors are on: a mean keeps the storage of what it is the mean of."""
     return sum({id(t.storage): t.storage.nbytes for t in tensors}.values())
-
-
-def _with_more(rank: Rank, outputs: int, losses: int) -> Rank:
-    """The outputs and losses of micro-batches that were not run; losses are gone when outputs are joined."""
-    busy = outputs + losses
-    phases = {phase: peak + (outputs if phase == "optimizer" else busy) for phase, peak in rank.phase_peaks.items()}
-    nbytes = outputs if rank.peak_phase == "optimizer" or rank.peak_operator == "aten::cat" else busy
-    breakdown = {**rank.breakdown, "activations": rank.breakdown["activations"] + nbytes}
-    return replace(rank, peak=rank.peak + nbytes, phase_peaks=phases, breakdown=breakdown)
 
 
 def _held(stage: Stage) -> str:
