@@ -12,7 +12,7 @@ from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
 from graphmem.fitting.recipe import code, what
 from graphmem.fitting.remedies import ACCUMULATE, ALIKE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
 from graphmem.fitting.search import largest_batch, rung_batch
-from graphmem.ir.errors import OptionError
+from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.fit import Largest, Need, Option, Outcome
 
 Settings: TypeAlias = Mapping[str, Any]
@@ -76,10 +76,10 @@ def options(question: Question, progress: Callable[[str], None]) -> tuple[Option
 
 
 def _offered(question: Question, names: tuple[str, ...]) -> Option | None:
-    """The option, or None where the model cannot be trained so (a head that the first output does not pass)."""
+    """The option, or None where the model cannot be trained or followed so."""
     try:
         return evaluated(question, names)
-    except OptionError:
+    except (OptionError, ModelError):
         if names == AS_IS:
             raise
         return None

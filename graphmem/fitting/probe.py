@@ -38,10 +38,11 @@ _RAISING = ("assume_bn", "dropout", "attention_dropout")
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """Whether the file leaves the batch free, and the batch that it fixes, where it does."""
+    """Whether the file leaves the batch free, the batch that it fixes, where it does, or why none can be chosen."""
 
     is_free: bool
     held: int | None
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -62,8 +63,8 @@ class Source:
         """Whether the batch may be chosen; looked at with 8, which a search looks at too."""
         try:
             graph, fixed = self.at(8)
-        except (OptionError, ModelError):
-            return Batching(False, None)
+        except (OptionError, ModelError) as error:
+            return Batching(False, None, str(error))
         if any(issue.kind == "batch" for issue in graph.issues):
             return Batching(True, None)
         return Batching(False, fixed[0] if fixed else 8)

@@ -10,7 +10,7 @@ from graphmem.fitting.accelerator import Accelerator, accelerator
 from graphmem.fitting.devices import catalogue
 from graphmem.fitting.host import host_memory
 from graphmem.fitting.options import Question, options, rank
-from graphmem.fitting.probe import Probe, Source
+from graphmem.fitting.probe import Batching, Probe, Source
 from graphmem.fitting.search import largest_batch
 from graphmem.fitting.several import shared_options
 from graphmem.ir.device import Device
@@ -72,7 +72,7 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
         candidates=candidates,
         host=host_memory(source.input_bytes(shown), probe.state_bytes(batch, settings, on), probe.is_training),
         issues=_told(probe.issues(batch, settings, on)),
-        notes=probe.notes(batch, settings),
+        notes=(*probe.notes(batch, settings), *_unchangeable(batching)),
     )
 
 
@@ -86,6 +86,11 @@ def _options(question: Question, asked: Asked) -> tuple[Option, ...]:
     if question.probe.is_training:
         found += shared_options(question, asked.count, asked.progress)
     return tuple(sorted(found, key=rank))
+
+
+def _unchangeable(batching: Batching) -> tuple[str, ...]:
+    """Why no largest batch was looked for, where none was."""
+    return (f"no other batch can be asked for: {batching.reason}",) if batching.reason else ()
 
 
 def _told(issues: tuple[Issue, ...]) -> tuple[Issue, ...]:

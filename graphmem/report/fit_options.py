@@ -50,7 +50,7 @@ def _helpful(fit: Fit) -> list[Option]:
 
 
 def _beats(one: Option, other: Option) -> bool:
-    """True when `one` is as cheap, changes as little and gives as much room, and is better in one of these.
+    """True when `one` is as cheap, changes as little and gives as much room, and is better in one: of room by a tenth.
 
     What is learned with one optimizer says nothing about another, so an option that differs beats none, but for one
     that is the same but for the optimizer; 8-bit AdamW is always shown, as the nearest to AdamW.
@@ -58,7 +58,8 @@ def _beats(one: Option, other: Option) -> bool:
     splits = (one.settings.get("accumulate", 1) > 1) == (other.settings.get("accumulate", 1) > 1)
     comparable = one.outcome != "other" or (_step_of(one) == _step_of(other) and other.name != "adam8bit")
     mine, theirs = _merits(one), _merits(other)
-    return splits and comparable and mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))
+    is_better = mine[:2] != theirs[:2] or theirs[2] - mine[2] > abs(theirs[2]) / 10
+    return splits and comparable and is_better and all(a <= b for a, b in zip(mine, theirs, strict=True))
 
 
 def _step_of(option: Option) -> dict[str, Any]:

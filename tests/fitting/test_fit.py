@@ -215,6 +215,7 @@ def test_a_file_without_a_batch_is_asked_as_it_is(model: Callable[..., Path]) ->
     assert found.largest is None
     assert found.need.batch is None
     assert found.need.peak == 4 * (4 + 8 + 8)
+    assert [note for note in found.notes if note.startswith("no other batch can be asked for: ")]
 
 
 def test_a_step_shared_by_two_devices_needs_what_train_ranks_says() -> None:
