@@ -73,12 +73,13 @@ class Chain:
             return common
         low = -(-room // (slots - 1))
         sizes = np.unique([operation.nbytes for operation in self.question.operations if operation.nbytes >= low])
-        units = [
+        every = [
             low,
             *(-(-int(size) // parts) for size in (room, *sizes) for parts in {size // low, size // (2 * low)} - {0}),
         ]
-        units = sorted({unit for unit in units if low <= unit <= 2 * low})
-        return min(units, key=lambda unit: (int((-sizes % unit).sum()) + room % unit, unit))  # the least rounding
+        units: list[int] = sorted({unit for unit in every if low <= unit <= 2 * low})
+        loss = [int((-sizes % unit).sum()) + room % unit for unit in units]
+        return units[loss.index(min(loss))]
 
     @cached_property
     def _slots(self) -> int:
