@@ -11,6 +11,7 @@ import sys
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 import torch._functorch.config
 from functorch.compile import make_boxed_func
@@ -24,7 +25,6 @@ from graphmem.checkpoint.evaluate import course_of, judge
 from graphmem.checkpoint.hull import moment_of, offer
 from graphmem.checkpoint.kernel import Kernel
 from graphmem.checkpoint.knapsack import knapsack_choices
-from graphmem.checkpoint.simple import segments
 from graphmem.checkpoint.solve import Search, deadline_after
 from graphmem.ir.recompute import Operation, Point, Recompute
 
@@ -243,8 +243,13 @@ def compare(name: str, module: nn.Module, x: Any) -> None:
 
 
 def every_second_layer(question: Recompute, kernel: Kernel, stage: int, baseline: int) -> None:
-    blocks = [names for names in segments(question, stage) if names[0].startswith("every")]
-    for name, mask in blocks:
+    sums = [v for v in range(stage) if question.operations[v].name.startswith("add")]  # two of every block
+    ends = [-1, *sums[1::2]]
+    for apart in (1, 2, 4):
+        mask = np.zeros(len(question), dtype=np.bool_)
+        for block in range(0, len(ends) - 1, apart):
+            mask[ends[block] + 1 : ends[block + 1]] = True
+        name = f"every {apart} of {len(ends) - 1} blocks"
         archive = Archive()
         offer(kernel, stage, mask, archive, name)
         them = archive.least

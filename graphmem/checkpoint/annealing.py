@@ -25,7 +25,7 @@ from graphmem.checkpoint.pure_sequence import Heat
 from graphmem.ir.recompute import Recompute
 
 LEAST_ROUNDS = 10_000
-WORK = 5e11  # of a search: moves times their cost, which grows with the operations and the square of their reads
+WORK = 6e11  # of a search: moves times their cost, which grows with the operations and the square of their reads
 FEW = 150
 CLOSE = 2e-5  # of the total cost: nearer to the bound than this there is nothing worth searching for
 FAR = 5e-3  # nearer to the bound than this the first waves suffice
@@ -97,7 +97,7 @@ class Annealer:
         question = self.kernel.question
         total, size = question.total_cost, len(question)
         rules = KEPT if question.keep_order else FREE
-        rounds = max(LEAST_ROUNDS, rules.rounds * size * max(1000, size) // 1000)
+        rounds = max(LEAST_ROUNDS, rules.rounds * size * max(1500, size) // 1000)
         left, idle = WORK / _cost_of_a_move(question), 0
         field = [Run(start, recipe) for start in self._starts(budget, rules.starts) for recipe in rules.heats]
         for wave, places in enumerate(rules.places):

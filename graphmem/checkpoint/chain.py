@@ -27,8 +27,8 @@ from graphmem.checkpoint.archive import Archive
 from graphmem.checkpoint.kernel import Kernel
 from graphmem.ir.recompute import Recompute
 
-LONGEST = 128  # values of a chain that is solved in passing; seconds grow with their cube
-SLOTS = 512
+LONGEST = 64  # values of a chain that is solved in passing, in a second; the time grows with their number
+SLOTS = 4096
 ROOM = 20_000_000  # entries of a table: long chains get fewer slots
 Table = NDArray[np.float64]
 
@@ -69,7 +69,17 @@ class Chain:
         room = max(1, self.budget - self.question.resident)
         common = max(1, gcd(*(operation.nbytes for operation in self.question.operations)))
         slots = min(SLOTS, max(32, ROOM // self.count**2))
-        return common if room // common < slots else -(-room // (slots - 1))
+        if room // common < slots:
+            return common
+        low = -(-room // (slots - 1))
+        sizes = np.unique([operation.nbytes for operation in self.question.operations if operation.nbytes >= low])
+        every = [
+            low,
+            *(-(-int(size) // parts) for size in (room, *sizes) for parts in {size // low, size // (2 * low)} - {0}),
+        ]
+        units: list[int] = sorted({unit for unit in every if low <= unit <= 2 * low})
+        loss = [int((-sizes % unit).sum()) + room % unit for unit in units]
+        return units[loss.index(min(loss))]
 
     @cached_property
     def _slots(self) -> int:

@@ -63,7 +63,6 @@ class Search:
         """Offer everything that needs no search; the choices on the hull."""
         if self._hull is None:
             propose_simple(self.kernel, self.moment.stage, self.archive)
-            propose_chain(self.kernel, self.baseline.peak, self.archive)
             try:
                 self._hull = hull.propose(self.kernel, self.moment, self.archive, self.deadline)
                 propose_knapsack(self.kernel, self.moment.stage, self.archive)
@@ -106,6 +105,7 @@ class Search:
     def frontier(self) -> Frontier:
         """From keep-all down to the least peak found."""
         self.pool()
+        propose_chain(self.kernel, self.baseline.peak, self.archive)
         self._walk_down()
         bound = bounds.lines(self.question, self._live()) if self.choices() else self._cost_of_one_pass
         points = [self._point(p.peak, self._judged(p), bound(p.peak)) for p in self._thinned()]
