@@ -74,7 +74,11 @@ class Residual(nn.Module):
             *(
                 layer
                 for a, b, k in widths
-                for layer in (nn.Conv2d(a, b, k, padding=k // 2), nn.BatchNorm2d(b), nn.ReLU())
+                for layer in (
+                    nn.Conv2d(a, b, k, padding=k // 2),
+                    nn.BatchNorm2d(b, track_running_stats=False),
+                    nn.ReLU(),
+                )
             )
         )
 
@@ -94,7 +98,9 @@ class Unet(nn.Module):
         self.last = nn.Conv2d(16, 4, 1)
 
     def _two(self, a: int, b: int) -> nn.Module:
-        one, two = ((nn.Conv2d(x, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU()) for x in (a, b))
+        one, two = (
+            (nn.Conv2d(x, b, 3, padding=1), nn.BatchNorm2d(b, track_running_stats=False), nn.ReLU()) for x in (a, b)
+        )
         return nn.Sequential(*one, *two)
 
     def forward(self, x: Any) -> Any:
