@@ -41,7 +41,7 @@ class Lost:
 def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Sequence[Node]) -> Any:
     """A removed activation: what the group reads instead, through a dropout when the text says so."""
     if source is None:
-        return None
+        return _computed(draft, item.name)
     known = _known(draft, fx, item, source, group)
     if known is not None:
         return known
@@ -57,6 +57,12 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     draft.standing[item.name] = source
     p = draft.options.p_after(maker.op_type if maker else "")
     return lost_dropout(draft, item.name, found, group[-1].origin, draft.type_of(source), p)
+
+
+def _computed(draft: Draft, name: str) -> Ref | None:
+    """A tensor that the file has worked out before the run, such as positions; sizes are plain numbers in eager code."""
+    type_ = draft.type_of(name)
+    return Ref(name) if type_ is not None and type_.shape and not name.startswith("sym_") else None
 
 
 def lost_dropout(

@@ -49,6 +49,14 @@ def operands(draft: Draft, node: Node) -> list[Any]:
     return [operand(draft, name) for name in node.inputs if name]
 
 
+def tensor_operand(draft: Draft, name: str) -> Any:
+    """As `operand`, where a call reads a tensor of one element too: positions and indices are no numbers."""
+    found = operand(draft, name)
+    if isinstance(found, Ref):
+        return found
+    return Ref(name) if name in draft.held else _settled(draft, name)
+
+
 def weight_operand(draft: Draft, name: str) -> Any:
     """As `operand`, where a layer reads its weight: an initializer of one element is no number there."""
     return Ref(name) if name in draft.held and source_of(draft, name) == name else operand(draft, name)

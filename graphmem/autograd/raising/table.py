@@ -8,7 +8,7 @@ from typing import Any
 from graphmem.autograd.program import Ref
 from graphmem.autograd.raising import layers
 from graphmem.autograd.raising.draft import Draft
-from graphmem.autograd.raising.operands import integers, is_weight, number, operand, operands
+from graphmem.autograd.raising.operands import integers, is_weight, number, operand, operands, tensor_operand
 from graphmem.ir.graph import Node
 from graphmem.ir.types import TensorType
 
@@ -77,9 +77,9 @@ def _gather(draft: Draft, node: Node) -> None:
     if index is not None and scalar is not None and not scalar.shape:
         draft.emit("aten.select", (x, axis, int(index)), node.writes, node.origin)
     elif is_weight(draft, node.inputs[0]) and axis == 0:
-        draft.emit("aten.embedding", (x, operand(draft, node.inputs[1])), node.writes, node.origin)
+        draft.emit("aten.embedding", (x, tensor_operand(draft, node.inputs[1])), node.writes, node.origin)
     else:
-        draft.emit("aten.index", (x, [None] * axis + [operand(draft, node.inputs[1])]), node.writes, node.origin)
+        draft.emit("aten.index", (x, [None] * axis + [tensor_operand(draft, node.inputs[1])]), node.writes, node.origin)
 
 
 def _slice(draft: Draft, node: Node) -> None:
@@ -174,7 +174,7 @@ def _concat(draft: Draft, node: Node) -> None:
 
 def _indexed(target: str) -> Converter:
     def run(draft: Draft, node: Node) -> None:
-        x, index, *rest = operands(draft, node)
+        x, index, *rest = (tensor_operand(draft, name) for name in node.inputs if name)
         axis = node.attributes.get("axis", 0)
         args = (x, [index], *rest) if target in ("aten.index", "aten.index_put") else (x, axis, index, *rest)
         draft.emit(target, args, node.writes, node.origin)
