@@ -53,4 +53,4 @@ def graphmem_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files of the reports")
-    parser.addoption("--all-networks", action="store_true", help="hold onnxruntime's memory model against all networks")
+    parser.addoption("--all-networks", action="store_true", help="ask the slow oracles about everything they know")

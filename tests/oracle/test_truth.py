@@ -53,7 +53,7 @@ def test_the_peak_is_the_naive_sum_over_recorded_shapes(network: str, memory_mod
         assert analysis.inference.peak == naive.naive_peak(proto.graph, sizes, memory_model == "views")
 
 
-@pytest.mark.parametrize("network", networks.names()[::6])
+@pytest.mark.parametrize("network", networks.names()[::12])
 def test_memory_order_is_never_above_file_order(network: str) -> None:
     networks.truth()
     path = networks.path_of(network)
