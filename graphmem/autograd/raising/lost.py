@@ -60,7 +60,7 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
 
 
 def _computed(draft: Draft, name: str) -> Ref | None:
-    """A tensor that the file has worked out before the run, such as positions; sizes are plain numbers in eager code."""
+    """A tensor that the file has worked out before the run, such as positions; sizes are plain numbers when eager."""
     type_ = draft.type_of(name)
     return Ref(name) if type_ is not None and type_.shape and not name.startswith("sym_") else None
 
