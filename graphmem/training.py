@@ -17,6 +17,7 @@ from graphmem.autograd.precision import PRECISIONS
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import OPTIONAL, Options, raised
 from graphmem.autograd.run import MISFITS
+from graphmem.ir.device import CONTEXT_BYTES
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph
 from graphmem.ir.memory import IntColumn, Lifetimes
@@ -41,7 +42,6 @@ from graphmem.schedule.training_details import training_details
 
 DEVICES = ("cpu", "cuda")
 SAVED_SHOWN = 10
-CUDA_CONTEXT = 500 << 20  # of the driver and libraries, outside of the allocator; varies with GPU and version
 CUDNN = (  # operators whose algorithm, and with it their scratch, cuDNN chooses on the device
     "aten::conv1d", "aten::conv2d", "aten::conv3d", "aten::convolution", "aten::conv_transpose1d",
     "aten::conv_transpose2d", "aten::conv_transpose3d", "aten::convolution_backward", "aten::lstm", "aten::gru",
@@ -248,7 +248,7 @@ def _allocator(trace: TrainingTrace) -> AllocatorFigures:
     ]
     native, expandable = replayed(events), replayed(events, expandable=True)
     return AllocatorFigures(
-        native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CUDA_CONTEXT, _uncounted(trace)
+        native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CONTEXT_BYTES, _uncounted(trace)
     )
 
 

@@ -131,11 +131,15 @@ def _figures(one: Checked, memory_model: str, order: str, reading: Mapping[str, 
     import graphmem
     from graphmem.cli.plan import arena_plan
     from graphmem.fitting.gates import Figures
+    from graphmem.fitting.run import run_need
 
     analysis = graphmem.analyze(one.path, memory_model=memory_model, order=order, **reading)
     plan = arena_plan(analysis) if one.limits.max_arena is not None else None
-    training = None if one.step is None else trained(one.path, one.step, reading, one.limits.device)
-    return Figures(analysis, plan, training)
+    if one.step is not None:
+        return Figures(analysis, plan, trained(one.path, one.step, reading, one.limits.device))
+    if one.limits.device is None:
+        return Figures(analysis, plan)
+    return Figures(analysis, plan, run=run_need(one.path, one.limits.device, **reading))
 
 
 def _baseline_peak(one: Checked, path: Path, memory_model: str, order: str) -> int:

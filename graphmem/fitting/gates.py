@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from graphmem.fitting.accelerator import accelerator
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.device import Device
+from graphmem.ir.fit import Need
 from graphmem.ir.gate import Gate
 from graphmem.ir.memory import Plan
-from graphmem.ir.training import Training
+from graphmem.ir.training import Training, may_hold_more
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is known of one model: its inference, the plan and the training step where limits ask for them."""
+    """What is known of one model: its inference; where limits ask for them the plan, a step, a run on the device."""
 
     analysis: Analysis
     plan: Plan | None = None
     training: Training | None = None
+    run: Need | None = None
 
 
 def gates(found: Figures, model: str, limits: Limits) -> tuple[Gate, ...]:
@@ -89,9 +91,12 @@ def peak_gates(found: Figures, model: str, limits: Limits, batch: int | None = N
         what = "peak (weights and activations)"
         yield gate("max-peak", what, analysis.peak_with_weights, limits.max_peak, is_proved, where)
     if training is None:
-        if limits.device is not None:
-            what, usable = f"inference on {limits.device.name}", limits.device.usable_bytes()
-            yield gate("device", what, analysis.peak_with_weights, usable, is_proved, where)
+        if limits.device is not None and found.run is not None:
+            on, run = accelerator(limits.device), found.run
+            is_proved = run.counted != "at least" and not may_hold_more((*on.uncounted, *run.uncounted))
+            what = f"inference on {limits.device.name}, {on.compared},"
+            usable = limits.device.usable_bytes()
+            yield gate("device", what, run.compared, usable, is_proved, _noted("", run.uncounted))
         return
     is_proved, where = training.exactness != "at least", _training_peak_of(training)
     if limits.max_train_peak is not None:
@@ -103,9 +108,14 @@ def peak_gates(found: Figures, model: str, limits: Limits, batch: int | None = N
         if training.allocator is not None:
             figure, unknown = training.allocator.reserved, (*unknown, *training.allocator.unknown)
             is_proved = is_proved and not training.allocator.may_hold_more
-        beside = f"; not counted: {', '.join(unknown)}" if unknown else ""
         what = f"training on {limits.device.name}, {on.compared},"
-        yield gate("device", what, figure, limits.device.usable_bytes(), is_proved, where + beside)
+        yield gate("device", what, figure, limits.device.usable_bytes(), is_proved, _noted(where, unknown))
+
+
+def _noted(where: str, unknown: Sequence[str]) -> str:
+    """Where the peak is, and what is not counted in it."""
+    beside = f"not counted: {', '.join(unknown)}" if unknown else ""
+    return "; ".join(filter(None, (where, beside)))
 
 
 def _peak_of(analysis: Analysis) -> str:

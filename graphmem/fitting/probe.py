@@ -110,18 +110,8 @@ class Probe:
         """What the step needs; `settings` are keyword arguments of `graphmem.train`."""
         key = (batch, _key(settings), on, allocator)
         if key not in self._needs:
-            self._needs[key] = self._need(batch, settings, on, allocator)
+            self._needs[key] = need_of(self.traced(batch, settings, on.torch_device), batch, on, allocator)
         return self._needs[key]
-
-    def _need(self, batch: int | None, settings: Settings, on: Accelerator, allocator: str) -> Need:
-        traced = self.traced(batch, settings, on.torch_device)
-        more = {"moved": traced.moved, "copied": traced.copied, "host": traced.host}
-        if not on.has_caching_allocator:
-            return Need(batch, traced.peak, traced.peak, "at least", uncounted=on.uncounted, **more)
-        found = replayed(((0, on.cublas_workspace), *traced.events), expandable=allocator == EXPANDABLE)
-        exactness: Effect = "at least" if traced.uncounted else traced.exactness
-        reserved = found.peak_reserved
-        return Need(batch, traced.peak, reserved, exactness, found.peak_allocated, reserved, traced.uncounted, **more)
 
     def issues(self, batch: int | None, settings: Settings, on: Accelerator) -> tuple[Issue, ...]:
         """What is missing or assumed in the figures."""
@@ -151,17 +141,12 @@ class Probe:
                 described = _settings(settings, torch_device)
                 trace = training_trace(program, described, settings["weight_decay"], fixed)
             else:
-                form = FORMS.get(settings["precision"])
-                precision = form.computed if form else settings["precision"]
-                trace = forward_trace(program, torch_device, precision, fixed)
-                if form is not None:
-                    quantize(trace, program, form)
+                return run_traced(graph, program, settings["precision"], torch_device, fixed)
         except MISFITS as error:  # a rule met shapes that it was not written for
             raise ModelError(
                 f"'{self.source.path.name}' cannot be followed at batch {batch} ({error}); please report it"
             ) from error
-        accumulate = settings["accumulate"] if self.is_training else 1
-        return _kept(trace, graph, program, moved_by_step(trace, accumulate, self.is_training))
+        return _kept(trace, graph, program, moved_by_step(trace, settings["accumulate"], self.is_training))
 
     def program(self, batch: int | None, settings: Settings) -> Program:
         """The model as ATen calls."""
@@ -169,6 +154,28 @@ class Probe:
         if (batch, options) not in self._programs:
             self._programs[batch, options] = raised(self.source.at(batch)[0], Options(*options))
         return self._programs[batch, options]
+
+
+def need_of(traced: Traced, batch: int | None, on: Accelerator, allocator: str = NATIVE) -> Need:
+    """What a traced step or run needs on a device: with a caching allocator what that reserves, else the peak."""
+    more: dict[str, Any] = {
+        "counted": traced.exactness, "moved": traced.moved, "copied": traced.copied, "host": traced.host,
+    }  # fmt: skip
+    if not on.has_caching_allocator:
+        return Need(batch, traced.peak, traced.peak, "at least", uncounted=on.uncounted, **more)
+    found = replayed(((0, on.cublas_workspace), *traced.events), expandable=allocator == EXPANDABLE)
+    exactness: Effect = "at least" if traced.uncounted else traced.exactness
+    reserved = found.peak_reserved
+    return Need(batch, traced.peak, reserved, exactness, found.peak_allocated, reserved, traced.uncounted, **more)
+
+
+def run_traced(graph: Graph, program: Program, precision: str, torch_device: str, fixed: Fixed = None) -> Traced:
+    """A forward run of PyTorch under `torch.no_grad()`, weights quantized where the precision is one of FORMS."""
+    form = FORMS.get(precision)
+    trace = forward_trace(program, torch_device, form.computed if form else precision, fixed)
+    if form is not None:
+        quantize(trace, program, form)
+    return _kept(trace, graph, program, moved_by_step(trace, 1, False))
 
 
 def _key(settings: Settings) -> tuple[tuple[str, Any], ...]:

@@ -1,9 +1,9 @@
 """A forward run in half precision -> the same with weights of linear layers in int8 or int4, as torchao quantizes them.
 
 Weight-only: `torchao.quantization.quantize_` replaces the weights of `nn.Linear`, whose kernels convert as they read.
-int8 has one scale per output row, int4 a scale and a zero point per row and group of 128 inputs, each of two bytes
-(Int8WeightOnlyConfig, Int4WeightOnlyConfig(group_size=128)). A weight that anything else reads too (tied embeddings)
-is left as it is.
+int8 has one scale per output row of two bytes, fp8 one of four, int4 a scale and a zero point of two bytes each per row
+and group of 128 inputs (Int8WeightOnlyConfig, Float8WeightOnlyConfig, Int4WeightOnlyConfig(group_size=128)). A weight
+that anything else reads too (tied embeddings) is left as it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Form:
     group: int
 
 
-FORMS = {"int8": Form("fp16", 8, 2, 0), "int4": Form("bf16", 4, 4, 128)}
+FORMS = {"int8": Form("fp16", 8, 2, 0), "fp8": Form("bf16", 8, 4, 0), "int4": Form("bf16", 4, 4, 128)}
 
 
 def linear_weights(program: Program) -> frozenset[str]:

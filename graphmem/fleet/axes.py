@@ -181,7 +181,7 @@ def _check_modes(axis: Axis, values: Sequence[Value], modes: Sequence[Value]) ->
 def figure_settings(cell: Cell) -> dict[str, Value]:
     """What the figure behind a cell depends on: the cell without its device, and what a training step runs on."""
     settings = {axis.name: cell[axis.name] for axis in AXES if axis.stage != "compare"}
-    return {**settings, "on": simulated(cell["device"]) if cell["mode"] == "training" else "", "cublas": cublas(cell)}
+    return {**settings, "on": simulated(cell["device"]), "cublas": cublas(cell)}
 
 
 def simulated(name: Value) -> str:
@@ -193,7 +193,7 @@ def simulated(name: Value) -> str:
 def cublas(cell: Cell) -> Value:
     """Bytes of cuBLAS's workspace on the cell's device; None for that of most cards, which `train` takes too."""
     card = compared(cell["device"])
-    nbytes = 0 if card is None or cell["mode"] != "training" else accelerator(card).cublas_workspace
+    nbytes = 0 if card is None else accelerator(card).cublas_workspace
     return None if nbytes in (0, CUBLAS_WORKSPACE[8]) else nbytes
 
 

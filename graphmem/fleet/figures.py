@@ -11,11 +11,13 @@ from typing import Any
 from graphmem.analysis import inference, model_facts
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
+from graphmem.fitting.accelerator import Accelerator
+from graphmem.fitting.probe import need_of, run_traced
 from graphmem.fleet.axes import Value, checkpoints
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph, Issue, exactness_of
 from graphmem.ir.training import Training, TrainingSettings
-from graphmem.memory.allocator import replayed
+from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.reader import graph_of
 from graphmem.reader.dims import fitting
 from graphmem.schedule.precision import in_precision
@@ -92,16 +94,20 @@ class Model:
 
 
 def _inference(model: Model, settings: Mapping[str, Value]) -> Figure:
-    """Weights and activations of one forward run, file order, `views` memory model."""
+    """The peak that `graphmem analyze` says, and what a run of PyTorch takes on a device, as `graphmem fit` has it."""
+    graph, precision = model.graph, str(settings["precision"])
     if model.rebatched is not None:
         held, asked = model.rebatched
         raise OptionError(f"the file fixes its batch at {held}; export it with a dynamic batch to run {asked}")
-    precision = str(settings["precision"])
-    graph = model.graph if precision == "fp32" else in_precision(model.graph, precision)
-    run = inference(graph, "views", "file")
-    peak = model_facts(graph, "").weight_bytes + run.peak
-    issues = (*graph.issues, *run.notes)
-    return Figure(peak, peak, exactness_of(issues), _noted(model, issues))
+    typed = graph if precision == "fp32" else in_precision(graph, precision)
+    run = inference(typed, "views", "file")
+    on, workspace = str(settings["on"]), settings["cublas"]
+    traced = run_traced(graph, model.program, precision, on)
+    cublas = workspace if isinstance(workspace, int) else CUBLAS_WORKSPACE[8]
+    need = need_of(traced, model.batch, Accelerator(on, on == "cuda", cublas))
+    issues = (*traced.issues, *run.notes)
+    peak = model_facts(typed, "").weight_bytes + run.peak
+    return Figure(peak, need.compared, exactness_of(issues), _noted(model, issues))
 
 
 def _training(model: Model, settings: Mapping[str, Value]) -> Figure:

@@ -21,9 +21,9 @@ class Need:
     """What one step, or one run, needs at one batch; bytes.
 
     `peak` is tensor-level, with everything that was there before the step. `compared` is held against the device: on
-    devices with a CUDA caching allocator what that reserves, elsewhere the peak; `exactness` says how to read it, and
-    `uncounted` what no figure holds. `moved` is an estimate of the bytes that operators read and write,
-    `copied` those that an offload sends to host memory and back, `host` what it keeps there.
+    devices with a CUDA caching allocator what that reserves, elsewhere the peak. `exactness` says how to read it,
+    `counted` how to but for what no figure holds, which is `uncounted`. `moved` is an estimate of the bytes that
+    operators read and write, `copied` those that an offload sends to host memory and back, `host` what it keeps there.
     """
 
     batch: int | None
@@ -33,6 +33,7 @@ class Need:
     allocated: int | None = None
     reserved: int | None = None
     uncounted: tuple[str, ...] = ()
+    counted: Effect = "at least"
     moved: int = 0
     copied: int = 0
     host: int = 0

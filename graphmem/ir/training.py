@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from graphmem.ir.analysis import ModelFacts
@@ -84,12 +84,17 @@ class AllocatorFigures:
 
     @property
     def may_hold_more(self) -> bool:
-        """True when what is not counted may keep a step from fitting.
+        """True when what is not counted may keep a step from fitting."""
+        return may_hold_more(self.unknown)
 
-        The workspace of a convolution may not: without room for it PyTorch takes the next algorithm, which needs less
-        (aten/src/ATen/native/cudnn/Conv_v7.cpp `try_all` and Conv_v8.cpp, which catch the out-of-memory error).
-        """
-        return any("conv" not in text for text in self.unknown)
+
+def may_hold_more(unknown: Iterable[str]) -> bool:
+    """True when what is not counted may keep a step or a run from fitting.
+
+    The workspace of a convolution may not: without room for it PyTorch takes the next algorithm, which needs less
+    (aten/src/ATen/native/cudnn/Conv_v7.cpp `try_all` and Conv_v8.cpp, which catch the out-of-memory error).
+    """
+    return any("conv" not in text for text in unknown)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

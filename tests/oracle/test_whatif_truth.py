@@ -103,7 +103,7 @@ class _Adapted:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-amp"])
 def test_adapters_are_byte_exact(oracle: Any, precision: str, tmp_path: Path) -> None:
-    from whatif_networks import mlp  # type: ignore[import-not-found]
+    from tests.oracle.whatif_networks import mlp
 
     module, x, target = mlp(), torch.randn(64, 128), torch.randn(64, 10)
     oracle.exported((module, (x,), target, "mse"), "train_raw", tmp_path / "m.onnx")
@@ -122,7 +122,7 @@ def test_adapters_are_byte_exact(oracle: Any, precision: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["cnn", "gpt", "lstm"])
 def test_activations_on_the_host_are_byte_exact(oracle: Any, name: str, tmp_path: Path) -> None:
-    from whatif_networks import NETWORKS
+    from tests.oracle.whatif_networks import NETWORKS
 
     moved: list[int] = []
 
@@ -155,7 +155,7 @@ def test_activations_on_the_host_are_byte_exact(oracle: Any, name: str, tmp_path
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_pruned_network_is_the_network_built_with_fewer_channels(oracle: Any, optimizer: str, tmp_path: Path) -> None:
-    from whatif_networks import NETWORKS, Residual
+    from tests.oracle.whatif_networks import NETWORKS, Residual
 
     nn = torch.nn
     small = nn.Sequential(  # 24, 48 and 96 channels less 30 %
@@ -170,7 +170,7 @@ def test_a_pruned_network_is_the_network_built_with_fewer_channels(oracle: Any, 
 
 def test_checkpointed_blocks_are_computed_again_under_autocast(oracle: Any, tmp_path: Path) -> None:
     from torch.utils.checkpoint import checkpoint
-    from whatif_networks import NETWORKS
+    from tests.oracle.whatif_networks import NETWORKS
 
     class Again(torch.nn.Module):  # type: ignore[misc]
         def __init__(self, inner: Any) -> None:
