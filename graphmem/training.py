@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from graphmem.analysis import model_facts
+from graphmem.autograd.holding import UNNAMED, tells_names
 from graphmem.autograd.losses import LOSSES
 from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
 from graphmem.autograd.precision import PRECISIONS
@@ -194,6 +195,7 @@ def training(
     bare = timeline(alive, _without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]
     where = trace.machine.steps[trace.first_step + bare.peak_step]
+    is_told = peak.phase != "forward" or tells_names(program)  # after it nothing holds values by name
     return ShownTraining(
         model=model_facts(graph, name),
         settings=settings,
@@ -209,7 +211,7 @@ def training(
         saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
         allocator=_allocator(trace) if settings.device == "cuda" else None,
         inferred=tuple(Inferred(i.what, i.where, i.evidence) for i in program.inferred),
-        issues=(*graph.issues, *program.issues, *trace.issues),
+        issues=(*graph.issues, *program.issues, *trace.issues, *(() if is_told else (UNNAMED,))),
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,

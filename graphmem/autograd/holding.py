@@ -11,8 +11,20 @@ from collections.abc import Iterable, Mapping
 
 from graphmem.autograd.frames import Invocation, Statement, invocations
 from graphmem.autograd.program import Program
+from graphmem.ir.graph import Issue
 
+UNNAMED = Issue(
+    "unknown-names",
+    "the forward pass",
+    "has the peak, and the file does not tell which Python names hold values there: some may live longer "
+    "(torch.onnx.export(..., dynamo=True) writes it down)",
+)
 Spans = list[list[tuple[int, int]]]
+
+
+def tells_names(program: Program) -> bool:
+    """True when the file has the exporter's tracebacks."""
+    return any(call.origin.frames for call in program.calls)
 
 
 def last_holds(program: Program) -> dict[int, list[str]]:

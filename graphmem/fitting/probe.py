@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from graphmem.analysis import model_facts
+from graphmem.autograd.holding import UNNAMED, tells_names
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
 from graphmem.autograd.run import MISFITS
@@ -191,15 +192,17 @@ def _settings(settings: Settings, torch_device: str) -> TrainingSettings:
 def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> Traced:
     records = trace.machine.records
     events = tuple([(e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events])
-    issues = (*graph.issues, *program.issues, *trace.issues)
+    peak, phase = _peak(trace)
+    is_told = phase != "forward" or tells_names(program)
+    issues = (*graph.issues, *program.issues, *trace.issues, *(() if is_told else (UNNAMED,)))
     traffic = trace.traffic
     copied, host = (traffic.to_host + traffic.to_device, traffic.host) if traffic is not None else (0, 0)
     state = sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step)
-    return Traced(_peak(trace), events, moved, exactness_of(issues), _uncounted(trace), issues, state, copied, host)
+    return Traced(peak, events, moved, exactness_of(issues), _uncounted(trace), issues, state, copied, host)
 
 
-def _peak(trace: TrainingTrace) -> int:
-    """The peak that `graphmem.train` gives, added up without lifetimes: a search looks at nothing else."""
+def _peak(trace: TrainingTrace) -> tuple[int, str]:
+    """The peak that `graphmem.train` gives, and its phase, added up without lifetimes."""
     first, steps = trace.first_step, len(trace.machine.steps)
     kept = [r for r in trace.machine.records if r.kind != "workspace" and not 0 <= r.stop <= first]
     starts = np.array([max(r.start, first) - first for r in kept], dtype=np.int64)
@@ -208,4 +211,8 @@ def _peak(trace: TrainingTrace) -> int:
     change = np.zeros(steps - first + 1, dtype=np.int64)
     np.add.at(change, starts, sizes)
     np.subtract.at(change, stops, sizes)
-    return int(np.cumsum(change)[:-1].max(initial=0))
+    live = np.cumsum(change)[:-1]
+    if not len(live):
+        return 0, ""
+    top = int(live.argmax())
+    return int(live[top]), trace.machine.steps[first + top].phase

@@ -22,6 +22,7 @@ ISSUE_KINDS: dict[str, Effect] = {
     "assumption": "exact",  # anything else taken as given, stated with its value
     "unknown-rule": "at most",  # an operation that training has no rule for, counted with all that it could save
     "data-dependent": "at most",  # a shape that the data decides, with a proved upper bound
+    "unknown-names": "at least",  # a file that does not tell which Python names hold values while a function runs
     "unknown-operator": "at least",
     "unknown-shape": "at least",
     "unknown-workspace": "at least",  # of a runtime's or library's kernel; its tensors are counted

@@ -12,6 +12,7 @@ from graphmem.report.units import size
 
 FORMS = ("torch", "sac", "hf", "jax")
 NEAR = 1.25  # recomputation of a habit over that of the best plan at its peak: less is near the frontier
+FAR = 1000  # beyond, a multiple says no more than the two figures do
 _TORCH = '''from functools import partial
 
 from torch.utils.checkpoint import checkpoint
@@ -99,12 +100,18 @@ def verdict(found: ModelFrontier) -> list[str]:
         number = "".join(c for c in habit.title if c.isdecimal())
         call = f"gradient_checkpointing_enable({f'every_n_layers={number}' if number else ''})"
         call = "checkpoint_sequential, sqrt(n) segments" if habit.title == "sqrt(n)" else call
-        near = "near the frontier" if plan.again <= NEAR * best else f"{plan.again / max(1, best):.1f} times the best"
         lines.append(
             f"{call}: {plan.peak / base:.1%} of the peak, {plan.again / total:.2%} more computation; "
-            f"the best found there: {best / total:.2%} ({near})"
+            f"the best found there: {best / total:.2%}{_distance(plan.again, best)}"
         )
     return lines or ["no repeated blocks: gradient_checkpointing_enable has nothing to wrap"]
+
+
+def _distance(again: int, best: int) -> str:
+    """How far a plan is from the best, as a multiple; nothing to say where the best computes nothing again."""
+    if again <= NEAR * best:
+        return " (near the frontier)"
+    return f" ({again / best:.1f} times the best)" if best and again / best < FAR else ""
 
 
 def names_for_jax(question: Recompute, judged: Judged) -> str:

@@ -170,6 +170,7 @@ def test_a_pruned_network_is_the_network_built_with_fewer_channels(oracle: Any, 
 
 def test_checkpointed_blocks_are_computed_again_under_autocast(oracle: Any, tmp_path: Path) -> None:
     from torch.utils.checkpoint import checkpoint
+
     from tests.oracle.whatif_networks import NETWORKS
 
     class Again(torch.nn.Module):  # type: ignore[misc]
