@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from graphmem.analysis import model_facts
-from graphmem.autograd.holding import UNNAMED, tells_names
+from graphmem.autograd.holding import UNNAMED, longest_holds, tells_names
 from graphmem.autograd.losses import LOSSES
 from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
 from graphmem.autograd.precision import PRECISIONS
@@ -20,7 +20,7 @@ from graphmem.autograd.raising import OPTIONAL, Options, raised
 from graphmem.autograd.run import MISFITS
 from graphmem.ir.device import CONTEXT_BYTES
 from graphmem.ir.errors import ModelError, OptionError
-from graphmem.ir.graph import Graph
+from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.memory import IntColumn, Lifetimes
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import (
@@ -195,7 +195,7 @@ def training(
     bare = timeline(alive, _without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]
     where = trace.machine.steps[trace.first_step + bare.peak_step]
-    is_told = peak.phase != "forward" or tells_names(program)  # after it nothing holds values by name
+    unnamed = _unnamed(program, settings, weight_decay, batch, bare.peak, peak.phase)
     return ShownTraining(
         model=model_facts(graph, name),
         settings=settings,
@@ -211,7 +211,7 @@ def training(
         saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
         allocator=_allocator(trace) if settings.device == "cuda" else None,
         inferred=tuple(Inferred(i.what, i.where, i.evidence) for i in program.inferred),
-        issues=(*graph.issues, *program.issues, *trace.issues, *(() if is_told else (UNNAMED,))),
+        issues=(*graph.issues, *program.issues, *trace.issues, *unnamed),
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,
@@ -229,6 +229,23 @@ class ShownTraining(Training):
         from graphmem.report.notebook import training_html
 
         return training_html(self, training_profile(self))
+
+
+def _unnamed(
+    program: Program, settings: TrainingSettings, weight_decay: bool, batch: tuple[int, int] | None, peak: int,
+    phase: str,
+) -> tuple[Issue, ...]:  # fmt: skip
+    """What a file that tells no Python names leaves open: they hold values in the forward pass, and never after it."""
+    if tells_names(program):
+        return ()
+    if phase == "forward":
+        return (UNNAMED,)
+    trace = training_trace(program, settings, weight_decay, batch, holds=longest_holds)
+    most = _phase_peaks(trace, timeline(lifetimes(trace.schedule), _without_workspace(trace)).live)["forward"]
+    if most <= peak:
+        return ()
+    told = f"with every value held until its function returns, its peak, and the step's, would be {most:,} bytes"
+    return (Issue("assumption", "the forward pass", f"the file tells no Python names; {told}"),)
 
 
 def _without_workspace(trace: TrainingTrace) -> Schedule:

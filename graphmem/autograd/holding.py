@@ -7,7 +7,8 @@ Where there are none, pieces of a split are taken to have names of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from graphmem.autograd.frames import Invocation, Statement, invocations
 from graphmem.autograd.program import Program
@@ -20,6 +21,7 @@ UNNAMED = Issue(
     "(torch.onnx.export(..., dynamo=True) writes it down)",
 )
 Spans = list[list[tuple[int, int]]]
+Holds: TypeAlias = Callable[[Program], dict[int, list[str]]]
 
 
 def tells_names(program: Program) -> bool:
@@ -49,6 +51,28 @@ def last_holds(program: Program) -> dict[int, list[str]]:
         if name not in program.outputs:
             dies.setdefault(position, []).append(name)
     return dies
+
+
+def longest_holds(program: Program) -> dict[int, list[str]]:
+    """The same when every value lives until the innermost module call around all its uses returns: the most."""
+    ends = _module_ends(program)
+    around: dict[str, list[tuple[int, int]]] = {}
+    for position, call in enumerate(program.calls):
+        for name in call.outputs:
+            around[name] = ends[position]
+        for name in call.reads:
+            around[name] = _common(around.get(name, ends[position]), ends[position])
+    dies: dict[int, list[str]] = {}
+    for name, spans in around.items():
+        if name not in program.outputs:
+            dies.setdefault(spans[-1][1] if spans else len(program.calls) - 1, []).append(name)
+    return dies
+
+
+def _common(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The module calls that both are part of."""
+    count = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[:count]
 
 
 def _bound(program: Program, runs: Iterable[Invocation], last: Mapping[str, int]) -> dict[str, int]:

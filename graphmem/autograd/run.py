@@ -7,7 +7,7 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from graphmem.autograd.holding import last_holds
+from graphmem.autograd.holding import Holds, last_holds
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.program import Call, Program, Ref
 from graphmem.autograd.rebatch import wanted
@@ -22,7 +22,7 @@ class Forward:
 
     def __init__(
         self, machine: Machine, program: Program, values: Mapping[str, Tensor], batch: tuple[int, int] | None = None,
-        segments: Sequence[Segment] = (),
+        segments: Sequence[Segment] = (), holds: Holds = last_holds,
     ) -> None:  # fmt: skip
         self.batch = batch  # of the file, and the one asked for
         self.m = machine
@@ -31,7 +31,7 @@ class Forward:
         self.given = frozenset(values)
         self.unknown: dict[str, Call] = {}
         self.segments = segments  # of calls that are checkpointed, in order
-        self.dies = last_holds(program)
+        self.dies = holds(program)
 
     def run(self) -> list[Tensor]:
         """The outputs, still held."""

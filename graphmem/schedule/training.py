@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from graphmem.autograd.autocast import autocast
 from graphmem.autograd.backward import backward, forget
+from graphmem.autograd.holding import Holds, last_holds
 from graphmem.autograd.lora import adapted, parsed_lora
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.offload import Host
@@ -56,9 +57,11 @@ class TrainingTrace:
 
 def training_trace(
     program: Program, settings: TrainingSettings, weight_decay: bool = False, batch: tuple[int, int] | None = None,
-    tape: Tape | None = None,
+    tape: Tape | None = None, holds: Holds = last_holds,
 ) -> TrainingTrace:  # fmt: skip
     """Run the step on a simulated machine; `batch` is that of the file and another to run it at; a `tape` takes notes.
+
+    `holds` says how long Python names hold values, where not as the file tells.
 
     Raises OptionError when nothing is trainable, or the output does not fit the loss.
     """
@@ -82,7 +85,7 @@ def training_trace(
     first = len(m.steps)
     if tape is not None:
         m.tape, tape.seen = tape, len(m.records)
-    loop = _Loop(m, program, values, settings, target, batch, scale)
+    loop = _Loop(m, program, values, settings, target, batch, scale, holds)
     for _ in range(min(settings.accumulate, STEADY)):
         loop.micro_batch()
     with m.scope():
@@ -121,10 +124,10 @@ class _Loop:
 
     def __init__(
         self, m: Machine, program: Program, values: dict[str, Tensor], settings: TrainingSettings,
-        target: Tensor | None, batch: tuple[int, int] | None, scale: Tensor | None,
+        target: Tensor | None, batch: tuple[int, int] | None, scale: Tensor | None, holds: Holds,
     ) -> None:  # fmt: skip
         self.m, self.program, self.values, self.settings = m, program, values, settings
-        self.target, self.batch, self.scale = target, batch, scale
+        self.target, self.batch, self.scale, self.holds = target, batch, scale, holds
         self.segments = segments_of(program, settings.checkpoint)
         self.out: list[Tensor] = []
         self.loss: Tensor | None = None
@@ -135,7 +138,7 @@ class _Loop:
         """One forward and backward pass; gradients stay."""
         m = self.m
         m.phase, m.kind = "forward", "activation"
-        self.forward = Forward(m, self.program, self.values, self.batch, self.segments)
+        self.forward = Forward(m, self.program, self.values, self.batch, self.segments, self.holds)
         with autocast(m, PRECISIONS[self.settings.precision].autocast):
             self._forward()
         self.saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
