@@ -20,6 +20,7 @@ UNNAMED = Issue(
     "has the peak, and the file does not tell which Python names hold values there: some may live longer "
     "(torch.onnx.export(..., dynamo=True) writes it down)",
 )
+TAKEN = Issue("assumption", "the run", "the file tells no Python names; values are taken to die at their last use")
 Spans = list[list[tuple[int, int]]]
 Holds: TypeAlias = Callable[[Program], dict[int, list[str]]]
 

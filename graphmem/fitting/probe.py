@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from graphmem.analysis import model_facts
-from graphmem.autograd.holding import UNNAMED, tells_names
+from graphmem.autograd.holding import TAKEN, UNNAMED, tells_names
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
 from graphmem.autograd.run import MISFITS
@@ -194,7 +194,9 @@ def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> T
     events = tuple([(e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events])
     peak, phase = _peak(trace)
     is_told = phase != "forward" or tells_names(program)
-    issues = (*graph.issues, *program.issues, *trace.issues, *(() if is_told else (UNNAMED,)))
+    is_step = any(step.phase == "backward" for step in trace.machine.steps)
+    unnamed = () if is_told else (UNNAMED if is_step else TAKEN,)
+    issues = (*graph.issues, *program.issues, *trace.issues, *unnamed)
     traffic = trace.traffic
     copied, host = (traffic.to_host + traffic.to_device, traffic.host) if traffic is not None else (0, 0)
     state = sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step)

@@ -142,7 +142,8 @@ def test_a_sweep_killed_twice_gives_the_same_file_and_does_no_figure_again(
     done = journal.read_bytes().count(b"\n") - 1
     before = len(opened_by_workers())
     subprocess.run([*command, str(out)], check=True, capture_output=True)
-    assert len(opened_by_workers()) - before == 40 - done  # what was written down is not done again
+    left = 40 - done  # what was written down is not done again; an orphan of the last kill may open one file more
+    assert left <= len(opened_by_workers()) - before <= left + 1
     assert before <= done + kills  # and of the rest each kill cost the one that was under way
     straight = graphmem.sweep(folder, {"batch": 2, "mode": "training"}, jobs=0)
     assert [replace(row, seconds=0.0) for row in read_results(out)] == [replace(row, seconds=0.0) for row in straight]
