@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from graphmem.cli.options import deliver, output_option, parsed_size, reading_options
-from graphmem.cli.train import LOSSES, OPTIMIZERS, PRECISIONS
+from graphmem.cli.training_options import training_options
 from graphmem.ir.errors import OptionError
 
 if TYPE_CHECKING:
@@ -19,24 +18,6 @@ if TYPE_CHECKING:
 
 FORMS = ("torch", "sac", "hf", "jax")
 PROBLEM_SECONDS = 60.0
-STEP = (  # as `graphmem train` has them
-    click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True),
-    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd", show_default=True),
-    click.option("--form", type=click.Choice(["single", "foreach", "fused"]), help="Of the optimizer."),
-    click.option("--weight-decay", is_flag=True, help="The optimizer is given a weight decay."),
-    click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True),
-    click.option("--freeze", multiple=True, metavar="PATTERN", help="Parameters that are not trained."),
-    click.option("--assume-bn", is_flag=True, help="Put batch norms back where they may have been folded away."),
-    click.option("--dropout", type=click.FloatRange(0, 1), metavar="P", help="Put back dropout."),
-    click.option("--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="Of attention weights."),
-    click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True),
-)
-
-
-def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(STEP):
-        command = option(command)
-    return command
 
 
 @click.command()
@@ -55,7 +36,7 @@ def _step_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--emit", type=click.Choice(FORMS), help="Print what to paste, for a budget.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
 @output_option
-@_step_options
+@training_options("accumulate", "checkpoint", "lora", "offload")
 @reading_options
 def checkpoint(
     model: Path | None,

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, model_options, output_option
-from graphmem.cli.train import LOSSES, OPTIMIZERS, PRECISIONS
+from graphmem.cli.training_options import training_options
 
 # Options that describe a training step; without --train they would be ignored, so they are refused.
 _OF_TRAINING = (
@@ -28,21 +28,7 @@ _OF_TRAINING = (
 @click.option("--display", is_flag=True, help="A desktop runs on the device.")
 @click.option("--count", type=click.IntRange(min=1), default=1, metavar="N", help="Devices that may share a step.")
 @click.option("--train", is_flag=True, help="A training step; else a forward run. The options below describe it.")
-@click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True, help="Loss function.")
-@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd", show_default=True, help="Optimizer.")
-@click.option("--form", type=click.Choice(["single", "foreach", "fused"]), help="Of the optimizer. Default: torch's.")
-@click.option("--weight-decay", is_flag=True, help="The optimizer is given a weight decay.")
-@click.option("--freeze", multiple=True, metavar="PATTERN", help="Parameters that are not trained.")
-@click.option("--assume-bn", is_flag=True, help="Put batch norms back where they may have been folded away.")
-@click.option("--dropout", type=click.FloatRange(0, 1), metavar="P", help="Put back dropout that the export removed.")
-@click.option("--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="The same for attention weights.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the step.")
-@click.option(
-    "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."
-)
-@click.option("--checkpoint", multiple=True, metavar="SPEC", help="Modules to compute again, as for train.")
-@click.option("--lora", default="", metavar="R[:PATTERN]", help="Adapters of rank R, as for train.")
-@click.option("--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="As for train.")
+@training_options("device")
 @click.option("--brief", is_flag=True, help="The verdict and the largest batch only.")
 @click.option("--explain", is_flag=True, help="Add the code to paste for each option.")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")

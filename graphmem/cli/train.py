@@ -10,48 +10,16 @@ from typing import Any
 import click
 
 from graphmem.cli.options import deliver, model_options, output_option, prune_option
-
-LOSSES = ("cross_entropy", "mse", "l1", "bce", "sum", "mean", "none")
-OPTIMIZERS = (
-    "sgd", "momentum", "nesterov", "adam", "adamw", "amsgrad", "nadam", "radam", "rmsprop", "adagrad", "adafactor",
-    "lion", "adam8bit", "muon",
-)  # fmt: skip
-PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
+from graphmem.cli.training_options import training_options
 
 
 @click.command()
 @model_options
-@click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True, help="Loss function.")
-@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="sgd", show_default=True, help="Optimizer.")
-@click.option("--form", type=click.Choice(["single", "foreach", "fused"]), help="Of the optimizer. Default: torch's.")
-@click.option("--weight-decay", is_flag=True, help="The optimizer is given a weight decay.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device.")
-@click.option(
-    "--freeze", multiple=True, metavar="PATTERN", help="Parameters that are not trained, such as 'encoder.*'."
-)
-@click.option("--assume-bn", is_flag=True, help="Put batch norms back where they may have been folded away.")
-@click.option("--dropout", type=click.FloatRange(0, 1), metavar="P", help="Put back dropout that the export removed.")
-@click.option("--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="The same for attention weights.")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the step.")
-@click.option(
-    "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."
-)
-@click.option(
-    "--checkpoint",
-    multiple=True,
-    metavar="SPEC",
-    help="Modules to compute again in the backward pass: 'layers.*', blocks, every:2 or sqrt.",
-)
+@training_options()
 @click.option(
     "--parallel", metavar="WAY:N",
     help="Spread the step over N devices: ddp:N, zero1:N, zero2:N, zero3:N (fsdp:N), tp:N, pipeline:N[:MICRO_BATCHES].",
 )  # fmt: skip
-@click.option(
-    "--lora", default="", metavar="R[:PATTERN]", help="Freeze the model; adapters of rank R beside its linear layers."
-)
-@click.option(
-    "--offload", multiple=True, type=click.Choice(["optimizer", "activations"]), help="What waits in host memory."
-)
 @prune_option
 @click.option("--timeline", is_flag=True, help="Add the bytes alive in every operator (JSON).")
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
