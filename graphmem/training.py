@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from graphmem.analysis import model_facts
 from graphmem.autograd.holding import UNNAMED, longest_holds, tells_names
@@ -18,40 +15,29 @@ from graphmem.autograd.precision import PRECISIONS
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import OPTIONAL, Options, raised
 from graphmem.autograd.run import MISFITS
-from graphmem.ir.device import CONTEXT_BYTES
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph, Issue
-from graphmem.ir.memory import IntColumn, Lifetimes
-from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import (
-    BREAKDOWN,
     OFFLOADS,
-    PHASES,
-    AllocatorFigures,
     Inferred,
-    SavedActivation,
     Training,
     TrainingSettings,
 )
 from graphmem.ir.types import TensorType
-from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.reader import read
 from graphmem.schedule.pruning import pruned
-from graphmem.schedule.training import TrainingTrace, training_trace
+from graphmem.schedule.training import training_trace
 from graphmem.schedule.training_details import training_details
+from graphmem.schedule.training_figures import (
+    allocator_figures,
+    breakdown,
+    phase_peaks,
+    saved_activations,
+    without_workspace,
+)
 
 DEVICES = ("cpu", "cuda")
-SAVED_SHOWN = 10
-CUDNN = (  # operators whose algorithm, and with it their scratch, cuDNN chooses on the device
-    "aten::conv1d", "aten::conv2d", "aten::conv3d", "aten::convolution", "aten::conv_transpose1d",
-    "aten::conv_transpose2d", "aten::conv_transpose3d", "aten::convolution_backward", "aten::lstm", "aten::gru",
-    "aten::rnn_tanh", "aten::_cudnn_rnn_backward",
-)  # fmt: skip
-_KINDS = {
-    "parameter": "parameters", "gradient": "gradients", "optimizer_state": "optimizer_state", "buffer": "buffers",
-    "constant": "buffers", "input": "inputs", "activation": "activations", "temporary": "temporaries",
-}  # fmt: skip
 
 
 def train(
@@ -192,7 +178,7 @@ def training(
             f"the backward pass of '{name}' cannot be followed ({error}); please report it with the model's graph"
         ) from error
     alive = lifetimes(trace.schedule)
-    bare = timeline(alive, _without_workspace(trace))
+    bare = timeline(alive, without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]
     where = trace.machine.steps[trace.first_step + bare.peak_step]
     unnamed = _unnamed(program, settings, weight_decay, batch, bare.peak, peak.phase)
@@ -204,12 +190,12 @@ def training(
         peak_operator=peak.operator,
         peak_node=where.node,
         peak_origin=where.origin,
-        phase_peaks=_phase_peaks(trace, bare.live),
-        breakdown=_breakdown(trace, alive, bare.peak_step),
+        phase_peaks=phase_peaks(trace, bare.live),
+        breakdown=breakdown(trace, alive, bare.peak_step),
         baseline=sum(trace.schedule.buffers[b].nbytes for b in trace.schedule.entering),
-        saved=_saved(trace),
+        saved=saved_activations(trace),
         saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
-        allocator=_allocator(trace) if settings.device == "cuda" else None,
+        allocator=allocator_figures(trace) if settings.device == "cuda" else None,
         inferred=tuple(Inferred(i.what, i.where, i.evidence) for i in program.inferred),
         issues=(*graph.issues, *program.issues, *trace.issues, *unnamed),
         schedule=trace.schedule,
@@ -241,63 +227,8 @@ def _unnamed(
     if phase == "forward":
         return (UNNAMED,)
     trace = training_trace(program, settings, weight_decay, batch, holds=longest_holds)
-    most = _phase_peaks(trace, timeline(lifetimes(trace.schedule), _without_workspace(trace)).live)["forward"]
+    most = phase_peaks(trace, timeline(lifetimes(trace.schedule), without_workspace(trace)).live)["forward"]
     if most <= peak:
         return ()
     told = f"with every value held until its function returns, its peak, and the step's, would be {most:,} bytes"
     return (Issue("assumption", "the forward pass", f"the file tells no Python names; {told}"),)
-
-
-def _without_workspace(trace: TrainingTrace) -> Schedule:
-    steps = tuple(replace(step, workspace=0) for step in trace.schedule.steps)
-    return replace(trace.schedule, steps=steps)
-
-
-def _phase_peaks(trace: TrainingTrace, live: IntColumn) -> dict[str, int]:
-    phases = np.array([PHASES.index(step.phase) for step in trace.schedule.steps])
-    return {phase: int(live[phases == i].max(initial=0)) for i, phase in enumerate(PHASES)}
-
-
-def _allocator(trace: TrainingTrace) -> AllocatorFigures:
-    """The trace, workspace included, replayed in the CUDA caching allocator, cuBLAS's workspace taken at its start."""
-    records = trace.machine.records
-    cublas = CUBLAS_WORKSPACE[8]
-    events = [(0, cublas)] + [
-        (event, records[event - 1].nbytes) if event > 0 else (-event, 0) for event in trace.machine.events
-    ]
-    native, expandable = replayed(events), replayed(events, expandable=True)
-    return AllocatorFigures(
-        native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CONTEXT_BYTES, _uncounted(trace)
-    )
-
-
-def _uncounted(trace: TrainingTrace) -> tuple[str, ...]:
-    """Scratch memory of libraries that the trace has no figure for."""
-    calls = Counter(step.operator for step in trace.machine.steps)
-    found = [(calls[name], name) for name in CUDNN if calls[name]]
-    return tuple(f"cuDNN workspace of {count} {name}" for count, name in found)
-
-
-def _breakdown(trace: TrainingTrace, alive: Lifetimes, step: int) -> dict[str, int]:
-    figures = dict.fromkeys(BREAKDOWN, 0)
-    for row in np.flatnonzero((alive.start <= step) & (alive.stop > step)).tolist():
-        buffer = trace.schedule.buffers[row]
-        figures[_KINDS[buffer.kind]] += buffer.nbytes
-    figures["workspace"] = trace.schedule.steps[step].workspace
-    return figures
-
-
-def _saved(trace: TrainingTrace) -> tuple[SavedActivation, ...]:
-    """The largest activations that wait for the backward pass, largest first."""
-    records = trace.machine.records
-    rows = sorted(trace.saved, key=lambda n: (-records[n].nbytes, n))[:SAVED_SHOWN]
-    return tuple(
-        SavedActivation(
-            records[n].name or f"activation {n}",
-            TensorType(records[n].dtype, records[n].shape),
-            records[n].nbytes,
-            trace.machine.steps[records[n].start].operator,
-            records[n].origin,
-        )
-        for n in rows
-    )

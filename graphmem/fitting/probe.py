@@ -28,7 +28,8 @@ from graphmem.memory.allocator import replayed
 from graphmem.reader import read
 from graphmem.schedule.forward import forward_trace
 from graphmem.schedule.training import TrainingTrace, training_trace
-from graphmem.training import _uncounted, checked_settings, read_with_batch
+from graphmem.schedule.training_figures import uncounted
+from graphmem.training import checked_settings, read_with_batch
 
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
@@ -200,7 +201,7 @@ def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> T
     traffic = trace.traffic
     copied, host = (traffic.to_host + traffic.to_device, traffic.host) if traffic is not None else (0, 0)
     state = sum(r.nbytes for r in records if r.kind in _STATE and r.start < trace.first_step)
-    return Traced(peak, events, moved, exactness_of(issues), _uncounted(trace), issues, state, copied, host)
+    return Traced(peak, events, moved, exactness_of(issues), uncounted(trace), issues, state, copied, host)
 
 
 def _peak(trace: TrainingTrace) -> tuple[int, str]:
