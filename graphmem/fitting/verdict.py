@@ -9,12 +9,13 @@ from typing import Any
 from graphmem.fitting.accelerator import Accelerator, accelerator
 from graphmem.fitting.devices import catalogue
 from graphmem.fitting.host import host_memory
+from graphmem.fitting.offload import LINK, LINKS
 from graphmem.fitting.options import Question, options, rank
 from graphmem.fitting.probe import Batching, Probe, Source
 from graphmem.fitting.search import largest_batch
 from graphmem.fitting.several import shared_options
 from graphmem.ir.device import Device
-from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option
+from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option, Paging
 from graphmem.ir.graph import Issue
 
 BEYOND = 2  # batches after the first refused one that are tried too: what an allocator reserves is not monotone
@@ -57,6 +58,7 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
     candidates = () if asked.device else _candidates(probe, settings, batch, asked.has_display)
     question = Question(probe, settings, on, usable, batch, largest if asked.batch is None else None, is_coarse)
     found = () if asked.is_brief else _options(question, asked)
+    is_lost = asked.device is not None and need.compared > usable and not found
     return Fit(
         model=source.facts(batch),
         mode="training" if probe.is_training else "inference",
@@ -73,6 +75,7 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
         host=host_memory(source.input_bytes(shown), probe.state_bytes(batch, settings, on), probe.is_training),
         issues=_told(probe.issues(batch, settings, on)),
         notes=(*probe.notes(batch, settings), *_unchangeable(batching)),
+        paging=_paging(max(0, need.peak - usable)) if is_lost else None,
     )
 
 
@@ -86,6 +89,10 @@ def _options(question: Question, asked: Asked) -> tuple[Option, ...]:
     if question.probe.is_training:
         found += shared_options(question, asked.count, asked.progress)
     return tuple(sorted(found, key=rank))
+
+
+def _paging(nbytes: int) -> Paging:
+    return Paging(nbytes, nbytes / LINKS[LINK], LINK)
 
 
 def _unchangeable(batching: Batching) -> tuple[str, ...]:

@@ -118,6 +118,18 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Paging:
+    """The last resort, memory that pages (cudaMallocManaged): what alone comes back over the link in every step.
+
+    `nbytes` is a lower bound: what is alive at the peak beyond the room there is, is read later and must come back.
+    """
+
+    nbytes: int
+    seconds: float
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """What `graphmem.fit` returns.
 
@@ -140,6 +152,7 @@ class Fit:
     host: HostMemory
     issues: tuple[Issue, ...]
     notes: tuple[str, ...]
+    paging: Paging | None = None  # where nothing fits
 
     @property
     def verdict(self) -> Verdict:

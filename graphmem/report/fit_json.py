@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from graphmem.ir.fit import Candidate, Fit, Need, Option
+from graphmem.ir.fit import Candidate, Fit, Need, Option, Paging
 from graphmem.report.devices import device_document
 
 
@@ -35,6 +35,7 @@ def fit_document(fit: Fit) -> dict[str, Any]:
         "curve": [_need(need) for need in fit.curve],
         "options": [_option(option) for option in fit.options],
         "devices": [_candidate(row) for row in fit.candidates],
+        "paging": _paging(fit.paging) if fit.paging else None,
         "system_memory": {
             "bytes": fit.host.nbytes,
             "sold_bytes": fit.host.sold,
@@ -47,6 +48,10 @@ def fit_document(fit: Fit) -> dict[str, Any]:
 
 def _plain(settings: Any) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def _paging(paging: Paging) -> dict[str, Any]:
+    return {"bytes": paging.nbytes, "seconds": paging.seconds, "link": paging.link}
 
 
 def _need(need: Need) -> dict[str, Any]:

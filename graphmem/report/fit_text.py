@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.device import CONTEXT_BYTES, DISPLAY_BYTES
-from graphmem.ir.fit import Candidate, Fit
+from graphmem.ir.fit import Candidate, Fit, Paging
 from graphmem.report.fit_options import ROWS, figure, options_parts
 from graphmem.report.terminal import console_of, written
 from graphmem.report.units import size
@@ -35,12 +35,23 @@ def _parts(fit: Fit, width: int, explain: bool) -> Iterable[Text | Table]:
     if fit.device is None:
         yield _devices(fit.candidates)
     yield from options_parts(fit, explain)
+    if fit.paging is not None:
+        yield _paging(fit.paging, width)
     yield _host(fit)
     notes = [f"{issue.kind}: {issue.where}: {issue.what}" for issue in fit.issues[:ROWS]] + list(fit.notes)
     if len(fit.issues) > ROWS:
         notes.append(f"and {len(fit.issues) - ROWS} more issues")
     if notes:
         yield Text("\n".join(notes), style="yellow")
+
+
+def _paging(paging: Paging, width: int) -> Text:
+    """What is left where nothing fits."""
+    told = (
+        f"nothing else fits. Managed memory that pages would run it: at least {size(paging.nbytes)} come back over the "
+        f"link in every step, {paging.seconds:.2g} s on {paging.link}, beside what is written out"
+    )
+    return Text("\n".join(textwrap.wrap(told, width)))
 
 
 def _headline(fit: Fit) -> Text:

@@ -230,3 +230,12 @@ def test_a_step_shared_by_two_devices_needs_what_train_ranks_says() -> None:
         )
         assert again.peak == option.need.peak, option.name
         assert (option.need.batch or 0) * (1 if option.name.startswith("pipeline") else 2) == 64
+
+
+def test_where_nothing_fits_what_must_be_paged_is_what_is_too_much() -> None:
+    found = graphmem.fit(MODELS / "vgg16.onnx", "600MiB", train=True)
+    assert not found.fits
+    assert found.options == ()
+    assert found.paging is not None
+    assert found.paging.nbytes == found.need.peak - found.usable > 0
+    assert graphmem.fit(MODELS / "tiny_cnn.onnx", "4GB", train=True).paging is None
