@@ -16,12 +16,10 @@ from time import monotonic
 
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
-from graphmem.autograd.run import MISFITS
 from graphmem.autograd.tape import Tape
 from graphmem.checkpoint.bounds import Bound
 from graphmem.checkpoint.evaluate import course_of
 from graphmem.checkpoint.solve import Search, budget_of, deadline_after
-from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import exactness_of
 from graphmem.ir.recompute import (
     Frontier,
@@ -33,13 +31,12 @@ from graphmem.ir.recompute import (
     Recompute,
     WrapPlan,
 )
-from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.reader import read
 from graphmem.schedule.recompute import question_of
 from graphmem.schedule.training import TrainingTrace, training_trace
 from graphmem.schedule.wraps import Judge, candidates, practice
-from graphmem.training import checked_settings, read_with_batch
+from graphmem.training import checked_settings, followed, read_with_batch
 
 Progress = Callable[[str], None]
 SHOWN = 5  # obstacles
@@ -103,7 +100,8 @@ def checkpoint_frontier(
     graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     program = raised(graph, Options(assume_bn, dropout, attention_dropout))
     tape = Tape()
-    trace = _traced(program, settings, weight_decay, fixed, tape)
+    with followed(f"the backward pass of '{Path(path).stem}'"):
+        trace = training_trace(program, settings, weight_decay, fixed, tape)
     question = question_of(trace, tape, Path(path).stem)
     search = (_Unproved if timeout is None else Search)(question, deadline, progress=progress)
     allowed = budget if ratio is None else budget_of(question, ratio)
@@ -125,15 +123,6 @@ def checkpoint_frontier(
         least_wrapped=min(p.peak for p in wraps),
         budget=allowed,
     )
-
-
-def _traced(
-    program: Program, settings: TrainingSettings, weight_decay: bool, batch: tuple[int, int] | None, tape: Tape
-) -> TrainingTrace:
-    try:
-        return training_trace(program, settings, weight_decay, batch, tape)
-    except MISFITS as error:
-        raise ModelError(f"the backward pass cannot be followed ({error}); please report it with the graph") from error
 
 
 class _Unproved(Search):

@@ -7,17 +7,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from graphmem.autograd.losses import LOSSES
-from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
 from graphmem.autograd.raising import Options, raised
-from graphmem.autograd.run import MISFITS
-from graphmem.ir.errors import ModelError, OptionError
+from graphmem.ir.errors import OptionError
 from graphmem.ir.ranks import Ranked
-from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.reader import read
 from graphmem.schedule.parallel import parallel_of, ranked
-from graphmem.training import DEVICES, _check, batch_of, read_with_batch, training
+from graphmem.schedule.training import training_trace
+from graphmem.schedule.training_figures import peak_of
+from graphmem.training import batch_of, checked_settings, followed, read_with_batch
 
 
 def train_ranks(
@@ -63,19 +61,15 @@ def train_ranks(
         ModelError: the file is not a readable, valid model.
         OptionError: an option fits neither the model nor the choices, or the model cannot be spread so.
     """
-    _check("loss", loss, LOSSES)
-    _check("optimizer", optimizer, OPTIMIZERS)
-    _check("device", device, DEVICES)
-    form = form or ("foreach" if device == "cuda" else "single")
-    _check("optimizer form", form, FORMS)
+    settings = checked_settings(loss, optimizer, form, device, freeze, "fp32")
     way = parallel_of(parallel)
     reading = partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes)
     options = Options(assume_bn, dropout, attention_dropout)
     graph, fixed = read_with_batch(batch, reading)
     program = raised(graph, options)
-    settings = TrainingSettings(loss, optimizer, form, device, tuple(freeze))
     name = Path(path).stem
-    alone = training(graph, program, settings, name, weight_decay, fixed)
+    with followed(f"the backward pass of '{name}'"):
+        alone = peak_of(training_trace(program, settings, weight_decay, fixed))
     if way.micro_batches > 1:
         whole = fixed[1] if fixed else batch_of(graph)
         if whole is None or whole % way.micro_batches:
@@ -85,10 +79,6 @@ def train_ranks(
             )
         part, fixed = read_with_batch(whole // way.micro_batches, reading)
         program = raised(part, options)
-    try:
+    with followed(f"'{name}' under {parallel}"):
         found = ranked(program, settings, way, weight_decay, fixed)
-    except MISFITS as error:  # a rule met shapes that it was not written for
-        raise ModelError(
-            f"'{name}' cannot be followed under {parallel} ({error}); please report it with the model's graph"
-        ) from error
-    return replace(found, name=name, single_peak=alone.peak, issues=(*graph.issues, *found.issues))
+    return replace(found, name=name, single_peak=alone, issues=(*graph.issues, *found.issues))

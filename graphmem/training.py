@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ from graphmem.schedule.training_details import training_details
 from graphmem.schedule.training_figures import (
     allocator_figures,
     breakdown,
+    peak_of,
     phase_peaks,
     saved_activations,
     without_workspace,
@@ -106,7 +108,8 @@ def train(
     for kind in OPTIONAL:
         if kind in kinds:
             other = raised(graph, Options(assume_bn, dropout, attention_dropout, kind))
-            effects[kind] = found.peak - training(graph, other, settings, "", weight_decay, fixed).peak
+            with followed(f"the step without '{kind}'"):
+                effects[kind] = found.peak - peak_of(training_trace(other, settings, weight_decay, fixed))
     return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))
 
 
@@ -136,6 +139,15 @@ def checked_settings(
     return TrainingSettings(
         loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint), lora, tuple(offload)
     )
+
+
+@contextmanager
+def followed(what: str) -> Iterator[None]:
+    """Inside, a rule that meets shapes it was not written for is a ModelError that names `what`."""
+    try:
+        yield
+    except MISFITS as error:
+        raise ModelError(f"{what} cannot be followed ({error}); please report it with the model's graph") from error
 
 
 def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
@@ -171,12 +183,8 @@ def training(
     batch: tuple[int, int] | None = None,
 ) -> Training:
     """Trace, lifetimes, timeline and what they add up to."""
-    try:
+    with followed(f"the backward pass of '{name}'"):
         trace = training_trace(program, settings, weight_decay, batch)
-    except MISFITS as error:  # a backward function met shapes that its rule was not written for
-        raise ModelError(
-            f"the backward pass of '{name}' cannot be followed ({error}); please report it with the model's graph"
-        ) from error
     alive = lifetimes(trace.schedule)
     bare = timeline(alive, without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]

@@ -14,7 +14,6 @@ from graphmem.analysis import model_facts
 from graphmem.autograd.holding import TAKEN, UNNAMED, tells_names
 from graphmem.autograd.program import Program
 from graphmem.autograd.raising import Options, raised
-from graphmem.autograd.run import MISFITS
 from graphmem.fitting.accelerator import Accelerator
 from graphmem.fitting.quantized import FORMS, quantize
 from graphmem.fitting.traffic import moved_by_step
@@ -28,8 +27,8 @@ from graphmem.memory.allocator import replayed
 from graphmem.reader import read
 from graphmem.schedule.forward import forward_trace
 from graphmem.schedule.training import TrainingTrace, training_trace
-from graphmem.schedule.training_figures import uncounted
-from graphmem.training import checked_settings, read_with_batch
+from graphmem.schedule.training_figures import allocator_events, uncounted
+from graphmem.training import checked_settings, followed, read_with_batch
 
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
@@ -138,17 +137,11 @@ class Probe:
     def _simulated(self, batch: int | None, settings: Settings, torch_device: str) -> Traced:
         graph, fixed = self.source.at(batch)
         program = self.program(batch, settings)
-        try:
-            if self.is_training:
-                described = _settings(settings, torch_device)
-                trace = training_trace(program, described, settings["weight_decay"], fixed)
-            else:
+        with followed(f"'{self.source.path.name}' at batch {batch}"):
+            if not self.is_training:
                 return run_traced(graph, program, settings["precision"], torch_device, fixed)
-        except MISFITS as error:  # a rule met shapes that it was not written for
-            raise ModelError(
-                f"'{self.source.path.name}' cannot be followed at batch {batch} ({error}); please report it"
-            ) from error
-        return _kept(trace, graph, program, moved_by_step(trace, settings["accumulate"], self.is_training))
+            trace = training_trace(program, _settings(settings, torch_device), settings["weight_decay"], fixed)
+        return _kept(trace, graph, program, moved_by_step(trace, settings["accumulate"], True))
 
     def program(self, batch: int | None, settings: Settings) -> Program:
         """The model as ATen calls."""
@@ -192,7 +185,7 @@ def _settings(settings: Settings, torch_device: str) -> TrainingSettings:
 
 def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> Traced:
     records = trace.machine.records
-    events = tuple([(e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events])
+    events = tuple(allocator_events(trace))
     peak, phase = _peak(trace)
     is_told = phase != "forward" or tells_names(program)
     is_step = any(step.phase == "backward" for step in trace.machine.steps)

@@ -7,16 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from graphmem.autograd.raising import raised
-from graphmem.autograd.run import MISFITS
 from graphmem.fitting.accelerator import accelerator
 from graphmem.fitting.probe import need_of, run_traced
 from graphmem.ir.device import Device
-from graphmem.ir.errors import ModelError
 from graphmem.ir.fit import Need
 from graphmem.ir.types import TensorType
 from graphmem.reader import read
 from graphmem.schedule.pruning import pruned
-from graphmem.training import read_with_batch
+from graphmem.training import followed, read_with_batch
 
 
 def run_need(
@@ -34,10 +32,6 @@ def run_need(
     graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
     graph = pruned(graph, prune)
     on = accelerator(device)
-    try:
+    with followed(f"a run of '{Path(path).name}'"):
         traced = run_traced(graph, raised(graph), "fp32", on.torch_device, fixed)
-    except MISFITS as error:  # a rule met shapes that it was not written for
-        raise ModelError(
-            f"'{Path(path).name}' cannot be followed as PyTorch runs it ({error}); please report it"
-        ) from error
     return need_of(traced, batch, on)

@@ -17,7 +17,8 @@ from graphmem.fleet.axes import Value, checkpoints
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph, Issue, exactness_of
 from graphmem.ir.training import Training, TrainingSettings
-from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
+from graphmem.memory.allocator import CUBLAS_WORKSPACE
+from graphmem.memory.training_replay import with_cublas
 from graphmem.reader import graph_of
 from graphmem.reader.dims import fitting
 from graphmem.schedule.precision import in_precision
@@ -114,18 +115,10 @@ def _training(model: Model, settings: Mapping[str, Value]) -> Figure:
     """One training step; on a GPU also what the caching allocator reserves for it, which is what must fit."""
     found = model.trained({name: value for name, value in settings.items() if name != "cublas"})
     workspace = settings["cublas"]
+    if isinstance(workspace, int) and found.details is not None:
+        found = with_cublas(found, found.details, workspace)
     needed = found.peak if found.allocator is None else found.allocator.reserved
-    if found.allocator is not None and isinstance(workspace, int):
-        needed = _reserved(found, workspace)
     return Figure(found.peak, needed, found.exactness, _noted(model, found.issues))
-
-
-def _reserved(found: Training, cublas_workspace: int) -> int:
-    """What the caching allocator reserves for the step beside another workspace of cuBLAS."""
-    assert found.details is not None
-    sizes = [buffer.nbytes for buffer in found.schedule.buffers] + [nbytes for nbytes, _ in found.details.scratch]
-    events = [(event, sizes[event - 1]) if event > 0 else (-event, 0) for event in found.details.events.tolist()]
-    return replayed([(0, cublas_workspace), *events]).peak_reserved
 
 
 FIGURES: dict[str, Callable[[Model, Mapping[str, Value]], Figure]] = {"inference": _inference, "training": _training}

@@ -13,6 +13,7 @@ from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import BREAKDOWN, PHASES, AllocatorFigures, SavedActivation
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
+from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.schedule.training import TrainingTrace
 
 SAVED_SHOWN = 10
@@ -33,6 +34,11 @@ def without_workspace(trace: TrainingTrace) -> Schedule:
     return replace(trace.schedule, steps=steps)
 
 
+def peak_of(trace: TrainingTrace) -> int:
+    """The tensor-level peak of the step alone."""
+    return timeline(lifetimes(trace.schedule), without_workspace(trace)).peak
+
+
 def phase_peaks(trace: TrainingTrace, live: IntColumn) -> dict[str, int]:
     """Bytes alive at most, by phase."""
     phases = np.array([PHASES.index(step.phase) for step in trace.schedule.steps])
@@ -41,15 +47,18 @@ def phase_peaks(trace: TrainingTrace, live: IntColumn) -> dict[str, int]:
 
 def allocator_figures(trace: TrainingTrace) -> AllocatorFigures:
     """The trace, workspace included, replayed in the CUDA caching allocator, cuBLAS's workspace taken at its start."""
-    records = trace.machine.records
     cublas = CUBLAS_WORKSPACE[8]
-    events = [(0, cublas)] + [
-        (event, records[event - 1].nbytes) if event > 0 else (-event, 0) for event in trace.machine.events
-    ]
+    events = [(0, cublas), *allocator_events(trace)]
     native, expandable = replayed(events), replayed(events, expandable=True)
     return AllocatorFigures(
         native.peak_allocated, native.peak_reserved, expandable.peak_reserved, cublas, CONTEXT_BYTES, uncounted(trace)
     )
+
+
+def allocator_events(trace: TrainingTrace) -> list[tuple[int, int]]:
+    """Allocations as (number, bytes) and releases as (number, 0), in order, as the caching allocator takes them."""
+    records = trace.machine.records
+    return [(e, records[e - 1].nbytes) if e > 0 else (-e, 0) for e in trace.machine.events]
 
 
 def uncounted(trace: TrainingTrace) -> tuple[str, ...]:
