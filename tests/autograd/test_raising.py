@@ -175,3 +175,18 @@ def test_einsum_gives_the_shape_that_numpy_gives(equation: str) -> None:
         operands = [m.empty(shape, "float32") for shape in shapes]
     wanted = np.einsum(equation, *(np.zeros(shape) for shape in shapes)).shape
     assert RULES["aten.einsum"](m, equation, operands).shape == wanted
+
+
+def test_weights_inside_of_a_body_make_the_figure_a_lower_bound(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    net (float[2, 3] x, bool c) => (float[2, 3] y) <float[3, 3] w> {
+      h = MatMul (x, w)
+      z = If (c) <
+        then_branch = one () => (float[2, 3] a) <float[3, 3] v = {1, 2, 3, 4, 5, 6, 7, 8, 9}> { a = MatMul (h, v) },
+        else_branch = two () => (float[2, 3] b) { b = Relu (h) }>
+      y = Add (h, z)
+    }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((3, 3), np.float32), "w"))
+    onnx.save(model, tmp_path / "if.onnx")
+    assert graphmem.train(tmp_path / "if.onnx", loss="sum").exactness == "at least"

@@ -9,7 +9,7 @@ from graphmem.autograd.raising import patterns
 from graphmem.autograd.raising.draft import NORM, NORM_HINT, Draft
 from graphmem.autograd.raising.operands import operand, source_of, weight_operand
 from graphmem.autograd.raising.table import CONVERTERS, UNARY
-from graphmem.ir.graph import Node
+from graphmem.ir.graph import Issue, Node
 from graphmem.ir.types import TensorType
 
 
@@ -47,6 +47,8 @@ def raise_node(draft: Draft, node: Node) -> None:
         return
     args = [operand(draft, name) for name in node.inputs if name]
     target = f"aten.{UNARY.get(node.op_type, node.op_type.lower())}"
+    if node.bodies:
+        _note_bodies(draft, node)
     draft.emit(target, tuple(args), node.writes, node.origin)
 
 
@@ -97,3 +99,12 @@ def _looks_folded(draft: Draft, node: Node) -> bool:
     return (
         all(name.startswith("onnx::") or name.isdigit() for name in node.inputs[1:3]) and node.inputs[1] in draft.held
     )
+
+
+def _note_bodies(draft: Draft, node: Node) -> None:
+    """What runs inside of bodies is not raised: their weights, gradients of these, and what they save are missing."""
+    inside = [t for _, body in node.bodies for t in body.tensors.values() if t.role == "weight"]
+    captured = [t for name in node.captures if (t := draft.graph.tensors.get(name)) and t.role == "weight"]
+    if any("float" in str(t.type) for t in (*inside, *captured)):
+        told = f"the weights that the bodies of {node.op_type} read, and what they save, are not counted"
+        draft.issues.append(Issue("unknown-operator", node.origin.scope or node.name or node.outputs[0], told))
