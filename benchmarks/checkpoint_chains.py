@@ -13,11 +13,9 @@ from time import process_time
 
 from graphmem.checkpoint.archive import Archive
 from graphmem.checkpoint.chain import Chain, cheapest_persistent, stages_of
-from graphmem.checkpoint.hull import close_in, moment_of, propose
-from graphmem.checkpoint.keep_all import keep_all, node_floor
 from graphmem.checkpoint.kernel import Kernel
-from graphmem.checkpoint.knapsack import propose_knapsack
-from graphmem.checkpoint.simple import propose_simple
+from graphmem.checkpoint.mincut import close_in, moment_of, propose
+from graphmem.checkpoint.simple import keep_all, node_floor, propose_knapsack, propose_simple
 from graphmem.ir.recompute import Operation, Recompute
 
 BATCH = 32

@@ -22,9 +22,9 @@ from torch.utils.flop_counter import flop_registry
 
 from graphmem.checkpoint.archive import Archive
 from graphmem.checkpoint.evaluate import course_of, judge
-from graphmem.checkpoint.hull import moment_of, offer
 from graphmem.checkpoint.kernel import Kernel
-from graphmem.checkpoint.knapsack import knapsack_choices
+from graphmem.checkpoint.mincut import moment_of, offer
+from graphmem.checkpoint.simple import knapsack_choices
 from graphmem.checkpoint.solve import Search, deadline_after
 from graphmem.ir.recompute import Operation, Point, Recompute
 

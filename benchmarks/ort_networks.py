@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 
 from graphmem.ir.errors import GraphmemError
-from graphmem.runtime.verify import verify
+from graphmem.ort.verify import verify
 
 
 def dims_of(path: Path) -> dict[str, int]:

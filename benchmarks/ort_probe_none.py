@@ -29,8 +29,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.ort_probe_none_extra import EXTRA, of_sequences
-from graphmem.measure.tracer import compiled, traced
-from graphmem.ops.ort_kernel import aligned
+from graphmem.measure.process import compiled, traced
+from graphmem.ort.kernels.kernel import aligned
 
 CASES_PER_OPERATOR, SECONDS_PER_CASE, MOST_ELEMENTS, STRING = 12, 6, 1 << 18, 32  # sizeof(std::string)
 ENVIRONMENT = {"ALLOW_RELEASED_ONNX_OPSET_ONLY": "0"}  # node tests are of the newest opset

@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto as T
 from onnx import helper
 
-from graphmem.measure.tracer import compiled, traced
+from graphmem.measure.process import compiled, traced
 
 SHAPE = (48, 48)
 SMALL = np.ones(SHAPE[-1], np.float32)

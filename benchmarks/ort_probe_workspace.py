@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from graphmem.measure.tracer import compiled, traced
+from graphmem.measure.process import compiled, traced
 
 TYPES = {"f": np.float32, "h": np.float16, "i": np.int64, "j": np.int32, "b": np.bool_, "u": np.uint8, "s": np.int8}
 MS = "com.microsoft"

@@ -18,7 +18,7 @@ from onnx import helper
 from graphmem.ir.graph import Graph
 from graphmem.ir.memory import Lifetimes
 from graphmem.ir.types import TensorType
-from graphmem.measure.one_node import type_proto
+from graphmem.measure.ordinary import type_proto
 from graphmem.planner.kernel import Kernel
 from graphmem.planner.problem import Problem, compressed
 

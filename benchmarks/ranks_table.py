@@ -15,13 +15,13 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests" / "oracle")]
 
-from graphmem.autograd.raising import Options, raised
 from graphmem.ir.ranks import Parallel, Ranked
 from graphmem.ir.training import TrainingSettings
+from graphmem.raising import Options, raised
 from graphmem.reader import read
 from graphmem.schedule.parallel import parallel_of, ranked
 from graphmem.schedule.parallel.pipelined import pipelined
-from graphmem.schedule.parallel.units import units
+from graphmem.schedule.parallel.sharding import units
 
 WAYS = ("ddp", "ddp-view", "zero1", "zero2", "zero3")
 

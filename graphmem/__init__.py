@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from graphmem.ir.version import __version__
+
 if TYPE_CHECKING:
-    from graphmem.analysis import analyze
-    from graphmem.arena import execute, plan, plan_lifetimes
-    from graphmem.checkpointing import checkpoint_frontier
-    from graphmem.fitting.answer import fit
+    from graphmem.api.analyze import analyze
+    from graphmem.api.checkpoint_frontier import checkpoint_frontier
+    from graphmem.api.plan import execute, plan, plan_lifetimes
+    from graphmem.api.train import train
+    from graphmem.api.train_ranks import train_ranks
+    from graphmem.fitting.fit import fit
     from graphmem.fleet.run import sweep
     from graphmem.ir.analysis import Analysis
     from graphmem.ir.errors import GraphmemError
     from graphmem.ir.fit import Fit
     from graphmem.ir.ranks import Ranked
     from graphmem.ir.training import Training
-    from graphmem.ranks import train_ranks
-    from graphmem.training import train
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Analysis",
@@ -39,20 +39,20 @@ __all__ = [
 ]
 
 _HOME = {
-    "analyze": "graphmem.analysis",
-    "checkpoint_frontier": "graphmem.checkpointing",
-    "execute": "graphmem.arena",
-    "fit": "graphmem.fitting.answer",
-    "plan": "graphmem.arena",
-    "plan_lifetimes": "graphmem.arena",
+    "analyze": "graphmem.api.analyze",
+    "checkpoint_frontier": "graphmem.api.checkpoint_frontier",
+    "execute": "graphmem.api.plan",
+    "fit": "graphmem.fitting.fit",
+    "plan": "graphmem.api.plan",
+    "plan_lifetimes": "graphmem.api.plan",
     "Analysis": "graphmem.ir.analysis",
     "Fit": "graphmem.ir.fit",
     "GraphmemError": "graphmem.ir.errors",
     "Ranked": "graphmem.ir.ranks",
     "Training": "graphmem.ir.training",
     "sweep": "graphmem.fleet.run",
-    "train": "graphmem.training",
-    "train_ranks": "graphmem.ranks",
+    "train": "graphmem.api.train",
+    "train_ranks": "graphmem.api.train_ranks",
 }
 
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from graphmem.autograd.program import Call
 from graphmem.ir.graph import Frame
+from graphmem.ir.program import Call
 
 _TARGET = r"[A-Za-z_]\w*"
 _ASSIGNED = re.compile(rf"^({_TARGET}(?:\s*,\s*{_TARGET})*)\s*(?::[^=()\[\]]+)?(?:[-+*/@]|//)?=(?!=)")

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from graphmem.autograd.program import Call, Given, Program, Ref
 from graphmem.ir.errors import OptionError
+from graphmem.ir.program import Call, Given, Program, Ref
 from graphmem.ir.types import TensorType
 
 _ENDS = (".lora_A.weight", ".lora_B.weight")

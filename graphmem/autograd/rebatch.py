@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from graphmem.autograd.program import Call, Given, Program
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Tensor
+from graphmem.ir.program import Call, Given, Program
 from graphmem.ir.types import TensorType
 
 _VIEWS = ("aten.view", "aten.reshape", "aten._unsafe_view", "aten.flatten", "aten.unflatten")

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 
-from graphmem.autograd.autocast import called
 from graphmem.autograd.machine import Machine, results
+from graphmem.autograd.precision import called
 
 Rule: TypeAlias = Callable[..., Any]
 F = TypeVar("F", bound=Rule)
@@ -45,12 +45,3 @@ def _operator(function: Rule, label: str, name: str) -> Rule:
         return value
 
     return run
-
-
-def rule_of(target: str) -> Rule | None:
-    """The rule of "aten.add.Tensor", or None when nobody wrote one."""
-    from graphmem.autograd import rules  # fills the table
-
-    assert rules
-    parts = target.split(".")
-    return RULES.get(target) or RULES.get(".".join(parts[:2]))

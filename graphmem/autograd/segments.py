@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import ceil, sqrt
 
-from graphmem.autograd.program import Call, Program
-from graphmem.autograd.recomputation import KEEPABLE
+from graphmem.autograd.saved_hooks import KEEPABLE
 from graphmem.ir.errors import OptionError
+from graphmem.ir.program import Call, Program
 
 _NUMBER = re.compile(r"\d+")
 

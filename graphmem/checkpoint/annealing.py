@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from graphmem.checkpoint.archive import Archive
 from graphmem.checkpoint.kernel import INSTANCES, Kernel
-from graphmem.checkpoint.pure_sequence import Heat
+from graphmem.checkpoint.pure import Heat
 from graphmem.ir.recompute import Recompute
 
 LEAST_ROUNDS = 10_000

@@ -16,8 +16,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.checkpoint import pure_moves, pure_states
-from graphmem.checkpoint.pure_sequence import CAP, Heat
+from graphmem.checkpoint import pure as pure_states
+from graphmem.checkpoint import pure_moves
+from graphmem.checkpoint.pure import CAP, Heat
 from graphmem.ir.errors import OptionError
 from graphmem.ir.recompute import Recompute
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from graphmem.checkpoint.pure_sequence import Heat, Random, Tape
+from graphmem.checkpoint.pure import Heat, Random, Tape
 from graphmem.ir.recompute import Recompute
 
 DEPTH = 40  # of a chain of computations added or removed together

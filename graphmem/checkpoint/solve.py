@@ -13,15 +13,14 @@ from time import monotonic
 
 import numpy as np
 
-from graphmem.checkpoint import bounds, exact, hull
+from graphmem.checkpoint import bounds, exact
+from graphmem.checkpoint import mincut as hull
 from graphmem.checkpoint.annealing import Annealer, Recipe
 from graphmem.checkpoint.archive import Archive, Proposal
 from graphmem.checkpoint.chain import propose_chain
 from graphmem.checkpoint.evaluate import judged
-from graphmem.checkpoint.keep_all import keep_all, node_floor
 from graphmem.checkpoint.kernel import Kernel
-from graphmem.checkpoint.knapsack import propose_knapsack
-from graphmem.checkpoint.simple import propose_simple
+from graphmem.checkpoint.simple import keep_all, node_floor, propose_knapsack, propose_simple
 from graphmem.ir.errors import BrokenInvariantError, OptionError
 from graphmem.ir.recompute import Frontier, Impossible, Judged, Point, Recompute, Unreached
 

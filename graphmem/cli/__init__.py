@@ -8,8 +8,8 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
-from graphmem import __version__
 from graphmem.ir.errors import InputError
+from graphmem.ir.version import __version__
 
 # Subcommand -> (module that holds a click command of the same name, its line in --help).
 COMMANDS = {

@@ -43,8 +43,7 @@ def analyze(
 ) -> None:
     """Peak activation memory of one forward run of MODEL, found without running it."""
     import graphmem
-    from graphmem.report.documents import analysis_json
-    from graphmem.report.text import analysis_text
+    from graphmem.report.analysis import analysis_json, analysis_text
 
     is_runtime = memory_model == "onnxruntime" or session != SessionOptions()
     analysis = graphmem.analyze(

@@ -15,8 +15,7 @@ from graphmem.cli.step_options import Asked, step_options, trained
 from graphmem.ir.gate import Gate
 
 if TYPE_CHECKING:
-    from graphmem.fitting.gates import Figures
-    from graphmem.fitting.limits import Checked
+    from graphmem.fitting.gates import Checked, Figures
 
 
 @click.command()
@@ -80,8 +79,7 @@ def check(
 
     --device NAME asks whether inference fits that card, or with --train, or any option of a training step, training.
     """
-    from graphmem.fitting.gates import Limits, gates, peak_gates
-    from graphmem.fitting.limits import Checked, configured, fraction
+    from graphmem.fitting.gates import Checked, Limits, configured, fraction, gates, peak_gates
     from graphmem.report.gates import GATE_FORMATS
 
     limits = Limits(
@@ -131,7 +129,7 @@ def _figures(one: Checked, memory_model: str, order: str, reading: Mapping[str, 
     import graphmem
     from graphmem.cli.plan import arena_plan
     from graphmem.fitting.gates import Figures
-    from graphmem.fitting.run import run_need
+    from graphmem.fitting.probe import run_need
 
     analysis = graphmem.analyze(one.path, memory_model=memory_model, order=order, **reading)
     plan = arena_plan(analysis) if one.limits.max_arena is not None else None

@@ -105,7 +105,7 @@ def _shown(found: ModelFrontier, emit: str | None, is_json: bool, width: int) ->
                 f"the least peak of plans of modules is {found.least_wrapped:,}"
             )
         return code(found, emit)
-    from graphmem.report.model_frontier import model_frontier_json, model_frontier_text
+    from graphmem.report.frontier import model_frontier_json, model_frontier_text
 
     return model_frontier_json(found) if is_json else model_frontier_text(found, width)
 

@@ -37,7 +37,7 @@ def diff(
     With --train, or any option of a training step, what moved in the step.
     """
     import graphmem
-    from graphmem.memory.compare import compare, compare_training
+    from graphmem.memory.comparison import compare, compare_training
     from graphmem.report.comparison import COMPARISON_FORMATS
 
     if step.is_wanted:

@@ -47,8 +47,8 @@ def draw(
     import graphmem
     from graphmem.memory.profile import inference_profile
     from graphmem.memory.training_profile import training_profile
-    from graphmem.report.dot import FORMATS, drawn
-    from graphmem.report.picture import MARKS, has_checkpoints, peak_title, picture
+    from graphmem.report.drawing.dot import FORMATS, drawn
+    from graphmem.report.drawing.picture import MARKS, has_checkpoints, peak_title, picture
     from graphmem.report.units import SIGNS
 
     format_ = output.suffix.lower().lstrip(".")

@@ -61,11 +61,10 @@ def export(
 
 
 def _exported_training(viewer: str, training: Training) -> str | bytes:
-    from graphmem import __version__
-    from graphmem.memory.training_profile import training_profile
-    from graphmem.memory.training_replay import training_replay
-    from graphmem.report import viewers
-    from graphmem.report.snapshot import replay_snapshot
+    from graphmem.ir.version import __version__
+    from graphmem.memory.training_profile import training_profile, training_replay
+    from graphmem.report.exports import viewers
+    from graphmem.report.exports.snapshot import replay_snapshot
 
     profile, name = training_profile(training), training.model.name
     if viewer == "torch-snapshot":
@@ -77,9 +76,9 @@ def _exported_training(viewer: str, training: Training) -> str | bytes:
 
 
 def _exported(viewer: str, model: Path, analysis: Analysis, profile: Profile) -> str | bytes:
-    from graphmem import __version__
-    from graphmem.report import notes, viewers
-    from graphmem.report.snapshot import snapshot
+    from graphmem.ir.version import __version__
+    from graphmem.report.exports import notes, viewers
+    from graphmem.report.exports.snapshot import snapshot
 
     name = analysis.model.name
     if viewer in ("model-explorer", "onnx"):

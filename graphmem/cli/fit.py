@@ -48,8 +48,7 @@ def fit(
     if not options["train"]:
         options = _of_inference(click.get_current_context(), options)
     import graphmem
-    from graphmem.report.fit_json import fit_json
-    from graphmem.report.fit_text import fit_text
+    from graphmem.report.fit import fit_json, fit_text
 
     gc.set_threshold(20_000, 50, 1000)  # a search makes and drops many graphs: a sixth of its time went here
     with _progress() as progress:

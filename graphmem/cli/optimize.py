@@ -26,8 +26,8 @@ def optimize(
     Both models are run on the same random inputs. Exit code 1: their outputs differ, or with --strict the check could
     not be made.
     """
-    from graphmem.report.optimized import optimized_text
-    from graphmem.runtime.optimize import optimize as optimized
+    from graphmem.ort.optimize import optimize as optimized
+    from graphmem.report.verification import optimized_text
 
     found = optimized(model, output, session=session, **reading)
     if found.check is None:

@@ -157,7 +157,7 @@ def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def parsed_size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
     """A size such as 4GiB or 12GB -> bytes."""
-    from graphmem.fitting.sizes import nbytes_of_text
+    from graphmem.fitting.devices import nbytes_of_text
     from graphmem.ir.errors import OptionError
 
     try:

@@ -107,10 +107,7 @@ def _plan_of_rows(path: Path, alignment: int, capacity: int | None, timeout: flo
 
 def _text(plan: Plan, execution: Execution | None, format_: str, capacity: int | None) -> str:
     from graphmem.planner.table import table_text
-    from graphmem.report.execution_text import execution_text
-    from graphmem.report.plan_c import plan_header
-    from graphmem.report.plan_json import plan_json
-    from graphmem.report.plan_table import plan_table
+    from graphmem.report.plan import execution_text, plan_header, plan_json, plan_table
 
     if format_ == "json":
         return plan_json(plan, execution).rstrip("\n")

@@ -13,7 +13,7 @@ from graphmem.cli.options import deliver, inference_options, model_options, prun
 from graphmem.cli.step_options import Asked, step_options, trained
 
 if TYPE_CHECKING:
-    from graphmem.report.page_frontier import Curve
+    from graphmem.report.page.curve import Curve
 
 
 @click.command()
@@ -52,8 +52,8 @@ def report(
     from graphmem.cli.plan import arena_plan
     from graphmem.memory.profile import inference_profile
     from graphmem.memory.training_profile import training_profile
-    from graphmem.report.html import report_html
-    from graphmem.report.page_frontier import cheapest_within
+    from graphmem.report.page.curve import cheapest_within
+    from graphmem.report.page.page import report_html
 
     analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
     profiles = [inference_profile(analysis, arena_plan(analysis))]
@@ -74,7 +74,7 @@ def _curve(model: Path, step: Asked, reading: Mapping[str, Any], timeout: float)
     import inspect
 
     import graphmem
-    from graphmem.report.page_frontier import curve_of_model
+    from graphmem.report.page.curve import curve_of_model
 
     taken = inspect.signature(graphmem.checkpoint_frontier).parameters
     asked = {**step.keywords, **reading}

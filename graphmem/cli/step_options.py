@@ -48,8 +48,8 @@ def trained(
 ) -> Training:
     """The training step; on a card that is named with its own workspace of cuBLAS."""
     import graphmem
-    from graphmem.fitting.accelerator import accelerator
-    from graphmem.memory.training_replay import with_cublas
+    from graphmem.fitting.devices import accelerator
+    from graphmem.memory.training_profile import with_cublas
 
     training = graphmem.train(model, **keywords, **reading)
     if device is None or training.details is None:
@@ -81,7 +81,7 @@ def step_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if keywords["device"] is None:
             keywords["device"] = "cpu"
         else:
-            from graphmem.fitting.limits import training_device
+            from graphmem.fitting.gates import training_device
 
             keywords["device"], found = training_device(keywords["device"])
         return command(step=Asked(keywords, is_training or bool(given), found), **others)

@@ -53,9 +53,8 @@ def train(
     if parallel is not None:
         _spread(parallel, model, format_, output, timeline)
         return
-    from graphmem.fitting.offload import offload_text
-    from graphmem.report.training_json import training_json
-    from graphmem.report.training_text import training_text
+    from graphmem.fitting.traffic import offload_text
+    from graphmem.report.training import training_json, training_text
 
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
@@ -88,8 +87,7 @@ def _spread(parallel: str, model: Path, format_: str | None, output: Path | None
     """The same step on several devices: a peak for each, and what is sent."""
     import graphmem
     from graphmem.ir.errors import OptionError
-    from graphmem.report.ranks_json import ranks_json
-    from graphmem.report.ranks_text import ranks_text
+    from graphmem.report.ranks import ranks_json, ranks_text
 
     context = click.get_current_context()
     given = {n for n in context.params if context.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE}

@@ -30,8 +30,8 @@ def verify(
     The model runs on random inputs in a process of its own; absent weights are made up. Exit code 1: with --strict a
     figure was not predicted to the byte.
     """
+    from graphmem.ort.verify import verify as verified
     from graphmem.report.verification import verification_json, verification_text
-    from graphmem.runtime.verify import verify as verified
 
     found = verified(model, session=session, **reading)
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"

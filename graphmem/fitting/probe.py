@@ -1,4 +1,14 @@
-"""(file, batch, settings) -> Need, remembered: a file is read once per batch, a step simulated once per settings."""
+"""(file, batch, settings) -> Need, remembered: a file is read once per batch, a step simulated once per settings.
+
+A forward run in half precision -> the same with weights of linear layers in int8 or int4, as torchao quantizes them.
+
+Weight-only: `torchao.quantization.quantize_` replaces the weights of `nn.Linear`, whose kernels convert as they read.
+int8 has one scale per output row of two bytes, fp8 one of four, int4 a scale and a zero point of two bytes each per row
+and group of 128 inputs (Int8WeightOnlyConfig, Float8WeightOnlyConfig, Int4WeightOnlyConfig(group_size=128)). A weight
+that anything else reads too (tied embeddings) is left as it is.
+
+Path, device -> Need: what one forward run of PyTorch takes on a device, as `graphmem fit` holds it against it.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +20,60 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from graphmem.analysis import model_facts
-from graphmem.autograd.holding import TAKEN, UNNAMED, tells_names
-from graphmem.autograd.program import Program
-from graphmem.autograd.raising import Options, raised
-from graphmem.fitting.accelerator import Accelerator
-from graphmem.fitting.quantized import FORMS, quantize
+from graphmem.autograd.releases import TAKEN, UNNAMED, tells_names
+from graphmem.fitting.devices import Accelerator, accelerator
 from graphmem.fitting.traffic import moved_by_step
 from graphmem.ir.analysis import ModelFacts
+from graphmem.ir.device import Device
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.fit import Need
 from graphmem.ir.graph import Effect, Graph, Issue, exactness_of
+from graphmem.ir.program import Program
 from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import replayed
+from graphmem.passes.pruning import pruned
+from graphmem.raising import Options, raised
 from graphmem.reader import read
-from graphmem.schedule.forward import forward_trace
-from graphmem.schedule.training import TrainingTrace, training_trace
-from graphmem.schedule.training_figures import allocator_events, uncounted
-from graphmem.training import checked_settings, followed, read_with_batch
+from graphmem.reader.batch import read_with_batch
+from graphmem.schedule.eager import TrainingTrace, forward_trace, training_trace
+from graphmem.schedule.inference_figures import model_facts
+from graphmem.schedule.training_figures import allocator_events, checked_settings, followed, uncounted
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Bits of a weight, bytes of a group's scale and zero point, inputs of a group (0: the whole row)."""
+
+    computed: str  # precision of everything else
+    bits: int
+    scale: int
+    group: int
+
+
+FORMS = {"int8": Form("fp16", 8, 2, 0), "fp8": Form("bf16", 8, 4, 0), "int4": Form("bf16", 4, 4, 128)}
+
+
+def linear_weights(program: Program) -> frozenset[str]:
+    """Names of the matrices that linear layers read and nothing else does."""
+    matrices = {g.name for g in program.of("parameter") if len(g.type.shape) == 2}
+    linear: set[str] = set()
+    others: set[str] = set()
+    for call in program.calls:
+        used = linear if call.target.startswith("aten.linear") else others
+        used.update(name for name in call.reads if name in matrices)
+    return frozenset(linear - others)
+
+
+def quantize(trace: TrainingTrace, program: Program, form: Form) -> None:
+    """Shrink the weights in the trace, which holds them from its start to its end: nothing else changes."""
+    names = linear_weights(program)
+    for record in trace.machine.records:
+        if record.kind == "parameter" and record.name in names and record.start < trace.first_step:
+            rows, inputs = record.shape
+            groups = -(-inputs // form.group) if form.group else 1
+            record.nbytes = rows * (-(-inputs * form.bits // 8) + groups * form.scale)
+
 
 NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
@@ -212,3 +257,23 @@ def _peak(trace: TrainingTrace) -> tuple[int, str]:
         return 0, ""
     top = int(live.argmax())
     return int(live[top]), trace.machine.steps[first + top].phase
+
+
+def run_need(
+    path: str | Path,
+    device: Device,
+    dims: Mapping[str, int] | None = None,
+    *,
+    batch: int | None = None,
+    prune: float = 0.0,
+    strict: bool = False,
+    trips: Mapping[str, int] | None = None,
+    shapes: Mapping[str, TensorType] | None = None,
+) -> Need:
+    """Bytes that a run under `torch.no_grad()` needs on `device`; arguments and errors as for `graphmem.analyze`."""
+    graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    graph = pruned(graph, prune)
+    on = accelerator(device)
+    with followed(f"a run of '{Path(path).name}'"):
+        traced = run_traced(graph, raised(graph), "fp32", on.torch_device, fixed)
+    return need_of(traced, batch, on)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from graphmem.autograd.precision import PRECISIONS
-from graphmem.autograd.program import Program
 from graphmem.autograd.segments import segments_of
 from graphmem.fitting.remedies import ACCUMULATE, BY_NAME, head
+from graphmem.ir.program import Program
 
 Settings: TypeAlias = Mapping[str, Any]
 

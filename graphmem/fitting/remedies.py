@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from graphmem.autograd.optimizers import OPTIMIZERS
-from graphmem.autograd.program import Program
 from graphmem.autograd.segments import segments_of
-from graphmem.fitting.probe import EXPANDABLE, NATIVE
-from graphmem.fitting.quantized import linear_weights
+from graphmem.fitting.probe import EXPANDABLE, NATIVE, linear_weights
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Outcome
+from graphmem.ir.program import Program
 
 Settings: TypeAlias = Mapping[str, Any]
 Change: TypeAlias = "Callable[[Settings, Program], Settings | None]"

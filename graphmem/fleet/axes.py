@@ -15,12 +15,11 @@ from typing import Any, TypeAlias
 
 from graphmem.autograd.optimizers import OPTIMIZERS
 from graphmem.autograd.precision import PRECISIONS as STEP_PRECISIONS
-from graphmem.fitting.accelerator import accelerator
-from graphmem.fitting.devices import device
+from graphmem.fitting.devices import accelerator, device
 from graphmem.ir.device import Device
 from graphmem.ir.errors import OptionError
 from graphmem.memory.allocator import CUBLAS_WORKSPACE
-from graphmem.schedule.precision import PRECISIONS as RUN_PRECISIONS
+from graphmem.passes.precision import PRECISIONS as RUN_PRECISIONS
 
 Value: TypeAlias = "int | str | None"
 Cell: TypeAlias = Mapping[str, Value]

@@ -8,21 +8,22 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from graphmem.analysis import inference, model_facts
-from graphmem.autograd.program import Program
-from graphmem.autograd.raising import Options, raised
-from graphmem.fitting.accelerator import Accelerator
+from graphmem.fitting.devices import Accelerator
 from graphmem.fitting.probe import need_of, run_traced
 from graphmem.fleet.axes import Value, checkpoints
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph, Issue, exactness_of
+from graphmem.ir.program import Program
 from graphmem.ir.training import Training, TrainingSettings
 from graphmem.memory.allocator import CUBLAS_WORKSPACE
-from graphmem.memory.training_replay import with_cublas
+from graphmem.memory.training_profile import with_cublas
+from graphmem.passes.precision import in_precision
+from graphmem.raising import Options, raised
 from graphmem.reader import graph_of
+from graphmem.reader.batch import read_with_batch
 from graphmem.reader.dims import fitting
-from graphmem.schedule.precision import in_precision
-from graphmem.training import read_with_batch, training
+from graphmem.schedule.inference_figures import inference, model_facts
+from graphmem.schedule.training_figures import training
 
 
 @dataclass(frozen=True, slots=True)

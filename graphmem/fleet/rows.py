@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphmem import __version__
 from graphmem.fleet.axes import Cell, compared
 from graphmem.fleet.figures import Figure
 from graphmem.fleet.files import ModelFile
 from graphmem.ir.fleet import SweepRecord
+from graphmem.ir.version import __version__
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from graphmem import __version__
 from graphmem.fleet.axes import Value
 from graphmem.fleet.figures import FIGURES, Figure, Fixed, Model
 from graphmem.fleet.files import content, is_url
 from graphmem.ir.errors import InputError, ModelError
+from graphmem.ir.version import __version__
 from graphmem.reader.constants import shape_files
 from graphmem.reader.load import file_bytes, inlined, message
 

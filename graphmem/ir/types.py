@@ -50,7 +50,7 @@ BITS: dict[str, int] = {
 Shape: TypeAlias = tuple[int, ...]
 
 
-def nbytes_of(dtype: str, elements: int) -> int:
+def packed_nbytes(dtype: str, elements: int) -> int:
     """Bytes of `elements` packed elements of `dtype`, rounded up to whole bytes; KeyError for "string"."""
     return -(-elements * BITS[dtype] // 8)
 
@@ -75,7 +75,7 @@ class TensorType:
     @property
     def nbytes(self) -> int:
         """Bytes of the packed elements; KeyError for strings."""
-        return nbytes_of(self.dtype, self.elements)
+        return packed_nbytes(self.dtype, self.elements)
 
     def __str__(self) -> str:
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
@@ -97,7 +97,7 @@ class BoundedType:
     @property
     def nbytes(self) -> int:
         """The most bytes that the tensor can take."""
-        return nbytes_of(self.dtype, prod(self.high))
+        return packed_nbytes(self.dtype, prod(self.high))
 
     def __str__(self) -> str:
         dims = (str(a) if a == b else f"{a}..{b}" for a, b in zip(self.low, self.high, strict=True))
@@ -140,3 +140,14 @@ class OptionalType:
 
 
 Type: TypeAlias = TensorType | BoundedType | UnknownType | SequenceType | OptionalType
+
+
+def nbytes_of(type_: Type) -> int:
+    """Bytes that a value is counted with: of a bounded one the most, of an unknown one none (an Issue says so)."""
+    if isinstance(type_, TensorType | BoundedType):
+        return type_.nbytes if type_.has_size else 0
+    if isinstance(type_, SequenceType):
+        return sum(map(nbytes_of, type_.elements or ()))
+    if isinstance(type_, OptionalType):
+        return nbytes_of(type_.element) if type_.present is not False else 0
+    return 0

@@ -23,9 +23,18 @@ from graphmem.ir.graph import Graph, Node
 from graphmem.ir.memory import Plan
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import BoundedType, TensorType
-from graphmem.measure.fill import fill
-from graphmem.measure.one_node import NodeModels, element_type
-from graphmem.measure.ordinary import Value, bind_input, made_up_inputs, ordinary, run, session, value_of
+from graphmem.measure.ordinary import (
+    NodeModels,
+    Value,
+    bind_input,
+    element_type,
+    made_up_inputs,
+    ordinary,
+    run,
+    session,
+    value_of,
+)
+from graphmem.measure.prepare import fill
 
 if TYPE_CHECKING:
     import onnx

@@ -12,7 +12,7 @@ from typing import Any
 
 from graphmem.ir.runtime import KnownDims
 from graphmem.ir.types import TensorType
-from graphmem.measure.order import Call, execution_order
+from graphmem.measure.rewrite import Call, execution_order
 
 SMALL_BYTES = 1 << 19  # payloads kept: shapes, axes, scales; the reader computes with no more than 64 Ki integers
 

@@ -1,7 +1,11 @@
-"""Model, options -> what real runs in a fresh process allocated, by the tracer or by the arena's counters."""
+"""Model, options -> what real runs in a fresh process allocated, by the tracer or by the arena's counters.
+
+A profile that onnxruntime wrote -> what the arena's counters said after every node, run by run.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
@@ -14,8 +18,7 @@ from graphmem.ir.runtime import SessionOptions
 from graphmem.ir.types import Shape
 from graphmem.measure.optimized import MAX_WEIGHT_BYTES, filled_weights
 from graphmem.measure.prepare import runnable, weight_bytes
-from graphmem.measure.process import ask
-from graphmem.measure.tracer import compiled
+from graphmem.measure.process import ask, compiled
 
 TRACED = "every aligned allocation of the run, in order, recorded by a preloaded tracer (arena off, one thread)"
 COUNTED = "the arena's counters, read by onnxruntime's profiler after every node (no C compiler for the tracer)"
@@ -77,3 +80,23 @@ def _traced(request: dict[str, Any], options: SessionOptions, scratch: Path, tra
 
 def _run(row: dict[str, list[int]]) -> Run:
     return Run(max(accumulate(row["events"]), default=0), tuple(row["events"]), tuple(row["blocks"]))
+
+
+def counters(path: Path) -> dict[str, Any]:
+    """`peaks`: of each run the most bytes requested and not returned at the end of a node; `arena`: bytes held at last.
+
+    Both are over what there was before the first node, which is not the runs' doing.
+    """
+    rows = [row["args"] for row in json.loads(path.read_text(encoding="utf-8")) if row.get("cat") == "Node"]
+    rows = [row for row in rows if "mem_bytes_requested_in_use" in row]
+    if not rows:
+        return {"peaks": [], "arena": 0}
+    first = rows[0]
+    runs: list[list[int]] = []
+    for row in rows:
+        if row["node_index"] == first["node_index"]:
+            runs.append([])
+        runs[-1].append(int(row["mem_bytes_requested_in_use"]))
+    before = int(first["mem_bytes_requested_in_use"]) - int(first["mem_requested_in_use_delta"])
+    held_before = int(first["mem_arena_held"]) - int(first["mem_arena_held_delta"])
+    return {"peaks": [max(run) - before for run in runs], "arena": int(rows[-1]["mem_arena_held"]) - held_before}

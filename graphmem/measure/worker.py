@@ -38,8 +38,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     """Run on random inputs, several times under each set of options, with every aligned allocation recorded."""
     import onnxruntime
 
+    from graphmem.measure.process import traced
     from graphmem.measure.session import random_inputs, session
-    from graphmem.measure.tracer import traced
 
     runs = []
     for options in request["options"]:
@@ -54,7 +54,7 @@ def count(request: dict[str, Any]) -> dict[str, Any]:
     """The same by the arena's own counters, which the profiler reads after every node."""
     import onnxruntime
 
-    from graphmem.measure.profile import counters
+    from graphmem.measure.runs import counters
     from graphmem.measure.session import random_inputs, session
 
     found = []

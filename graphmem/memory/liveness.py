@@ -2,17 +2,23 @@
 
 A buffer is alive from the step that writes it through the step that last touches it; one that enters with the caller
 from step 0, one that leaves with the caller through the last step.
+
+Rows of Lifetimes -> LiveTensors: each buffer with its type, and who made it where.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import numpy as np
 
+from graphmem.ir.analysis import LiveTensor
 from graphmem.ir.errors import ModelError
+from graphmem.ir.graph import Graph, Node, Origin
 from graphmem.ir.memory import IntColumn, Lifetimes, Timeline
 from graphmem.ir.schedule import Schedule
+from graphmem.ir.types import TensorType
 
 
 def lifetimes(schedule: Schedule) -> Lifetimes:
@@ -54,3 +60,26 @@ def timeline(alive: Lifetimes, schedule: Schedule) -> Timeline:
     np.subtract.at(change, alive.stop, alive.nbytes)
     workspace = np.fromiter((step.workspace for step in schedule.steps), dtype=np.int64, count=steps)
     return Timeline(np.cumsum(change[:-1]) + workspace)
+
+
+def live_tensors(
+    graph: Graph, nodes: Sequence[Node], schedule: Schedule, alive: Lifetimes, rows: Iterable[int]
+) -> tuple[LiveTensor, ...]:
+    """The buffers of these rows as a reader wants to see them; step i of the schedule executes `nodes[i]`."""
+    made = []
+    for row in rows:
+        buffer, lifetime = schedule.buffers[row], alive[row]
+        producer = nodes[lifetime.start] if buffer.kind != "input" and lifetime.stop else None
+        made.append(
+            LiveTensor(
+                tensor=buffer.name,
+                type=graph.tensors[buffer.name].type if buffer.tensors else TensorType("uint8", (buffer.nbytes,)),
+                nbytes=buffer.nbytes,
+                kind=buffer.kind,
+                first_step=lifetime.start,
+                last_step=max(lifetime.start, lifetime.stop - 1),
+                producer=producer.op_type if producer else "",
+                origin=producer.origin if producer else Origin(),
+            )
+        )
+    return tuple(made)

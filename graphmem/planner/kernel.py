@@ -13,7 +13,7 @@ import numpy as np
 
 from graphmem.ir.errors import OptionError
 from graphmem.ir.memory import IntColumn
-from graphmem.planner import pure_first_fit, pure_search, pure_skyline
+from graphmem.planner import pure_placing, pure_search
 from graphmem.planner.problem import Problem
 
 
@@ -43,7 +43,7 @@ class Kernel:
     def skyline(self, problem: Problem, rank: IntColumn) -> IntColumn:
         """Offsets in units by the skyline rule, highest rank first."""
         if self._extension is None:
-            return np.array(pure_skyline.skyline(problem, rank), dtype=np.int64)
+            return np.array(pure_placing.skyline(problem, rank), dtype=np.int64)
         offset = np.zeros(len(problem), dtype=np.int64)
         columns = _contiguous(problem.start, problem.stop, problem.size, rank)
         self._extension.skyline(len(problem), problem.sections, *_addresses(columns), offset.ctypes.data)
@@ -52,7 +52,7 @@ class Kernel:
     def first_fit(self, problem: Problem, order: IntColumn, best_fit: bool = False) -> IntColumn:
         """Offsets in units, buffer after buffer into the lowest (or tightest) gap; fixed offsets first in `order`."""
         if self._extension is None:
-            return np.array(pure_first_fit.first_fit(problem, order, best_fit), dtype=np.int64)
+            return np.array(pure_placing.first_fit(problem, order, best_fit), dtype=np.int64)
         offset = np.zeros(len(problem), dtype=np.int64)
         columns = _contiguous(problem.start, problem.stop, problem.size, problem.step, problem.fixed, order)
         shape = (len(problem), problem.sections)

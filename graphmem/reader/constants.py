@@ -10,9 +10,9 @@ import onnx.numpy_helper
 from numpy.typing import NDArray
 
 from graphmem.ir.errors import ModelError
-from graphmem.ir.types import TensorType, Type, nbytes_of
+from graphmem.ir.types import TensorType, Type, packed_nbytes
 from graphmem.reader.order import described
-from graphmem.reader.typeproto import checked, dtype_of
+from graphmem.reader.protos import checked, dtype_of
 from graphmem.reader.validity import check_attributes
 from graphmem.reader.values import Value
 
@@ -60,7 +60,7 @@ def _typed_payload(proto: onnx.TensorProto, stated: TensorType) -> tuple[int, in
     if stated.dtype.startswith("complex"):
         return held, 2 * stated.elements
     if stated.dtype in ("int4", "uint4", "float4e2m1", "int2", "uint2"):
-        return held, nbytes_of(stated.dtype, stated.elements)
+        return held, packed_nbytes(stated.dtype, stated.elements)
     return held, stated.elements
 
 

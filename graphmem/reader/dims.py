@@ -14,7 +14,7 @@ import onnx
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Issue
 from graphmem.ir.types import Type
-from graphmem.reader.typeproto import checked, dtype_of, type_of
+from graphmem.reader.protos import checked, dtype_of, type_of
 
 # A dimension as the file states it: a number, a symbol or expression, or None when it says nothing.
 Dim: TypeAlias = "int | str | None"

@@ -20,12 +20,11 @@ import onnx.shape_inference
 from graphmem.ir.errors import ModelError
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, Shape, TensorType, Type, UnknownType
 from graphmem.reader import data_dependent, rules
-from graphmem.reader.attributes import plain_attributes
 from graphmem.reader.bounded import BOUNDED_RULES, GROWING, arrays_at_end, end, spanning
 from graphmem.reader.constants import is_small
 from graphmem.reader.evaluate import evaluated_outputs, is_deterministic
+from graphmem.reader.protos import plain_attributes, proto_of, type_of
 from graphmem.reader.rules.call import Call
-from graphmem.reader.typeproto import proto_of, type_of
 from graphmem.reader.validity import check_arity, check_attributes, check_axes, check_element_types
 from graphmem.reader.values import Array, Value
 

@@ -11,9 +11,9 @@ import onnx
 from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.types import BoundedType, SequenceType, TensorType, Type, UnknownType
-from graphmem.reader.attributes import plain_attributes
 from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, distinct, given, truth
 from graphmem.reader.order import described
+from graphmem.reader.protos import plain_attributes
 from graphmem.reader.rules.call import OpenError
 from graphmem.reader.rules.sequences import described_by, dims_of
 from graphmem.reader.values import Value

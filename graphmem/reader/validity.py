@@ -8,7 +8,7 @@ import onnx
 
 from graphmem.ir.errors import ModelError
 from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
-from graphmem.reader.typeproto import MAX_RANK
+from graphmem.reader.protos import MAX_RANK
 
 _KIND = onnx.AttributeProto
 _FIELDS = {

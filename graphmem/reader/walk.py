@@ -11,7 +11,6 @@ import onnx
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph, Issue, Node, Tensor
 from graphmem.ir.types import TensorType, Type, UnknownType
-from graphmem.reader.attributes import plain_attributes
 from graphmem.reader.constants import constant_of, initializer_type, initializer_value
 from graphmem.reader.control import outcome
 from graphmem.reader.dims import stated_type
@@ -21,9 +20,8 @@ from graphmem.reader.infer import NodeTyper
 from graphmem.reader.missing import is_exact, open_input, unsettled
 from graphmem.reader.names import Names
 from graphmem.reader.order import bodies_of, captured, described, ordered
-from graphmem.reader.origin import origin_of, signature_of
-from graphmem.reader.tied import tied_weights
-from graphmem.reader.typeproto import checked, dtype_of
+from graphmem.reader.origin import origin_of, signature_of, tied_weights
+from graphmem.reader.protos import checked, dtype_of, plain_attributes
 from graphmem.reader.validity import check_graph_text, check_text
 from graphmem.reader.values import Value
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from graphmem import __version__
 from graphmem.ir.gate import Gate
-from graphmem.report.svg import escaped
+from graphmem.ir.version import __version__
+from graphmem.report.drawing.svg import escaped
 from graphmem.report.units import size
 
 RULES = {

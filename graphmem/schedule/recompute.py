@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from graphmem.autograd.machine import UNMADE, Machine, Record
 from graphmem.autograd.tape import Entry, Tape
 from graphmem.ir.recompute import Operation, Recompute
-from graphmem.schedule.training import TrainingTrace
+from graphmem.schedule.eager import TrainingTrace
 
 TINY = 64  # bytes: a part beside the result that is pinned
 NORMS = ("NativeBatchNormBackward0", "NativeLayerNormBackward0", "NativeGroupNormBackward0", "FusedRmsNormBackward0")

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from graphmem.autograd.forward import Forward
 from graphmem.autograd.lora import is_adapter
-from graphmem.autograd.losses import LOSSES, target_type
 from graphmem.autograd.machine import UNMADE, Machine
-from graphmem.autograd.program import Given, Program
-from graphmem.autograd.registry import RULES
-from graphmem.autograd.run import Forward
+from graphmem.autograd.rules import RULES
+from graphmem.autograd.rules.loss import LOSSES, target_type
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
+from graphmem.ir.program import Given, Program
 from graphmem.ir.schedule import Buffer, Schedule, Step
 from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType

@@ -1,20 +1,46 @@
-"""TrainingTrace -> the figures of a Training: peaks by phase, breakdown, saved activations, the allocator's."""
+"""TrainingTrace -> the figures of a Training: peaks by phase, breakdown, saved activations, the allocator's.
+
+TrainingTrace, Program -> StepDetails: types, places in the model and events of all that the step allocated.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from graphmem.autograd.forward import MISFITS
+from graphmem.autograd.machine import Record
+from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
+from graphmem.autograd.precision import PRECISIONS
+from graphmem.autograd.releases import UNNAMED, longest_holds, tells_names
+from graphmem.autograd.rules.loss import LOSSES
 from graphmem.ir.device import CONTEXT_BYTES
+from graphmem.ir.errors import BrokenInvariantError, ModelError, OptionError
+from graphmem.ir.graph import Graph, Issue, Origin
 from graphmem.ir.memory import IntColumn, Lifetimes
+from graphmem.ir.program import Program
 from graphmem.ir.schedule import Schedule
-from graphmem.ir.training import BREAKDOWN, PHASES, AllocatorFigures, SavedActivation
+from graphmem.ir.training import (
+    BREAKDOWN,
+    OFFLOADS,
+    PHASES,
+    AllocatorFigures,
+    Inferred,
+    SavedActivation,
+    StepDetails,
+    Training,
+    TrainingSettings,
+)
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
-from graphmem.schedule.training import TrainingTrace
+from graphmem.schedule.eager import TrainingTrace, training_trace
+from graphmem.schedule.inference_figures import model_facts
+from graphmem.schedule.step import NOT_BUFFERS
 
 SAVED_SHOWN = 10
 CUDNN = (  # operators whose algorithm, and with it their scratch, cuDNN chooses on the device
@@ -92,3 +118,179 @@ def saved_activations(trace: TrainingTrace) -> tuple[SavedActivation, ...]:
         )
         for n in rows
     )
+
+
+def training_details(trace: TrainingTrace, program: Program) -> StepDetails:
+    """The rows of the trace's schedule are the records of its machine without those of NOT_BUFFERS."""
+    records, first = trace.machine.records, trace.first_step
+    rows = [n for n, record in enumerate(records) if record.kind not in NOT_BUFFERS]
+    if [records[n].nbytes for n in rows] != [buffer.nbytes for buffer in trace.schedule.buffers]:
+        raise BrokenInvariantError("the buffers of the step are not the records that they were made from")
+    scratch = [n for n, record in enumerate(records) if record.kind == "workspace"]
+    numbers = np.full(len(records), -1, dtype=np.int64)
+    numbers[rows] = np.arange(len(rows))
+    numbers[scratch] = len(rows) + np.arange(len(scratch))
+    events = np.array(trace.machine.events, dtype=np.int64)
+    readers = _first_readers(program)
+    types: dict[tuple[str, tuple[int, ...]], TensorType] = {}
+    return StepDetails(
+        types=tuple(_type(records[n], types) for n in rows),
+        homes=tuple(_home(records[n], readers) for n in rows),
+        origins=tuple(step.origin for step in trace.machine.steps[first:]),
+        reads=_reads(trace, numbers.tolist(), len(rows)),
+        saved=tuple(int(numbers[n]) for n in trace.saved if records[n].kind == "activation"),
+        events=np.sign(events) * (numbers[np.abs(events) - 1] + 1),
+        scratch=tuple((records[n].nbytes, max(0, records[n].start - first)) for n in scratch),
+    )
+
+
+def _reads(trace: TrainingTrace, numbers: Sequence[int], count: int) -> tuple[tuple[int, ...], ...]:
+    """What each step is known to read, of what is there before it and lives through it."""
+    records, first = trace.machine.records, trace.first_step
+    found: list[dict[int, None]] = [{} for _ in trace.machine.steps[first:]]
+    for start, stop, read in trace.machine.reads:
+        for n in read:
+            record = records[n]
+            if 0 <= numbers[n] < count:
+                for step in range(max(start, first), stop):
+                    if record.start < step and (record.stop < 0 or step < record.stop):
+                        found[step - first][numbers[n]] = None
+    return tuple(map(tuple, found))
+
+
+def _type(record: Record, known: dict[tuple[str, tuple[int, ...]], TensorType]) -> TensorType:
+    key = record.dtype, tuple(record.shape)
+    if key not in known:
+        known[key] = TensorType(*key)
+    return known[key]
+
+
+def _first_readers(program: Program) -> Mapping[str, Origin]:
+    """Where each given value is first read."""
+    found: dict[str, Origin] = {}
+    for call in program.calls:
+        for name in call.reads:
+            found.setdefault(name, call.origin)
+    return found
+
+
+def _home(record: Record, readers: Mapping[str, Origin]) -> Origin:
+    """The module of a parameter is also that of its gradient ("w.grad") and of its state ("w.exp_avg")."""
+    if record.kind in ("gradient", "optimizer_state"):
+        return readers.get(record.name.rpartition(".")[0], record.origin)
+    if record.kind in ("parameter", "buffer", "constant"):
+        return readers.get(record.name, record.origin)
+    return record.origin
+
+
+DEVICES = ("cpu", "cuda")
+
+
+def checked_settings(
+    loss: str,
+    optimizer: str,
+    form: str | None,
+    device: str,
+    freeze: Sequence[str],
+    precision: str,
+    accumulate: int = 1,
+    checkpoint: Sequence[str] = (),
+    lora: str = "",
+    offload: Sequence[str] = (),
+) -> TrainingSettings:
+    """The settings of a step, as `train` takes them; raises OptionError where one is not a choice."""
+    _check("loss", loss, LOSSES)
+    _check("optimizer", optimizer, OPTIMIZERS)
+    _check("device", device, DEVICES)
+    _check("precision", precision, PRECISIONS)
+    for what in offload:
+        _check("offload", what, OFFLOADS)
+    form = form or ("foreach" if device == "cuda" else "single")
+    _check("optimizer form", form, FORMS)
+    if accumulate < 1:
+        raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
+    return TrainingSettings(
+        loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint), lora, tuple(offload)
+    )
+
+
+@contextmanager
+def followed(what: str) -> Iterator[None]:
+    """Inside, a rule that meets shapes it was not written for is a ModelError that names `what`."""
+    try:
+        yield
+    except MISFITS as error:
+        raise ModelError(f"{what} cannot be followed ({error}); please report it with the model's graph") from error
+
+
+def _check(what: str, value: str, choices: Mapping[str, object] | Sequence[str]) -> None:
+    if value not in choices:
+        raise OptionError(f"{what} '{value}' is not one of {', '.join(choices)}")
+
+
+def training(
+    graph: Graph,
+    program: Program,
+    settings: TrainingSettings,
+    name: str,
+    weight_decay: bool,
+    batch: tuple[int, int] | None = None,
+) -> Training:
+    """Trace, lifetimes, timeline and what they add up to."""
+    with followed(f"the backward pass of '{name}'"):
+        trace = training_trace(program, settings, weight_decay, batch)
+    alive = lifetimes(trace.schedule)
+    bare = timeline(alive, without_workspace(trace))
+    peak = trace.schedule.steps[bare.peak_step]
+    where = trace.machine.steps[trace.first_step + bare.peak_step]
+    unnamed = _unnamed(program, settings, weight_decay, batch, bare.peak, peak.phase)
+    return ShownTraining(
+        model=model_facts(graph, name),
+        settings=settings,
+        peak=bare.peak,
+        peak_phase=peak.phase,
+        peak_operator=peak.operator,
+        peak_node=where.node,
+        peak_origin=where.origin,
+        phase_peaks=phase_peaks(trace, bare.live),
+        breakdown=breakdown(trace, alive, bare.peak_step),
+        baseline=sum(trace.schedule.buffers[b].nbytes for b in trace.schedule.entering),
+        saved=saved_activations(trace),
+        saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
+        allocator=allocator_figures(trace) if settings.device == "cuda" else None,
+        inferred=tuple(Inferred(i.what, i.where, i.evidence) for i in program.inferred),
+        issues=(*graph.issues, *program.issues, *trace.issues, *unnamed),
+        schedule=trace.schedule,
+        lifetimes=alive,
+        timeline=bare,
+        details=training_details(trace, program),
+        traffic=trace.traffic,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTraining(Training):
+    """A Training that a notebook shows as its timeline; here because ir/ knows no reports."""
+
+    def _repr_html_(self) -> str:
+        from graphmem.memory.training_profile import training_profile
+        from graphmem.report.page.notebook import training_html
+
+        return training_html(self, training_profile(self))
+
+
+def _unnamed(
+    program: Program, settings: TrainingSettings, weight_decay: bool, batch: tuple[int, int] | None, peak: int,
+    phase: str,
+) -> tuple[Issue, ...]:  # fmt: skip
+    """What a file that tells no Python names leaves open: they hold values in the forward pass, and never after it."""
+    if tells_names(program):
+        return ()
+    if phase == "forward":
+        return (UNNAMED,)
+    trace = training_trace(program, settings, weight_decay, batch, holds=longest_holds)
+    most = phase_peaks(trace, timeline(lifetimes(trace.schedule), without_workspace(trace)).live)["forward"]
+    if most <= peak:
+        return ()
+    told = f"with every value held until its function returns, its peak, and the step's, would be {most:,} bytes"
+    return (Issue("assumption", "the forward pass", f"the file tells no Python names; {told}"),)

@@ -9,14 +9,14 @@ import onnx
 import pytest
 
 import graphmem
-from graphmem.autograd.raising import Options, raised
-from graphmem.autograd.recomputation import RANDOM_STATE
+from graphmem.autograd.saved_hooks import RANDOM_STATE
 from graphmem.autograd.segments import blocks, module_calls, segments_of
 from graphmem.autograd.tape import Tape
 from graphmem.ir.errors import OptionError
 from graphmem.ir.training import Training, TrainingSettings
+from graphmem.raising import Options, raised
 from graphmem.reader import read
-from graphmem.schedule.training import training_trace
+from graphmem.schedule.eager import training_trace
 
 MODELS = Path(__file__).parents[2] / "models"
 ROWS, WIDTH, INNER = 64, 16, 32

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from graphmem.autograd.frames import invocations
-from graphmem.autograd.holding import last_holds
-from graphmem.autograd.program import Call, Program, Ref
+from graphmem.autograd.releases import last_holds
 from graphmem.ir.graph import Frame, Origin
+from graphmem.ir.program import Call, Program, Ref
 
 ROOT = ("net.py", "forward")
 

@@ -13,9 +13,8 @@ from click.testing import CliRunner
 import graphmem
 from graphmem.cli import group
 from graphmem.ir.errors import OptionError
-from graphmem.report.documents import schema_text
-from graphmem.report.training_json import training_document
-from graphmem.report.training_text import training_text
+from graphmem.report.analysis import schema_text
+from graphmem.report.training import training_document, training_text
 
 Write = Callable[..., Path]
 

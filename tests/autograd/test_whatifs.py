@@ -10,14 +10,12 @@ import jsonschema
 import pytest
 
 import graphmem
-from graphmem.autograd.autocast import POLICIES
-from graphmem.autograd.precision import PRECISIONS
-from graphmem.autograd.registry import RULES, rule_of
+from graphmem.autograd.precision import POLICIES, PRECISIONS
+from graphmem.autograd.rules import RULES, rule_of
 from graphmem.ir.errors import OptionError
-from graphmem.report.documents import schema_text
-from graphmem.report.training_json import training_json
-from graphmem.report.training_text import training_text
-from graphmem.schedule import training as schedule
+from graphmem.report.analysis import schema_text
+from graphmem.report.training import training_json, training_text
+from graphmem.schedule import eager as schedule
 
 Write = Callable[..., Path]
 MODELS = Path(__file__).parents[2] / "models"

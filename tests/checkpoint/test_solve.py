@@ -11,9 +11,9 @@ import pytest
 from graphmem.checkpoint.bounds import cost_bound, moment_bound
 from graphmem.checkpoint.evaluate import judge, judged
 from graphmem.checkpoint.exact import is_tiny
-from graphmem.checkpoint.keep_all import keep_all, node_floor
 from graphmem.checkpoint.kernel import Kernel, extension
-from graphmem.checkpoint.pure_sequence import Heat
+from graphmem.checkpoint.pure import Heat
+from graphmem.checkpoint.simple import keep_all, node_floor
 from graphmem.checkpoint.solve import budget_of, frontier, solve
 from graphmem.ir.recompute import Impossible, Point, Recompute
 from tests.checkpoint.questions import chain, least_cost, shared, tangle

@@ -12,8 +12,8 @@ import pytest
 
 from graphmem.checkpoint.chain import cheapest_persistent, stages_of
 from graphmem.checkpoint.evaluate import judge, judged
-from graphmem.checkpoint.keep_all import keep_all, node_floor
 from graphmem.checkpoint.kernel import extension
+from graphmem.checkpoint.simple import keep_all, node_floor
 from graphmem.checkpoint.solve import Search, budget_of, deadline_after, solve
 from graphmem.ir.recompute import Point, Recompute, Unreached
 from tests.checkpoint.questions import chain, least_cost, tangle
@@ -73,7 +73,7 @@ def test_only_a_chain_is_taken_for_a_chain() -> None:
 
 
 def test_the_knapsack_is_worth_what_the_best_subset_is_worth() -> None:
-    from graphmem.checkpoint.knapsack import _knapsack
+    from graphmem.checkpoint.simple import _knapsack
 
     rng = random.Random(1)
     for _ in range(30):

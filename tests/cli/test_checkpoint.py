@@ -16,9 +16,9 @@ import graphmem
 from graphmem.checkpoint.evaluate import judged
 from graphmem.cli.checkpoint import checkpoint
 from graphmem.ir.recompute import ModelFrontier
+from graphmem.report.analysis import schema_text
 from graphmem.report.checkpoint_code import code
-from graphmem.report.documents import schema_text
-from graphmem.report.model_frontier import model_frontier_text
+from graphmem.report.frontier import model_frontier_text
 from tests.checkpoint.questions import chain, document
 
 ASKED = chain(10, 2)

@@ -12,8 +12,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from graphmem.api.train import train
 from graphmem.cli.step_options import step_names
-from graphmem.training import train
 from tests.conftest import Finished
 
 Write = Callable[..., Path]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphmem.fitting.devices import _key, catalogue, device
-from graphmem.fitting.sizes import nbytes_of_text
+from graphmem.fitting.devices import _key, catalogue, device, nbytes_of_text
 from graphmem.ir.device import GIB
 from graphmem.ir.errors import OptionError
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 import graphmem
-from graphmem.fitting.accelerator import accelerator
-from graphmem.fitting.answer import STEP
-from graphmem.fitting.devices import device
+from graphmem.fitting.devices import accelerator, device
+from graphmem.fitting.fit import STEP
 from graphmem.fitting.probe import Probe, Source
 from graphmem.fitting.search import largest_batch
 from graphmem.ir.errors import OptionError

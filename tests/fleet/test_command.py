@@ -18,8 +18,8 @@ from graphmem.fleet.overview import changes, overview
 from graphmem.fleet.results import read_results, results_file
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fleet import CHANGES, COLUMNS, SweepProgress, SweepRecord
-from graphmem.report.fleet_html import fleet_html
-from graphmem.report.fleet_text import fleet_text
+from graphmem.report.fleet import fleet_text
+from graphmem.report.page.fleet import fleet_html
 from tests.conftest import Finished
 from tests.report.browser import CHROMIUM, DRIVER, opened, requests
 

@@ -21,8 +21,7 @@ import onnx
 
 import graphmem
 from graphmem.ir.errors import InputError
-from graphmem.report.documents import analysis_json
-from graphmem.report.text import analysis_text
+from graphmem.report.analysis import analysis_json, analysis_text
 from tests.fuzz.mutations import mutated
 from tests.oracle.node_cases import baked, node_cases
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphmem.ir.types import BITS, BoundedType, TensorType, UnknownType, nbytes_of
+from graphmem.ir.types import BITS, BoundedType, TensorType, UnknownType, packed_nbytes
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_bytes_of_a_tensor(dtype: str, shape: tuple[int, ...], nbytes: int) -> N
 
 @given(st.sampled_from(sorted(BITS)), st.integers(0, 2**70), st.integers(0, 2**70))
 def test_bytes_grow_with_elements_and_never_overflow(dtype: str, one: int, more: int) -> None:
-    assert nbytes_of(dtype, one) <= nbytes_of(dtype, one + more)
-    assert 8 * nbytes_of(dtype, one) - BITS[dtype] * one in range(8)
+    assert packed_nbytes(dtype, one) <= packed_nbytes(dtype, one + more)
+    assert 8 * packed_nbytes(dtype, one) - BITS[dtype] * one in range(8)
 
 
 def test_every_element_type_of_onnx_but_strings_has_a_width() -> None:

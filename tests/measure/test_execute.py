@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 import graphmem
-from graphmem.analysis import analyze, inference
+from graphmem.api.analyze import analyze
 from graphmem.ir.errors import ModelError
 from graphmem.ir.execution import Execution
 from graphmem.ir.memory import Lifetime, Plan
@@ -18,6 +18,7 @@ from graphmem.ir.types import SequenceType, TensorType
 from graphmem.measure.execute import execute
 from graphmem.planner import plan as plan_of
 from graphmem.reader.load import load
+from graphmem.schedule.inference_figures import inference
 from tests.conftest import Finished
 from tests.oracle import networks
 

@@ -11,8 +11,8 @@ import pytest
 from graphmem.ir.errors import ModelError
 from graphmem.ir.runtime import SessionOptions
 from graphmem.measure.optimized import Optimized, optimized
-from graphmem.measure.order import Call, execution_order
 from graphmem.measure.prepare import FILLED, runnable
+from graphmem.measure.rewrite import Call, execution_order
 from graphmem.measure.runs import measured
 
 #     x -> 0 -> 1 -> 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from graphmem.measure.weights import tensor_nbytes
+from graphmem.measure.prepare import tensor_nbytes
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,8 @@ import graphmem
 from graphmem.ir.memory import Lifetime, Lifetimes
 from graphmem.ir.profile import Profile
 from graphmem.ir.schedule import Schedule, Step
-from graphmem.memory.bands import bands_by_kind
-from graphmem.memory.blocks import blocks
 from graphmem.memory.liveness import timeline
-from graphmem.memory.profile import inference_profile
+from graphmem.memory.profile import bands_by_kind, blocks, inference_profile
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ["resnet50", "resnet50_torchscript", "bert", "unet", "vgg16", "tiny_if", "tiny_lstm"]

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import graphmem
-from graphmem.memory.compare import compare_training
-from graphmem.memory.training_profile import training_profile
-from graphmem.memory.training_replay import training_replay, with_cublas
+from graphmem.memory.comparison import compare_training
+from graphmem.memory.training_profile import training_profile, training_replay, with_cublas
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ["resnet18", "bert", "unet", "tiny_lstm", "tiny_if", "resnet50_torchscript"]

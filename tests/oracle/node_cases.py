@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
-from graphmem.reader.typeproto import DTYPES
+from graphmem.reader.protos import DTYPES
 
 READS_FIRST = {
     "BlackmanWindow", "ConstantOfShape", "HammingWindow", "HannWindow", "If", "Loop", "Range",

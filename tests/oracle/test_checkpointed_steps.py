@@ -90,7 +90,7 @@ def test_sqrt_is_checkpoint_sequential(exports: Callable[[str], Path]) -> None:
 
 @needs_torch
 def test_the_random_state_that_a_checkpoint_keeps_is_5056_bytes() -> None:
-    from graphmem.autograd.recomputation import RANDOM_STATE
+    from graphmem.autograd.saved_hooks import RANDOM_STATE
 
     assert torch.get_rng_state().untyped_storage().nbytes() == RANDOM_STATE
 

@@ -12,7 +12,7 @@ import pytest
 
 from graphmem.ir.types import TensorType
 from graphmem.reader import graph_of
-from graphmem.reader.typeproto import DTYPES
+from graphmem.reader.protos import DTYPES
 
 onnxruntime = pytest.importorskip("onnxruntime")
 

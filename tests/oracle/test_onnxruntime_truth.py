@@ -12,9 +12,9 @@ import onnx
 import pytest
 
 from graphmem.ir.runtime import SessionOptions
+from graphmem.ort.figures import predicted
+from graphmem.ort.graph import Source, runtime_graph
 from graphmem.reader import read
-from graphmem.runtime.figures import predicted
-from graphmem.runtime.graph import Source, runtime_graph
 from tests.oracle import networks
 
 # One for each kind of rule: NCHWc convolutions, aliases, symbols bound, LSTM, Where, unread outputs.

@@ -10,7 +10,7 @@ import pytest
 
 from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine, results
-from graphmem.autograd.registry import rule_of
+from graphmem.autograd.rules import rule_of
 from graphmem.autograd.tensor import Node, Tensor
 from tests.conftest import SHARED
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import graphmem
-from graphmem.autograd.autocast import POLICIES
-from graphmem.autograd.registry import RULES
+from graphmem.autograd.precision import POLICIES
+from graphmem.autograd.rules import RULES
 from graphmem.autograd.rules.recurrent import lstm_workspace
 
 torch: Any = import_module("torch") if find_spec("torch") else None

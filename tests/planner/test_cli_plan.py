@@ -14,7 +14,7 @@ from graphmem.ir.errors import InputError
 from graphmem.ir.memory import Lifetime
 from graphmem.planner import Options, plan
 from graphmem.planner.table import table_of, table_text
-from graphmem.report.plan_c import plan_header
+from graphmem.report.plan import plan_header
 from tests.conftest import Finished
 
 Command = Callable[..., Finished]

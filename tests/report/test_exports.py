@@ -18,12 +18,11 @@ from graphmem.cli.plan import arena_plan
 from graphmem.ir.profile import Profile
 from graphmem.ir.training import Training
 from graphmem.memory.profile import inference_profile
-from graphmem.memory.training_profile import training_profile
-from graphmem.memory.training_replay import training_replay
+from graphmem.memory.training_profile import training_profile, training_replay
 from graphmem.reader.annotate import annotated, node_ids
-from graphmem.report import viewers
-from graphmem.report.notes import model_notes, node_notes
-from graphmem.report.snapshot import replay_snapshot, snapshot
+from graphmem.report.exports import viewers
+from graphmem.report.exports.notes import model_notes, node_notes
+from graphmem.report.exports.snapshot import replay_snapshot, snapshot
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ["resnet50", "bert", "tiny_if", "tiny_lstm"]

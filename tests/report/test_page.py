@@ -14,7 +14,7 @@ from graphmem.cli.plan import arena_plan
 from graphmem.ir.schedule import Buffer, Schedule, Step
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.memory.profile import inference_profile, schedule_profile
-from graphmem.report.html import report_html
+from graphmem.report.page.page import report_html
 from tests.report.browser import CHROMIUM, DRIVER, requests
 
 selenium = pytest.importorskip("selenium", reason="NO BROWSER TESTS: selenium is not installed (extra `test`)")

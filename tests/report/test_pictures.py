@@ -17,13 +17,13 @@ from graphmem.ir.errors import OptionError
 from graphmem.ir.profile import Profile
 from graphmem.memory.profile import inference_profile
 from graphmem.memory.training_profile import training_profile
-from graphmem.report import dot as dots
-from graphmem.report.dot import dot, drawn
-from graphmem.report.html import report_html
-from graphmem.report.layered import GAP, layout
-from graphmem.report.levels import LEVELS
-from graphmem.report.picture import ELSEWHERE, MOST_AROUND, has_checkpoints, picture
-from graphmem.report.svg import svg
+from graphmem.report.drawing import dot as dots
+from graphmem.report.drawing.dot import dot, drawn
+from graphmem.report.drawing.layout import GAP, layout
+from graphmem.report.drawing.levels import LEVELS
+from graphmem.report.drawing.picture import ELSEWHERE, MOST_AROUND, has_checkpoints, picture
+from graphmem.report.drawing.svg import svg
+from graphmem.report.page.page import report_html
 
 MODELS = Path(__file__).parents[2] / "models"
 NAMES = ["resnet50", "bert", "llama", "unet", "tiny_if", "resnet50_torchscript"]

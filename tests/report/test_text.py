@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import graphmem
-from graphmem.report.text import analysis_text
+from graphmem.report.analysis import analysis_text
 
 MODELS = Path(__file__).parents[2] / "models"
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,8 +14,8 @@ from graphmem.ir.recompute import Course, Frontier, Judged, Operation, Point, Re
 from graphmem.ir.training import Training
 from graphmem.memory.profile import inference_profile
 from graphmem.memory.training_profile import training_profile
-from graphmem.report.html import report_html
-from graphmem.report.page_frontier import Curve, Spot, cheapest_within, curve_of
+from graphmem.report.page.curve import Curve, Spot, cheapest_within, curve_of
+from graphmem.report.page.page import report_html
 from tests.report.browser import CHROMIUM, DRIVER, requests
 
 selenium = pytest.importorskip("selenium", reason="NO BROWSER TESTS: selenium is not installed (extra `test`)")

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 import graphmem
-from graphmem.autograd.raising import Options, raised
 from graphmem.autograd.tape import Tape
-from graphmem.checkpoint.keep_all import keep_all
+from graphmem.checkpoint.simple import keep_all
 from graphmem.ir.errors import OptionError
 from graphmem.ir.recompute import ModelFrontier
 from graphmem.ir.training import TrainingSettings
+from graphmem.raising import Options, raised
 from graphmem.reader import read
+from graphmem.schedule.eager import training_trace
+from graphmem.schedule.module_plans import peak_of
 from graphmem.schedule.recompute import question_of
-from graphmem.schedule.training import training_trace
-from graphmem.schedule.wraps import peak_of
 from tests.conftest import SHARED
 
 MODELS = Path(__file__).parents[2] / "models"

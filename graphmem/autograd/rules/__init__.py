@@ -1,27 +1,29 @@
-"""The rules, one family a file; importing this fills the table."""
+"""ATen name -> its rule: the whole table, filled by the families named here."""
 
 from __future__ import annotations
 
+from graphmem.autograd.registry import RULES, Rule
 from graphmem.autograd.rules import (
     attention,
     conv,
-    create,
-    einsum,
     elementwise,
     index,
     loss,
-    matmul,
     norm,
-    padding,
     pairs,
-    pieces,
     pool,
+    products,
     recurrent,
     reduce,
     shape,
 )
 
-__all__ = [
-    "attention", "conv", "create", "einsum", "elementwise", "index", "loss", "matmul", "norm", "padding", "pairs",
-    "pieces", "pool", "recurrent", "reduce", "shape",
-]  # fmt: skip
+FAMILIES = (attention, conv, elementwise, index, loss, norm, pairs, pool, products, recurrent, reduce, shape)
+
+__all__ = ["FAMILIES", "RULES", "rule_of"]
+
+
+def rule_of(target: str) -> Rule | None:
+    """The rule of "aten.add.Tensor", or None when nobody wrote one."""
+    parts = target.split(".")
+    return RULES.get(target) or RULES.get(".".join(parts[:2]))

@@ -13,7 +13,7 @@ from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.registry import RULES, rule
 from graphmem.autograd.rules.elementwise import dropout
-from graphmem.autograd.rules.matmul import matmul
+from graphmem.autograd.rules.products import matmul
 from graphmem.autograd.tensor import Node, Tensor
 
 

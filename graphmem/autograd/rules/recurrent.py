@@ -15,9 +15,9 @@ from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.registry import RULES, rule
 from graphmem.autograd.rules.elementwise import dropout
-from graphmem.autograd.rules.matmul import linear
 from graphmem.autograd.rules.pairs import mul
-from graphmem.autograd.rules.pieces import cat, stack, unbind
+from graphmem.autograd.rules.products import linear
+from graphmem.autograd.rules.shape import cat, stack, unbind
 from graphmem.autograd.tensor import Node, Tensor, itemsize
 
 Weights: TypeAlias = Sequence[Tensor]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from graphmem.ir.types import BoundedType, Type, UnknownType
 from graphmem.reader.bounded import end, spanning
+from graphmem.reader.protos import checked_type
 from graphmem.reader.rules import attention, fused, ml, nchwc, quantized, sequences, standard
 from graphmem.reader.rules.call import Call, OpenError, Rule, Table
-from graphmem.reader.typeproto import checked_type
 
 
 def _in_domain(domain: str, *tables: Table) -> dict[tuple[str, str], Rule]:

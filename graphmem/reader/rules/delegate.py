@@ -10,8 +10,8 @@ import onnx.numpy_helper
 import onnx.shape_inference
 
 from graphmem.ir.types import Shape, TensorType, Type
+from graphmem.reader.protos import proto_of, type_of
 from graphmem.reader.rules.call import OpenError
-from graphmem.reader.typeproto import proto_of, type_of
 from graphmem.reader.values import Array
 
 OPSET = 17

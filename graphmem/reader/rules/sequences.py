@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.reader.protos import dtype_of, type_of
 from graphmem.reader.rules.call import Call, OpenError, Table
-from graphmem.reader.typeproto import dtype_of, type_of
 
 # Sequences of more elements are known by one type for all, and by no length.
 MAX_ELEMENTS = 1_024

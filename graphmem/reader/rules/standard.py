@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import ceil
 
 from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
+from graphmem.reader.protos import dtype_of
 from graphmem.reader.rules.call import Call, OpenError, Rule, Table
-from graphmem.reader.typeproto import dtype_of
 from graphmem.reader.values import Array
 
 

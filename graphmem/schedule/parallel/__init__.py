@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 
-from graphmem.autograd.program import Program
 from graphmem.ir.errors import OptionError
+from graphmem.ir.program import Program
 from graphmem.ir.ranks import Parallel, Ranked
 from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.pipelined import pipelined
 from graphmem.schedule.parallel.replicated import replicated
 from graphmem.schedule.parallel.sharded import sharded
-from graphmem.schedule.parallel.tensor import tensor_parallel
+from graphmem.schedule.parallel.tensor_parallel import tensor_parallel
 
 Spread = Callable[[Program, TrainingSettings, Parallel, bool, tuple[int, int] | None], Ranked]
 WAYS: dict[str, Spread] = {

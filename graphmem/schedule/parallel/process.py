@@ -3,26 +3,36 @@
 The optimizer of every rank runs on the same machine, one after another, after the backward pass that they share; its
 temporaries die with it, so each sees what it would see alone. Its state is the same from the first step to the last,
 so it is added to the timeline instead of being simulated.
+
+Collective calls -> bytes on the links, as ring algorithms send them; n bytes is the whole buffer, W the ranks.
+
+    all-reduce       2 (W-1) n    a reduce-scatter and an all-gather of n
+    reduce-scatter     (W-1) n    n bytes come in on every rank, n / W stay: each of W chunks makes W-1 hops
+    all-gather         (W-1) n    n / W bytes come in on every rank, n stay
+    broadcast          (W-1) n    along a chain
+    point-to-point           n
+
+Sums over all ranks, so they are whole numbers whatever the chunks are; one rank sends 1 / W of a ring's on average.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from graphmem.autograd import ops
 from graphmem.autograd.backward import Engine
+from graphmem.autograd.forward import Forward
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
-from graphmem.autograd.program import Call, Program
-from graphmem.autograd.run import Forward
 from graphmem.autograd.strides import Shape, contiguous
 from graphmem.autograd.tensor import Node, Storage, Tensor, itemsize
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
-from graphmem.ir.ranks import SHARED, Rank
+from graphmem.ir.program import Call, Program
+from graphmem.ir.ranks import SHARED, Collective, Rank
 from graphmem.ir.training import PHASES, TrainingSettings
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.schedule.step import forward_issues, loss_value, schedule_of
@@ -185,3 +195,18 @@ def flat(m: Machine, nbytes: int, operator: str, label: str, kind: str = "commun
     m.kind, m.label = "temporary", ""
     tensor.name = label
     return tensor
+
+
+HOPS = {"all-reduce": 2, "reduce-scatter": 1, "all-gather": 1, "broadcast": 1}  # times W - 1
+
+
+def sent(operation: str, nbytes: int, ranks: int) -> int:
+    """Bytes that all ranks together send for one call on a buffer of `nbytes`."""
+    return nbytes if operation == "point-to-point" else HOPS[operation] * (ranks - 1) * nbytes
+
+
+def collective(operation: str, what: str, buffers: Iterable[int], ranks: int) -> list[Collective]:
+    """One row for calls on these buffers; none where nothing is sent."""
+    sizes = [nbytes for nbytes in buffers if nbytes]
+    total = sum(sent(operation, nbytes, ranks) for nbytes in sizes)
+    return [Collective(operation, what, len(sizes), sum(sizes), total)] if total else []

@@ -10,27 +10,26 @@ from collections.abc import Callable
 from functools import partial
 
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.program import Program
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.strides import contiguous
 from graphmem.autograd.tensor import Node, Tensor
 from graphmem.ir.errors import OptionError
+from graphmem.ir.program import Program
 from graphmem.ir.ranks import Parallel, Ranked
 from graphmem.ir.training import TrainingSettings
-from graphmem.schedule.parallel.buckets import local_shape, padded_elements
-from graphmem.schedule.parallel.collectives import collective
 from graphmem.schedule.parallel.process import (
     Cohort,
     Watched,
     backward_pass,
+    collective,
     figures,
     forward_pass,
     issues_of,
     optimized,
     unmade,
 )
-from graphmem.schedule.parallel.sharding import Group, Sharding
-from graphmem.schedule.parallel.units import ROOT, units
+from graphmem.schedule.parallel.replicated import local_shape, padded_elements
+from graphmem.schedule.parallel.sharding import ROOT, Group, Sharding, units
 from graphmem.schedule.step import given_value, is_trained, target_value
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
-from graphmem.autograd.program import Given, Program
 from graphmem.autograd.tensor import itemsize
+from graphmem.ir.program import Given, Program
 from graphmem.ir.types import TensorType
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from graphmem.autograd.program import Call, Ref
 from graphmem.autograd.strides import Shape
+from graphmem.ir.program import Call, Ref
 
 
 class StuckError(Exception):

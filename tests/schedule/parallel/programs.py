@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from graphmem.autograd.program import Call, Given, Program, Ref
+from graphmem.ir.program import Call, Given, Program, Ref
 from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 

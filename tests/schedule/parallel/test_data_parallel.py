@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphmem.autograd.program import Program
 from graphmem.ir.errors import OptionError
+from graphmem.ir.program import Program
 from graphmem.ir.ranks import Ranked
 from graphmem.ir.training import TrainingSettings
 from graphmem.memory.liveness import lifetimes, timeline
+from graphmem.schedule.eager import training_trace
 from graphmem.schedule.parallel import parallel_of, ranked
-from graphmem.schedule.parallel.units import ROOT, units
-from graphmem.schedule.training import training_trace
+from graphmem.schedule.parallel.sharding import ROOT, units
 from tests.schedule.parallel.programs import CPU, CUDA, residual, residuals
 
 FEW = settings(max_examples=8, deadline=None)

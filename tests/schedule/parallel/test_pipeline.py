@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphmem.autograd.program import Program
 from graphmem.ir.errors import OptionError
+from graphmem.ir.program import Program
 from graphmem.ir.ranks import Parallel
 from graphmem.schedule.parallel import parallel_of, ranked
-from graphmem.schedule.parallel.partition import partition
-from graphmem.schedule.parallel.pipelined import pipelined
-from graphmem.schedule.parallel.runner import stage_rank
+from graphmem.schedule.parallel.pipeline_bounds import bounds, surveyed
+from graphmem.schedule.parallel.pipeline_rank import stage_rank
+from graphmem.schedule.parallel.pipelined import partition, pipelined
 from graphmem.schedule.parallel.stage import cut
-from graphmem.schedule.parallel.survey import bounds, surveyed
 from tests.schedule.parallel.programs import CPU, CUDA, residual, residuals
 
 FEW = settings(max_examples=6, deadline=None)

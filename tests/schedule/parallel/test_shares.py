@@ -6,9 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphmem.autograd.tensor import Tensor
-from graphmem.schedule.parallel.buckets import BUCKET, FIRST_BUCKET, bucketed, local_shape, padded_elements, partitioned
-from graphmem.schedule.parallel.collectives import sent
-from graphmem.schedule.parallel.process import unmade
+from graphmem.schedule.parallel.process import sent, unmade
+from graphmem.schedule.parallel.replicated import (
+    BUCKET,
+    FIRST_BUCKET,
+    bucketed,
+    local_shape,
+    padded_elements,
+    partitioned,
+)
 
 SIZES = st.lists(st.integers(1, 9 << 20), min_size=1, max_size=12)
 

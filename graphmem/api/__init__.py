@@ -1,0 +1,1 @@
+"""The public verbs: one file each, options in, a frozen record out."""

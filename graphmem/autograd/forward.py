@@ -1,0 +1,151 @@
+"""Program -> Machine: the forward pass, value by value, each released after its last use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from functools import partial
+from typing import Any
+
+from graphmem.autograd.machine import Machine
+from graphmem.autograd.rebatch import wanted
+from graphmem.autograd.registry import Rule
+from graphmem.autograd.releases import Holds, last_holds
+from graphmem.autograd.rules import rule_of
+from graphmem.autograd.saved_hooks import Frame, packing, random_state
+from graphmem.autograd.segments import Segment
+from graphmem.autograd.tensor import Tensor
+from graphmem.ir.program import Call, Program, Ref
+
+
+class Forward:
+    """Runs the calls of a program; `values` holds what is still needed, with a handle each."""
+
+    def __init__(
+        self, machine: Machine, program: Program, values: Mapping[str, Tensor], batch: tuple[int, int] | None = None,
+        segments: Sequence[Segment] = (), holds: Holds = last_holds,
+    ) -> None:  # fmt: skip
+        self.batch = batch  # of the file, and the one asked for
+        self.m = machine
+        self.program = program
+        self.values: dict[str, Tensor] = dict(values)
+        self.given = frozenset(values)
+        self.unknown: dict[str, Call] = {}
+        self.segments = segments  # of calls that are checkpointed, in order
+        self.dies = holds(program)
+
+    def run(self) -> list[Tensor]:
+        """The outputs, still held."""
+        position = 0
+        for segment in self.segments:
+            self._span(position, segment.start)
+            self._checkpointed(segment)
+            position = segment.stop
+        self._span(position, len(self.program.calls))
+        return [self.values[name] for name in self.program.outputs if name in self.values]
+
+    def _span(self, start: int, stop: int) -> None:
+        for position in range(start, stop):
+            self._run(self.program.calls[position])
+            for name in self.dies.get(position, ()):
+                tensor = self.values.pop(name, None) if name not in self.given else None
+                if tensor is not None:
+                    self.m.release(tensor)
+
+    def _checkpointed(self, segment: Segment) -> None:
+        """The calls of a segment, with what they save packed away in a frame that can run them again."""
+        m = self.m
+        calls = self.program.calls[segment.start : segment.stop]
+        names = dict.fromkeys(name for call in calls for name in call.reads)
+        inputs = {n: m.hold(self.values[n]) for n in names if n in self.values and n not in self.given}
+        m.origin, m.label = calls[0].origin, ""
+        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)], keep=segment.keep)
+        frame.precision = m.autocast.dtype if m.autocast else ""
+        with packing(m, frame):
+            self._span(segment.start, segment.stop)
+        frame.again = partial(self._again, segment, inputs)
+        frame.close_if_empty(m)
+        m.frames.append(frame)
+
+    def _again(self, segment: Segment, inputs: Mapping[str, Tensor]) -> None:
+        """Run the calls of a segment once more; nothing of it is kept by name."""
+        again = copy(self)
+        again.values = {**{name: self.values[name] for name in self.given}, **inputs}
+        again.given = frozenset(again.values)
+        try:
+            again._span(segment.start, segment.stop)
+        finally:
+            for name, tensor in again.values.items():
+                if name not in again.given:
+                    self.m.release(tensor)
+
+    def _run(self, call: Call) -> None:
+        m = self.m
+        if m.tape is not None:
+            m.tape.call(m)
+        m.origin, m.label = call.origin, call.outputs[0] if call.outputs else ""
+        m.wanted = tuple(t.shape for t in call.types)
+        m.wanted_dtypes = tuple(t.dtype for t in call.types)
+        args = [self._value(arg) for arg in call.args]
+        if self.batch is not None:
+            m.wanted = wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
+        kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
+        function, first = rule_of(call.target), len(m.steps)
+        with m.scope():
+            made = _followed(m, function, args, kwargs) if function is not None else None
+            if made is None and (function is None or call.types):
+                if any("float" in t.dtype for t in call.types) or not call.types:
+                    self.unknown.setdefault(call.target, call)  # integers are saved for nothing: their sizes are all
+                made = _unknown(m, call, args)
+            outputs = [made] if isinstance(made, Tensor) else list(made or [])
+            for name, tensor in zip(call.outputs, outputs, strict=False):
+                tensor.name = tensor.name or name
+                self.values[name] = m.hold(tensor)
+        m.note_reads(first, [t.storage.number for name in call.reads if (t := self.values.get(name)) is not None])
+
+    def _loose(self, name: str) -> Tensor | None:
+        """The tensor of a value that no call makes, made when it is first read."""
+        type_ = self.program.loose.get(name)
+        if type_ is None:
+            return None
+        with self.m.scope(), self.m.operator("shape arithmetic"):
+            tensor = self.m.hold(self.m.empty(type_.shape, type_.dtype))
+        tensor.name = name
+        self.values[name] = tensor
+        return tensor
+
+    def _value(self, arg: Any) -> Any:
+        if isinstance(arg, Ref):
+            return self.values.get(arg.name) or self._loose(arg.name)
+        if isinstance(arg, list | tuple):
+            return [self._value(item) for item in arg]
+        return arg
+
+
+# What a rule trips over when a call has another form than the rule was written for.
+MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def _followed(m: Machine, function: Rule, args: list[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What the rule makes of the call, or None when the call does not fit it."""
+    depth = len(m.scopes)
+    try:
+        return function(m, *args, **kwargs)
+    except MISFITS:
+        m.unwind(depth)
+        return None
+
+
+def _unknown(m: Machine, call: Call, args: list[Any]) -> list[Tensor]:
+    """An operation without a rule: it saves its inputs and outputs, and its backward makes every input's gradient."""
+    inputs = [t for a in args for t in (a if isinstance(a, list) else [a]) if isinstance(t, Tensor)]
+    label = call.target.replace(".", "::", 1)
+    with m.operator(label):
+        outputs = [m.empty(t.shape, t.dtype) for t in call.types]
+
+    def back(m: Machine, *_: Any) -> list[Tensor | None]:
+        with m.operator(f"{label}_backward"):
+            return [m.empty(t.shape, t.dtype) if t.is_float else None for t in inputs]
+
+    m.record(f"{call.target} backward", inputs, outputs, back, [*inputs, *outputs])
+    return outputs

@@ -1,8 +1,0 @@
-"""Graph -> Program: ONNX nodes back to the ATen calls that they were exported from."""
-
-from __future__ import annotations
-
-from graphmem.autograd.raising.draft import OPTIONAL, Options
-from graphmem.autograd.raising.raise_ import raised
-
-__all__ = ["OPTIONAL", "Options", "raised"]

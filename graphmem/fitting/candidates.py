@@ -1,0 +1,292 @@
+"""(probe, settings, batch or none) -> Options: every candidate evaluated, those that fit kept, cheapest first.
+
+A question and a number of devices -> the ways to share the step between them that fit, each rank simulated.
+
+The figure is the peak of the rank that needs most, of tensors alone: what the allocator of each device adds is not
+counted. `batch` is that of a rank for data parallel and ZeRO, of the whole step for a pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from graphmem.autograd.forward import MISFITS
+from graphmem.fitting.devices import Accelerator
+from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
+from graphmem.fitting.recipe import code, what
+from graphmem.fitting.remedies import ACCUMULATE, ALIKE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
+from graphmem.fitting.search import largest_batch, rung_batch
+from graphmem.fitting.traffic import LINK, LINKS
+from graphmem.ir.errors import ModelError, OptionError
+from graphmem.ir.fit import Largest, Need, Option, Outcome
+from graphmem.ir.ranks import Ranked
+from graphmem.schedule.parallel import parallel_of, ranked
+from graphmem.schedule.training_figures import checked_settings
+
+Settings: TypeAlias = Mapping[str, Any]
+_OUTCOMES: tuple[Outcome, ...] = ("same", "rounding", "other")
+TYPICAL = 300e9  # bytes a second of a card that is only known by its size
+AS_IS: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of every candidate: on which accelerator, within how many bytes, at which batch.
+
+    Without a batch the largest is looked for, from `base`, the largest of the settings as they are; on a ladder
+    alone where `is_coarse`.
+    """
+
+    probe: Probe
+    settings: Settings
+    on: Accelerator
+    capacity: int
+    batch: int | None
+    base: Largest | None
+    is_coarse: bool = False
+    bandwidth: float = TYPICAL  # of the device's memory, bytes a second
+    found: dict[tuple[str, ...], Largest] = field(default_factory=dict)  # the largest batches found so far
+
+    @property
+    def fixed(self) -> float:
+        """Bytes of the settings as they are that no batch changes, as far as a line tells."""
+        most = max(2, self.base.batch if self.base else 2)
+        one, many = (self.need(AS_IS, self.settings, batch).compared for batch in (1, most))
+        return max(0.0, one - (many - one) / (most - 1))
+
+    def need(self, names: tuple[str, ...], settings: Settings, batch: int | None) -> Need:
+        """What a step with those remedies needs."""
+        allocator = EXPANDABLE if "expandable" in names else NATIVE
+        return self.probe.need(batch, settings, self.on, allocator)
+
+    @property
+    def program_batch(self) -> int | None:
+        """A batch at which the program has been read."""
+        return self.batch if self.base is None else 1
+
+
+def candidates(on: Accelerator, is_training: bool) -> tuple[tuple[str, ...], ...]:
+    """Names of the remedies to try, alone and combined; the first is none at all."""
+    offered = [remedy for remedy in REMEDIES if (remedy.is_for_steps if is_training else remedy.is_for_runs)]
+    rows = [(r.name,) for r in offered if r.allocator == NATIVE or on.has_caching_allocator]
+    return (AS_IS, *rows, *(COMBINATIONS if is_training else RUN_COMBINATIONS))
+
+
+def options(question: Question, progress: Callable[[str], None]) -> tuple[Option, ...]:
+    """The candidates that fit, cheapest first; between equals the greater batch."""
+    found: list[Option] = []
+    for names in candidates(question.on, question.probe.is_training):
+        progress(" + ".join(names) or "as it is")
+        option = _offered(question, names)
+        if option is not None and option.need.compared <= question.capacity:
+            found.append(option)
+    return tuple(sorted(found, key=rank))
+
+
+def _offered(question: Question, names: tuple[str, ...]) -> Option | None:
+    """The option, or None where the model cannot be trained or followed so."""
+    try:
+        return evaluated(question, names)
+    except (OptionError, ModelError):
+        if names == AS_IS:
+            raise
+        return None
+
+
+def rank(option: Option) -> tuple[Any, ...]:
+    """The cheapest first; between equals what changes least, then what gives most room."""
+    batch = option.largest.batch if option.largest else 0
+    return (round(option.cost, 2), _OUTCOMES.index(option.outcome), -batch, option.need.compared, option.name)
+
+
+def evaluated(question: Question, names: tuple[str, ...]) -> Option | None:
+    """The option that those remedies are, whether it fits or not; None when one has nothing to offer."""
+    program = question.probe.program(question.program_batch, question.settings)
+    settings = applied(names, question.settings, program)
+    if settings is None:
+        return None
+    largest: Largest | None = None
+    micro: int | None
+    if ACCUMULATE in names:
+        split = _accumulated(question, names, settings)
+        if split is None:
+            return None
+        micro, settings, largest = split
+    elif question.base is None:
+        micro = question.batch
+    else:
+        largest = question.base if names == AS_IS else _largest(question, names, settings)
+        micro = max(1, largest.batch)
+    need = question.need(names, settings, micro)
+    is_training = question.probe.is_training
+    said = [what(name, settings, need.batch, largest is not None, is_training) for name in names]
+    return Option(
+        name="+".join(names) or "as-is",
+        what="; ".join(said) or "as it is",
+        code=code(names, settings, program, is_training),
+        outcome=max((_outcome(name, is_training) for name in names), key=_OUTCOMES.index, default="same"),
+        settings=settings,
+        allocator=EXPANDABLE if "expandable" in names else NATIVE,
+        need=need,
+        largest=largest,
+        cost=_cost(question, need, settings["accumulate"]),
+        capacity=question.capacity,
+    )
+
+
+def _outcome(name: str, is_training: bool) -> Outcome:
+    remedy = BY_NAME.get(name)
+    if remedy is None:
+        return "same"  # accumulation
+    return (remedy.outcome_of_steps if is_training else None) or remedy.outcome
+
+
+def _largest(question: Question, names: tuple[str, ...], settings: Settings) -> Largest:
+    """The search starts where that for a remedy of these, or for one alike, has ended; else at the settings' own."""
+    assert question.base is not None
+
+    def need(batch: int) -> int:
+        return question.need(names, settings, batch).compared
+
+    start = max(1, question.base.batch)
+    if question.is_coarse:
+        return rung_batch(need, question.capacity, start, max(1.0, (need(start) - question.fixed) / start))
+    alike = [names[:1], names[1:], *((name,) for name in ALIKE.get(names[0], ()))]
+    start = max([start, *(question.found[other].batch for other in alike if other in question.found)])
+    slope = max(1.0, (need(start) - question.fixed) / start)
+    question.found[names] = largest_batch(need, question.capacity, start, slope=slope)
+    return question.found[names]
+
+
+def _accumulated(
+    question: Question, names: tuple[str, ...], settings: Settings
+) -> tuple[int, Settings, Largest | None] | None:
+    """(micro-batch, settings, largest micro-batch): the fewest equal parts of the batch that fit, at least two."""
+    if settings["accumulate"] > 1 or (question.base is not None and not question.probe.is_training):
+        return None
+    if question.base is not None:
+        twice = {**settings, "accumulate": 2}
+        largest = _largest(question, names, twice)
+        return (largest.batch, twice, largest) if largest.batch else None
+    if question.batch is None:
+        return None
+    for passes in _divisors(question.batch):
+        split = {**settings, "accumulate": passes}
+        if question.need(names, split, question.batch // passes).compared <= question.capacity:
+            return question.batch // passes, split, None
+    return None
+
+
+def _divisors(batch: int) -> Iterable[int]:
+    """The divisors of the batch above 1, the least first."""
+    return (number for number in range(2, batch + 1) if batch % number == 0)
+
+
+def _cost(question: Question, need: Need, passes: int) -> float:
+    """Estimated time of a sample relative to the settings as they are: bytes moved over bytes moved."""
+    if need.batch is None:
+        return need.moved / question.need(AS_IS, question.settings, None).moved
+    far = max(2, question.base.batch if question.base else question.batch or 2)
+    low = question.need(AS_IS, question.settings, 1).moved
+    high = question.need(AS_IS, question.settings, far).moved
+    as_it_is = low + (high - low) * (need.batch * passes - 1) / (far - 1)
+    copied = need.copied * question.bandwidth / LINKS[LINK]  # as many bytes of the device's own memory take as long
+    return (need.moved + copied) * (1 if question.probe.is_training else passes) / as_it_is
+
+
+UNCOUNTED = ("what the caching allocator adds on each device",)
+ALONE = {"precision": "fp32", "accumulate": 1, "checkpoint": (), "lora": "", "offload": ()}  # else not shared yet
+WAYS = {
+    "zero2": ("ZeRO-2 on {n} devices: fully_shard, parameters kept whole", ", reshard_after_forward=False"),
+    "zero3": ("ZeRO-3 on {n} devices: fully_shard (FSDP)", ""),
+    "pipeline": ("pipeline of {n} stages, {n} micro-batches (1F1B)", ""),
+}
+_SHARD = """\
+# torchrun --nproc-per-node {n} train.py; every rank reads its own part of the batch
+from torch.distributed.fsdp import fully_shard
+for block in blocks:  # the repeated modules of the model
+    fully_shard(block{more})
+fully_shard(model{more})"""
+_PIPELINE = """\
+# torchrun --nproc-per-node {n} train.py; stages as `graphmem train --parallel pipeline:{n}` prints them
+from torch.distributed.pipelining import PipelineStage, Schedule1F1B
+schedule = Schedule1F1B(PipelineStage(part, rank, {n}, device), n_microbatches={n}, loss_fn=criterion)"""
+
+
+def shared_options(question: Question, count: int, progress: Callable[[str], None]) -> tuple[Option, ...]:
+    """The ways to share the step between `count` devices that fit, cheapest first."""
+    if count < 2 or any(question.settings[name] != value for name, value in ALONE.items()):
+        return ()
+    found = []
+    for way in WAYS:
+        progress(f"{way} on {count} devices")
+        try:
+            option = _shared(question, way, count)
+        except (OptionError, *MISFITS):  # the model has no place to cut, or holds no batch to share
+            continue
+        if option is not None and option.need.compared <= question.capacity:
+            found.append(option)
+    return tuple(sorted(found, key=lambda option: (round(option.cost, 2), option.name)))
+
+
+def _shared(question: Question, way: str, count: int) -> Option | None:
+    part = count if way == "pipeline" else 1  # of which the batch of a run is a multiple
+    runs: dict[int, Ranked] = {}
+
+    def run(batch: int) -> Ranked:
+        if batch not in runs:
+            runs[batch] = _ranked(question, f"{way}:{count}", batch)
+        return runs[batch]
+
+    largest: Largest | None = None
+    if question.base is not None:
+        start = max(1, question.base.batch)
+        slope = max(1.0, (run(start * part).peak - run(part).peak) / max(1, start - 1))
+        rungs = rung_batch(lambda batch: run(batch * part).peak, question.capacity, start, slope)
+        largest = Largest(rungs.batch * part, None if rungs.refused is None else rungs.refused * part)
+        batch = max(part, largest.batch)
+    elif question.batch is None or question.batch % count:
+        return None
+    else:
+        batch = question.batch if way == "pipeline" else question.batch // count
+    need = Need(batch, run(batch).peak, run(batch).peak, "at least", uncounted=UNCOUNTED)
+    what, more = WAYS[way]
+    code = _PIPELINE.format(n=count) if way == "pipeline" else _SHARD.format(n=count, more=more)
+    return Option(
+        name=f"{way}:{count}",
+        what=what.format(n=count),
+        code=code,
+        outcome="same",
+        settings={**question.settings, "parallel": f"{way}:{count}"},
+        allocator="native",
+        need=need,
+        largest=largest,
+        cost=_shared_cost(question, run(batch), batch, way, count),
+        capacity=question.capacity,
+    )
+
+
+def _ranked(question: Question, parallel: str, batch: int) -> Ranked:
+    """The step on every rank, asked as `graphmem.train_ranks` asks it: a pipeline is given the whole batch."""
+    way = parallel_of(parallel)
+    settings: dict[str, Any] = {k: v for k, v in question.settings.items() if k not in _APART}
+    described = checked_settings(device=question.on.torch_device, **settings)
+    _, fixed = question.probe.source.at(batch)
+    if way.micro_batches > 1:
+        fixed = (fixed[0] if fixed else batch, batch // way.micro_batches)
+    program = question.probe.program(batch, question.settings)
+    return ranked(program, described, way, question.settings["weight_decay"], fixed)
+
+
+_APART = ("assume_bn", "dropout", "attention_dropout", "weight_decay")
+
+
+def _shared_cost(question: Question, found: Ranked, batch: int, way: str, count: int) -> float:
+    """Device time of a sample: what is sent beside what is moved; a pipeline also waits while it fills and empties."""
+    alone = question.need(AS_IS, question.settings, batch).moved
+    sent = found.sent / count * question.bandwidth / LINKS[LINK]
+    share = alone / count if way == "pipeline" else alone
+    waits = (2 * count - 1) / count if way == "pipeline" else 1.0
+    return (share + sent) / share * waits

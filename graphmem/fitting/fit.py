@@ -1,0 +1,222 @@
+"""Path, device -> Fit: does it fit, up to which batch, and what else would fit at what cost; `graphmem.fit`.
+
+(probe, settings, what is asked) -> Fit: verdict, largest batch, curve, options, and devices when none is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
+from graphmem.autograd.precision import PRECISIONS
+from graphmem.autograd.rules.loss import LOSSES
+from graphmem.fitting.candidates import Question, options, rank, shared_options
+from graphmem.fitting.devices import Accelerator, accelerator, catalogue, host_memory
+from graphmem.fitting.devices import device as device_of
+from graphmem.fitting.probe import Batching, Probe, Source
+from graphmem.fitting.search import largest_batch
+from graphmem.fitting.traffic import LINK, LINKS
+from graphmem.ir.device import Device
+from graphmem.ir.errors import OptionError
+from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option, Paging
+from graphmem.ir.graph import Issue
+from graphmem.ir.types import TensorType
+
+BEYOND = 2  # batches after the first refused one that are tried too: what an allocator reserves is not monotone
+COARSE = 400  # nodes; of larger models options are asked on a ladder of batches only, each read once for all of them
+POINTS = 6  # of the curve, in doublings, beside 1 and the ends of the search
+EVERYWHERE = Accelerator("cuda", True, 8_519_680)  # stands for a card when no device is named
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The device or none, the batch or none, whether a desktop runs on it, whom to tell, and how many there are."""
+
+    device: Device | None
+    batch: int | None
+    has_display: bool
+    progress: Callable[[str], None]
+    count: int = 1  # devices that may share a step
+    is_brief: bool = False  # no options
+
+
+def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: Asked) -> Fit:
+    """Everything that was asked about the model of the probe."""
+    batching = source.batching()
+    can_search = batching.is_free or batching.held is not None
+    batch = asked.batch or batching.held or (1 if batching.is_free else None)
+    on = accelerator(asked.device) if asked.device else EVERYWHERE
+    usable = asked.device.usable_bytes(asked.has_display) if asked.device else 0
+
+    def needed(batch: int | None) -> Need:
+        asked.progress(f"batch {batch}")
+        return probe.need(batch, settings, on)
+
+    is_coarse = source.facts(batch).nodes > COARSE
+    need = needed(batch)
+    largest = None
+    if asked.device and can_search:
+        largest = largest_batch(lambda b: needed(b).compared, usable, asked.batch or 8, 0 if is_coarse else BEYOND)
+    shown = largest.batch if largest and largest.batch and asked.batch is None else batch
+    points = _points(largest, batch, is_coarse) if can_search else [batch]
+    candidates = () if asked.device else _candidates(probe, settings, batch, asked.has_display)
+    question = Question(probe, settings, on, usable, batch, largest if asked.batch is None else None, is_coarse)
+    found = () if asked.is_brief else _options(question, asked)
+    is_lost = asked.device is not None and need.compared > usable and not found
+    return Fit(
+        model=source.facts(batch),
+        mode="training" if probe.is_training else "inference",
+        settings=settings,
+        device=asked.device,
+        usable=usable,
+        compared=on.compared,
+        batch_asked=asked.batch,
+        need=need,
+        largest=largest,
+        curve=tuple(needed(b) for b in points),
+        options=found,
+        candidates=candidates,
+        host=host_memory(source.input_bytes(shown), probe.state_bytes(batch, settings, on), probe.is_training),
+        issues=_told(probe.issues(batch, settings, on)),
+        notes=(*probe.notes(batch, settings), *_unchangeable(batching)),
+        paging=_paging(max(0, need.peak - usable)) if is_lost else None,
+    )
+
+
+def _options(question: Question, asked: Asked) -> tuple[Option, ...]:
+    """What else fits, on one device or on several of its kind, cheapest first."""
+    if asked.device is None:
+        return _anywhere(question, asked)
+    if asked.device.bandwidth:
+        question = replace(question, bandwidth=asked.device.bandwidth * 1e9)
+    found = options(question, asked.progress)
+    if question.probe.is_training:
+        found += shared_options(question, asked.count, asked.progress)
+    return tuple(sorted(found, key=rank))
+
+
+def _paging(nbytes: int) -> Paging:
+    return Paging(nbytes, nbytes / LINKS[LINK], LINK)
+
+
+def _unchangeable(batching: Batching) -> tuple[str, ...]:
+    """Why no largest batch was looked for, where none was."""
+    return (f"no other batch can be asked for: {batching.reason}",) if batching.reason else ()
+
+
+def _told(issues: tuple[Issue, ...]) -> tuple[Issue, ...]:
+    """Issues that a reader of the figures should know, each once; the batch is said elsewhere."""
+    return tuple(dict.fromkeys(issue for issue in issues if issue.kind != "batch"))
+
+
+def _points(largest: Largest | None, batch: int | None, is_coarse: bool) -> Sequence[int | None]:
+    """Batches to draw: 1, doublings around the largest, both ends of the search, and the one asked about."""
+    ends = [b for b in (largest.batch, largest.refused) if b] if largest else []
+    middle = max(ends[:1] or [batch or 1])
+    top = 1 << (2 * middle).bit_length() - 1
+    doublings = [] if is_coarse else [top >> i for i in range(POINTS) if top >> i]
+    return sorted({1, *ends, *doublings, batch or 1})
+
+
+def _candidates(
+    probe: Probe, settings: Mapping[str, Any], batch: int | None, has_display: bool
+) -> tuple[Candidate, ...]:
+    """The devices of the catalogue with room for the step, smallest first."""
+    rows = [(d.usable_bytes(has_display), d, probe.need(batch, settings, accelerator(d))) for d in catalogue()]
+    fitting = [Candidate(d, usable, need) for usable, d, need in rows if need.compared <= usable]
+    return tuple(sorted(fitting, key=lambda c: (c.usable, c.device.name)))
+
+
+def _anywhere(question: Question, asked: Asked) -> tuple[Option, ...]:
+    """The options at the batch, each with the smallest device that it fits."""
+    found = options(replace(question, capacity=1 << 62), asked.progress)
+    placed = []
+    for option in found:
+        rows = [(d.usable_bytes(asked.has_display), d) for d in catalogue() if accelerator(d).torch_device == "cuda"]
+        room = sorted((u, d.name) for u, d in rows if option.need.compared <= u)
+        if room:
+            placed.append(replace(option, capacity=room[0][0], smallest_device=room[0][1]))
+    return tuple(placed)
+
+
+# Keyword arguments of `graphmem.train` that describe the step, and what they are when not given.
+STEP: dict[str, Any] = {
+    "loss": "cross_entropy", "optimizer": "sgd", "form": None, "weight_decay": False, "freeze": (),
+    "assume_bn": False, "dropout": None, "attention_dropout": None, "precision": "fp32", "accumulate": 1,
+    "checkpoint": (), "lora": "", "offload": (),
+}  # fmt: skip
+OF_RUN = {"precision", "assume_bn"}  # those that a forward run has too
+_CHOICES: dict[str, Mapping[str, Any] | Sequence[str]] = {
+    "loss": LOSSES, "optimizer": OPTIMIZERS, "form": FORMS, "precision": PRECISIONS,
+}  # fmt: skip
+
+
+def fit(
+    path: str | Path,
+    device: str | Device | None = None,
+    dims: Mapping[str, int] | None = None,
+    *,
+    batch: int | None = None,
+    train: bool = False,
+    display: bool = False,
+    count: int = 1,
+    brief: bool = False,
+    strict: bool = False,
+    trips: Mapping[str, int] | None = None,
+    shapes: Mapping[str, TensorType] | None = None,
+    progress: Callable[[str], None] | None = None,
+    **step: Any,
+) -> Fit:
+    """Whether the model in the ONNX file at `path` fits a device, up to which batch, and what else would fit.
+
+    Args:
+        path: the file, as for `analyze` and `train`.
+        device: a name of the catalogue or a size ("rtx 3060", "4GB"); None asks which devices fit.
+        dims: numbers for free dimensions, as for `analyze`.
+        batch: the batch asked about; None asks for the largest.
+        train: a training step, described by `step`; else a forward run of PyTorch under `torch.no_grad()`.
+        display: a desktop runs on the device.
+        brief: no options, only the verdict and the largest batch.
+        count: devices of that kind that may share a training step, by ZeRO or a pipeline.
+        strict: refuse a free dimension instead of taking 1.
+        trips: how often a loop runs, as for `analyze`.
+        shapes: types of tensors that cannot be known, as for `analyze`.
+        progress: called with what is looked at next.
+        step: further keyword arguments of `train`: loss, optimizer, precision and so on.
+
+    Raises:
+        ModelError: the file is not a readable, valid model.
+        OptionError: an option fits neither the model nor the choices, or no device has that name.
+    """
+    if batch is not None and batch < 1:
+        raise OptionError(f"--batch {batch}: the batch must be at least 1")
+    if count < 1:
+        raise OptionError(f"--count {count}: there must be at least 1 device")
+    asked = device_of(device) if isinstance(device, str) else device
+    source = Source(Path(path), {"dims": dims, "is_strict": strict, "trips": trips, "shapes": shapes})
+    question = Asked(asked, batch, display, progress or _silent, count, brief)
+    described = sorted(set(step) - OF_RUN)
+    if described and not train:
+        raise OptionError(f"'{described[0]}' describes a training step; ask with train=True")
+    return answered(Probe(source, train), source, _settings(step), question)
+
+
+def _settings(step: Mapping[str, Any]) -> dict[str, Any]:
+    """The step with its defaults; OptionError for what is no argument or no choice of it."""
+    unknown = sorted(set(step) - set(STEP))
+    if unknown:
+        raise OptionError(f"'{unknown[0]}' is not an argument of a training step; there are {', '.join(STEP)}")
+    settings = {**STEP, **step}
+    for name, choices in _CHOICES.items():
+        if settings[name] not in choices and not (name == "form" and settings[name] is None):
+            raise OptionError(f"{name} '{settings[name]}' is not one of {', '.join(choices)}")
+    if settings["accumulate"] < 1:
+        raise OptionError(f"accumulate {settings['accumulate']} is not a number of passes: give 1 or more")
+    return settings | {name: tuple(settings[name]) for name in ("freeze", "checkpoint", "offload")}
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""

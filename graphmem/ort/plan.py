@@ -1,0 +1,279 @@
+"""RuntimeGraph -> Schedule, with the buffers that ONNX Runtime's memory planner gives it (allocation_planner.cc).
+
+For each output of each node, in execution order, the first that applies:
+
+    graph output      a fresh buffer that lives to the end
+    alias             the input's buffer (Reshape, Identity, ...), whoever else uses it
+    in place          the input's buffer, when this is its last use and both have one shape and width
+    free list         the buffer freed last among those of the same shape and width (`enable_mem_reuse`)
+    otherwise         a fresh buffer
+
+"The same shape" is by what is known at load, so a symbol equals only itself. A buffer taken from the free list was
+never released: it lives from its first write to the last read of the last value in it. That is why ONNX Runtime often
+needs more than the tensors alive. A value that no node reads never takes a buffer from the list, and a buffer that no
+node reads is released only when the run ends.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from graphmem.ir.graph import Graph, Node
+from graphmem.ir.runtime import KnownDims, RuntimeGraph
+from graphmem.ir.schedule import Buffer, Schedule, Step
+from graphmem.ir.types import BITS, BoundedType, TensorType, Type, nbytes_of
+from graphmem.memory.liveness import lifetimes, timeline
+from graphmem.ort.kernels.kernel import Kernel, aligned
+from graphmem.ort.kernels.sharing import aliases, in_place
+from graphmem.ort.kernels.workspace import packing, workspace
+
+KEPT = "kept"  # kind of a buffer that the thread keeps for later runs; it is not the arena's
+
+
+@dataclass(slots=True)
+class _Values:
+    """The planner's state: how often each value's buffer is still to be used, and which buffer that is."""
+
+    uses: Counter[str] = field(default_factory=Counter)
+    buffer: dict[str, str] = field(default_factory=dict)  # value -> the value whose buffer it lives in
+    free: list[str] = field(default_factory=list)  # most recently freed last
+
+    def share(self, value: str, with_: str) -> None:
+        original = self.buffer.get(with_, with_)
+        self.buffer[value] = original
+        self.uses[original] += self.uses[value]
+
+    def used(self, value: str) -> None:
+        original = self.buffer.get(value, value)
+        self.uses[original] -= 1
+        if not self.uses[original]:
+            self.free.append(original)
+
+
+def sharing(runtime: RuntimeGraph, graph: Graph, reuse: bool) -> dict[str, str]:
+    """For every value that a node of `graph` writes, the value whose buffer it lives in; often itself."""
+    values = _Values(_uses(graph))
+    outputs = frozenset(graph.outputs)
+    for node in graph.nodes:
+        for position, name in enumerate(node.outputs):
+            if not name:
+                continue
+            values.buffer[name] = name
+            donor = None if name in outputs else _donor(runtime, node, position, values)
+            if donor is None and name not in outputs and reuse and values.uses[name] > 1:
+                donor = _from_free_list(runtime, name, values)
+            if donor is not None:
+                values.share(name, donor)
+        for name in _touched(node):
+            values.used(name)
+    return values.buffer
+
+
+def _uses(graph: Graph) -> Counter[str]:
+    """Uses of each value: its definition, every read, and one more for what belongs to the caller."""
+    uses = Counter(name for node in graph.nodes for name in _touched(node))
+    written = {name for node in graph.nodes for name in node.writes}
+    uses.update({name: 1 for name in uses if name not in written})
+    uses.update(graph.outputs)
+    return uses
+
+
+def _touched(node: Node) -> Iterator[str]:
+    """Names in the order in which the planner counts their uses down; a name read twice counts twice."""
+    yield from (name for name in node.inputs if name)
+    yield from node.captures
+    yield from node.writes
+
+
+def _donor(runtime: RuntimeGraph, node: Node, position: int, values: _Values) -> str | None:
+    """The input whose buffer the output must or may take over."""
+    if position == 0 and aliases(node.domain, node.op_type):
+        return node.inputs[0]
+    for taken, given in in_place(node.domain, node.op_type):
+        if given == position and taken < len(node.inputs) and node.inputs[taken]:
+            name = node.inputs[taken]
+            original = values.buffer.get(name, name)
+            if values.uses[original] == 1 and _same_size(runtime, name, node.outputs[position]):
+                return name
+    return None
+
+
+def _from_free_list(runtime: RuntimeGraph, name: str, values: _Values) -> str | None:
+    if not runtime.known.get(name) or not isinstance(runtime.types.get(name), TensorType | BoundedType):
+        return None  # no rank, rank 0, or no tensor
+    for i in range(len(values.free) - 1, -1, -1):
+        if _same_size(runtime, values.free[i], name):
+            return values.free.pop(i)
+    return None
+
+
+def _same_size(runtime: RuntimeGraph, a: str, b: str) -> bool:
+    """True when ONNX Runtime can tell at load that both need the same bytes."""
+    width_a, width_b = _width(runtime.types.get(a)), _width(runtime.types.get(b))
+    return width_a is not None and width_a == width_b and _same_dims(runtime.known.get(a), runtime.known.get(b))
+
+
+def _same_dims(a: KnownDims | None, b: KnownDims | None) -> bool:
+    return a is not None and a == b and None not in a
+
+
+def _width(type_: Type | None) -> int | None:
+    """Bytes of one element in memory; None for strings and what is no tensor."""
+    dtype = getattr(type_, "dtype", None)
+    return max(1, BITS[dtype] // 8) if dtype in BITS else None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimePlan:
+    """What a run allocates, in order.
+
+    For every buffer `numbers` has the number of its first value and `is_output` whether it leaves; `workspaces` has for
+    every step the sizes that its `workspace` is the sum of.
+    """
+
+    schedule: Schedule
+    nodes: tuple[Node, ...]
+    numbers: tuple[int, ...]
+    is_output: tuple[bool, ...]
+    workspaces: tuple[tuple[int, ...], ...]
+
+
+def _without_constants(graph: Graph) -> Graph:
+    """A Constant node is an initializer by the time the planner sees the graph."""
+    kept = tuple(node for node in graph.nodes if node.op_type != "Constant" or node.domain)
+    return graph if len(kept) == len(graph.nodes) else replace(graph, nodes=kept)
+
+
+def runtime_plan(runtime: RuntimeGraph, reuse: bool = True, order: str = "default") -> RuntimePlan:
+    """Steps and buffers of a first run on ONNX Runtime's CPU provider, arena and pattern off; inputs not counted."""
+    graph = runtime.graph
+    if order == "priority":
+        graph = replace(graph, nodes=tuple(graph.nodes[i] for i in runtime.priority))
+    return _plan(runtime, _without_constants(graph), reuse)
+
+
+@dataclass(slots=True)
+class _Row:
+    """A buffer being built: the step that first writes it, the values in it, the steps that read it."""
+
+    first: int
+    values: list[str]
+    reads: list[int] = field(default_factory=list)
+
+
+def _plan(runtime: RuntimeGraph, graph: Graph, reuse: bool) -> RuntimePlan:
+    home = sharing(runtime, graph, reuse)
+    rows: dict[str, _Row] = {}
+    for step, node in enumerate(graph.nodes):
+        for name in node.reads:
+            if home.get(name, name) in rows:
+                rows[home[name]].reads.append(step)
+        for name in node.writes:
+            if home[name] in rows:
+                rows[home[name]].values.append(name)
+            elif home[name] == name:
+                rows[name] = _Row(step, [name])
+    return _scheduled(runtime, graph, rows, reuse)
+
+
+def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], reuse: bool) -> RuntimePlan:
+    count = len(graph.nodes)
+    outputs = frozenset(graph.outputs)
+    buffers: list[Buffer] = []
+    leaving, numbers = [], []
+    reads: list[list[int]] = [[] for _ in range(count)]
+    writes: list[list[int]] = [[] for _ in range(count)]
+    for name, row in rows.items():
+        kind = "output" if name in outputs else "activation"
+        size = aligned(nbytes_of(runtime.types[name]))
+        writes[row.first].append(len(buffers))
+        for step in row.reads:
+            reads[step].append(len(buffers))
+        if name in outputs or not row.reads:
+            leaving.append(len(buffers))
+        numbers.append(runtime.numbers.get(name, len(runtime.numbers)))
+        buffers.append(Buffer(name, size, kind, tuple(row.values)))
+    packed = list(_packing_buffers(runtime, graph))
+    for i, (first, size) in enumerate(packed):
+        writes[first].append(len(buffers))
+        if i + 1 < len(packed):  # given back once its successor is there
+            reads[packed[i + 1][0]].append(len(buffers))
+        else:
+            leaving.append(len(buffers))
+        numbers.append(len(runtime.numbers))
+        buffers.append(Buffer(f"packing buffer of {size:,} bytes", size, KEPT, ()))
+    workspaces = tuple(node_workspace(runtime, node, reuse) for node in graph.nodes)
+    steps = tuple(
+        Step(
+            node.name or next(iter(node.writes), node.op_type),
+            node.op_type,
+            "forward",
+            tuple(dict.fromkeys(reads[i])),
+            tuple(writes[i]),
+            sum(workspaces[i]),
+        )
+        for i, node in enumerate(graph.nodes)
+    )
+    is_output = tuple(buffer.kind == "output" for buffer in buffers)
+    schedule = Schedule(steps, tuple(buffers), (), tuple(leaving))
+    return RuntimePlan(schedule, graph.nodes, tuple(numbers), is_output, workspaces)
+
+
+def _packing_buffers(runtime: RuntimeGraph, graph: Graph) -> Iterator[tuple[int, int]]:
+    """(step, bytes) where the thread first needs its buffer for 8-bit products, and where it takes a larger one."""
+    held = 0
+    for step, node in enumerate(graph.nodes):
+        needed = packing(node.domain, kernel_of(runtime, node))
+        if needed > held:
+            yield step, needed
+            held = needed
+
+
+def node_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> tuple[int, ...]:
+    """Bytes alive only while the node runs: the kernel's own, or the most that a body needs."""
+    if node.op_type in ("Loop", "Scan"):
+        return (_loop_workspace(runtime, node, reuse),)
+    if node.bodies:
+        return (max(_body_peak(runtime, body, reuse, counts_outputs=False) for _, body in node.bodies),)
+    return workspace(node.domain, kernel_of(runtime, node))
+
+
+def kernel_of(runtime: RuntimeGraph, node: Node) -> Kernel:
+    """The node with its types, a bounded one taken at its most."""
+    return Kernel(
+        node.op_type,
+        [_sized(runtime.types.get(name)) for name in node.inputs],
+        [_sized(runtime.types.get(name)) for name in node.outputs],
+        node.attributes,
+        runtime.graph.opsets.get("", 0),
+        frozenset(i for i, name in enumerate(node.inputs) if name and _is_weight(runtime, name)),
+        {i: runtime.graph.values[name] for i, name in enumerate(node.inputs) if name in runtime.graph.values},
+    )
+
+
+def _is_weight(runtime: RuntimeGraph, name: str) -> bool:
+    tensor = runtime.graph.tensors.get(name)
+    return tensor is not None and tensor.role == "weight"
+
+
+def _sized(type_: Type | None) -> TensorType | None:
+    if isinstance(type_, BoundedType):
+        return TensorType(type_.dtype, type_.high)
+    return type_ if isinstance(type_, TensorType) else None
+
+
+def _loop_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> int:
+    """The most that a turn of the body needs, its outputs included, and Loop's counter and condition."""
+    body = node.bodies[0][1]
+    return _body_peak(runtime, body, reuse, counts_outputs=True) + (2 * aligned(1) if node.op_type == "Loop" else 0)
+
+
+def _body_peak(runtime: RuntimeGraph, body: Graph, reuse: bool, counts_outputs: bool) -> int:
+    """Peak of a body's own buffers; without its outputs where the node's own outputs take them."""
+    schedule = _plan(runtime, body, reuse).schedule
+    if not counts_outputs:
+        own = tuple(replace(b, nbytes=0) if b.kind == "output" else b for b in schedule.buffers)
+        schedule = replace(schedule, buffers=own)
+    return timeline(lifetimes(schedule), schedule).peak

@@ -1,0 +1,1 @@
+"""Graph -> Graph: another precision, fewer channels."""

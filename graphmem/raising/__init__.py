@@ -1,0 +1,8 @@
+"""Graph -> Program: ONNX nodes back to the ATen calls that they were exported from."""
+
+from __future__ import annotations
+
+from graphmem.raising.draft import OPTIONAL, Options
+from graphmem.raising.whole import raised
+
+__all__ = ["OPTIONAL", "Options", "raised"]

@@ -1,0 +1,28 @@
+"""Graph -> its batch: the leading dimension of the inputs, and how a file that fixes another one is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graphmem.ir.errors import OptionError
+from graphmem.ir.graph import Graph
+from graphmem.ir.types import TensorType
+
+
+def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:
+    """The graph, and where the file fixes another batch than is asked for, (that batch, the one asked for)."""
+    try:
+        return reading(batch=batch), None
+    except OptionError:
+        graph = reading()
+        held = batch_of(graph)
+        if batch is None or held is None:
+            raise
+        return graph, ((held, batch) if held != batch else None)
+
+
+def batch_of(graph: Graph) -> int | None:
+    """The leading dimension that all inputs share, or None."""
+    shapes = [t.shape for name in graph.inputs if isinstance(t := graph.tensors[name].type, TensorType)]
+    sizes = {shape[0] for shape in shapes if shape}
+    return sizes.pop() if len(sizes) == 1 else None

@@ -1,0 +1,199 @@
+"""Program -> Schedule of one training step: forward, loss, backward, optimizer, as the simulated engine runs them.
+
+A step of the schedule is one outermost operator; buffers are allocations that outlive their operator. What exists
+before the step (parameters, buffers, optimizer state, inputs, targets) enters with the caller. The loop is
+
+    for _ in range(N):                      # one micro-batch of inputs at a time, N = 1 without accumulation
+        with autocast(...):                 # in the mixed precisions
+            out = model(*inputs)            # `out` and `loss` of the pass before die when their names are bound again
+            loss = loss_of(out, target) / N
+        loss.backward()                     # scaler.scale(loss).backward() in fp16-amp
+    optimizer.step()
+
+Program -> trace of one eager forward run in PyTorch under `torch.no_grad()`: nothing is saved for later.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from graphmem.autograd.backward import backward, forget
+from graphmem.autograd.forward import Forward
+from graphmem.autograd.lora import adapted, parsed_lora
+from graphmem.autograd.machine import Machine
+from graphmem.autograd.optimizers import Step as OptimizerStep
+from graphmem.autograd.precision import PRECISIONS, autocast, prepared
+from graphmem.autograd.rebatch import rebatched
+from graphmem.autograd.releases import Holds, last_holds
+from graphmem.autograd.rules import RULES
+from graphmem.autograd.saved_hooks import Host, packing
+from graphmem.autograd.segments import segments_of
+from graphmem.autograd.tape import Tape
+from graphmem.autograd.tensor import Tensor
+from graphmem.ir.errors import OptionError
+from graphmem.ir.graph import Issue
+from graphmem.ir.program import Program
+from graphmem.ir.schedule import Schedule
+from graphmem.ir.training import HostTraffic, TrainingSettings
+from graphmem.ir.types import TensorType
+from graphmem.schedule.step import forward_issues, given_value, given_values, loss_value, schedule_of, target_value
+
+GIVEN = ("parameter", "buffer", "constant", "input", "optimizer_state")
+STEADY = 2  # micro-batches that are run: the second starts as every later one does, with gradients, out and loss alive
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTrace:
+    """The schedule of a step, the machine that it was read from, and the tensors that the backward waited for."""
+
+    schedule: Schedule
+    machine: Machine
+    saved: tuple[int, ...]
+    issues: tuple[Issue, ...]
+    first_step: int
+    traffic: HostTraffic | None = None
+
+
+def training_trace(
+    program: Program, settings: TrainingSettings, weight_decay: bool = False, batch: tuple[int, int] | None = None,
+    tape: Tape | None = None, holds: Holds = last_holds,
+) -> TrainingTrace:  # fmt: skip
+    """Run the step on a simulated machine; `batch` is that of the file and another to run it at; a `tape` takes notes.
+
+    `holds` says how long Python names hold values, where not as the file tells.
+
+    Raises OptionError when nothing is trainable, or the output does not fit the loss.
+    """
+    m = Machine(device=settings.device)
+    program = prepared(program, settings.precision)
+    lora = parsed_lora(settings.lora)
+    if lora is not None:
+        program = adapted(program, lora, PRECISIONS[settings.precision].dtype)
+    if batch is not None:
+        program = rebatched(program, *batch)
+    values = given_values(m, program, settings)
+    parameters = [values[g.name] for g in program.of("parameter") if values[g.name].requires_grad]
+    if not parameters:
+        raise OptionError("no parameter needs a gradient: the file holds no float weights, or --freeze leaves none")
+    optimizer = OptimizerStep(m, settings.optimizer, parameters, settings.form, weight_decay)
+    m.kind = "optimizer_state"
+    if "optimizer" not in settings.offload:
+        optimizer.make_state()
+    target = target_value(m, program, settings)
+    scale = _scaler(m) if PRECISIONS[settings.precision].is_scaled else None
+    first = len(m.steps)
+    if tape is not None:
+        m.tape, tape.seen = tape, len(m.records)
+    loop = _Loop(m, program, values, settings, target, batch, scale, holds)
+    for _ in range(min(settings.accumulate, STEADY)):
+        loop.micro_batch()
+    with m.scope():
+        if scale is not None:
+            _unscaled(m)
+        if "optimizer" in settings.offload:
+            _step_on_host(m, parameters)
+        else:
+            optimizer.run()
+    traffic = _traffic(settings, loop.host, optimizer, parameters) if settings.offload else None
+    return TrainingTrace(schedule_of(m, first), m, loop.saved, forward_issues(loop.forward), first, traffic)
+
+
+def _step_on_host(m: Machine, parameters: list[Tensor]) -> None:
+    """Gradients are copied to the host, where the optimizer steps; the parameters are copied back, in place."""
+    m.phase, m.node = "optimizer", ""
+    for _ in parameters:
+        with m.operator("aten::copy_"):
+            pass
+
+
+def _traffic(
+    settings: TrainingSettings, saved: Host, optimizer: OptimizerStep, parameters: list[Tensor]
+) -> HostTraffic:
+    """What waits in host memory: saved tensors; and the optimizer's state with a copy of parameters and gradients."""
+    passes, run = settings.accumulate, min(settings.accumulate, STEADY)
+    host, out, back = saved.peak, saved.to_host * passes // run, saved.to_device * passes // run
+    if "optimizer" in settings.offload:
+        size = sum(p.nbytes for p in parameters)
+        host, out, back = host + optimizer.state_nbytes() + 2 * size, out + size, back + size
+    return HostTraffic(host, out, back)
+
+
+class _Loop:
+    """The locals of a training loop: `out` and `loss` live until their names are bound again."""
+
+    def __init__(
+        self, m: Machine, program: Program, values: dict[str, Tensor], settings: TrainingSettings,
+        target: Tensor | None, batch: tuple[int, int] | None, scale: Tensor | None, holds: Holds,
+    ) -> None:  # fmt: skip
+        self.m, self.program, self.values, self.settings = m, program, values, settings
+        self.target, self.batch, self.scale, self.holds = target, batch, scale, holds
+        self.segments = segments_of(program, settings.checkpoint)
+        self.out: list[Tensor] = []
+        self.loss: Tensor | None = None
+        self.saved: tuple[int, ...] = ()
+        self.host = Host()
+
+    def micro_batch(self) -> None:
+        """One forward and backward pass; gradients stay."""
+        m = self.m
+        m.phase, m.kind = "forward", "activation"
+        self.forward = Forward(m, self.program, self.values, self.batch, self.segments, self.holds)
+        with autocast(m, PRECISIONS[self.settings.precision].autocast):
+            self._forward()
+        self.saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
+        m.kind, m.label = "temporary", ""
+        assert self.loss is not None
+        if self.loss.node is None:
+            raise OptionError("the first output of the model does not depend on any trainable parameter")
+        m.phase = "backward"
+        with m.scope():
+            root = RULES["aten.mul"](m, self.loss, self.scale) if self.scale is not None else self.loss
+            backward(m, root)
+
+    def _forward(self) -> None:
+        m = self.m
+        with packing(m, self.host) if "activations" in self.settings.offload else nullcontext():
+            out = self.forward.run()
+        for tensor in self.out:
+            forget(m, tensor.node)
+            m.release(tensor)
+        self.out = out
+        loss = loss_value(m, self.settings, out, self.target)
+        if self.loss is not None:
+            m.release(self.loss)
+        self.loss = loss
+
+
+def _scaler(m: Machine) -> Tensor:
+    """The two tensors of torch.amp.GradScaler, the scale first."""
+    scale = given_value(m, "optimizer_state", "scaler.scale", TensorType("float32", ()))
+    given_value(m, "optimizer_state", "scaler.growth", TensorType("int32", ()))
+    return scale
+
+
+def _unscaled(m: Machine) -> None:
+    """scaler.step before the optimizer's: gradients are multiplied in place; two numbers stay until scaler.update."""
+    m.phase, m.kind, m.label = "optimizer", "temporary", "scaler"
+    for _ in ("inverse scale", "found infinities"):
+        with m.operator("aten::to"):
+            m.empty((), "float32")
+    with m.operator("aten::_amp_foreach_non_finite_check_and_unscale_"):
+        pass
+
+
+def forward_trace(
+    program: Program, device: str, precision: str = "fp32", batch: tuple[int, int] | None = None
+) -> TrainingTrace:
+    """The run on a simulated machine, its outputs held at the end; `batch` as for `training_trace`."""
+    m = Machine(device=device, grad_enabled=False)
+    program = prepared(program, precision)
+    if batch is not None:
+        program = rebatched(program, *batch)
+    values = given_values(m, program, TrainingSettings("none", "sgd", "single", device, ("*",)))
+    first = len(m.steps)
+    m.phase, m.kind = "forward", "activation"
+    forward = Forward(m, program, values, batch)
+    with autocast(m, PRECISIONS[precision].autocast):
+        forward.run()
+    return TrainingTrace(schedule_of(m, first), m, (), forward_issues(forward), first)
