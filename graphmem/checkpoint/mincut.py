@@ -1,4 +1,4 @@
-"""Recompute -> the hull of saved bytes against cost of recomputation at one moment, by parametric minimum cuts.
+"""Recompute -> proposals at one moment: choices of what to save, on the hull of bytes against cost, by minimum cuts.
 
 At the moment before operation `stage`, every value computed so far that is still needed is either saved or computed
 again from values that are saved or computed again. For a price per byte, the cheapest choice is a minimum cut:
@@ -9,11 +9,9 @@ again from values that are saved or computed again. For a price per byte, the ch
 (v in) on the sink's side means computed again, only (v out) means saved. The price from 0 to infinity walks the lower
 convex hull of (bytes, cost): exactly the plans that are best for some price (Eisner and Severance 1976).
 
-Moment -> proposals: every choice on the hull of the minimum cuts, and mixtures of two of them.
-
-A mixture takes one choice for the values before some operation and another for those after it: early values live
-longest, so dropping more of them than of late ones is often what a budget asks for. Ten choices give hundreds of
-courses.
+Proposed are every choice on the hull and mixtures of two. A mixture takes one choice for the values before some
+operation and another for those after it: early values live longest, so dropping more of them than of late ones is often
+what a budget asks for. Ten choices give hundreds of courses.
 """
 
 from __future__ import annotations

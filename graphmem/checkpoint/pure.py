@@ -1,16 +1,16 @@
-"""Order -> a better order: annealing of computations on a tape of slots; the algorithm of _kernel.c in pure Python.
+"""States or an order -> a better order of computations: the algorithm of _kernel.c in pure Python.
 
-A tape has four slots per computation, three of them empty, so that a computation can be put in nearly anywhere without
-moving others; now and then it is laid out afresh. `live[slot]` is the number of bytes alive in a slot, or that would be
-if something were computed there. A value's instance spans its slot through the last read before the next instance. A
-move changes some instances; the spans of those values and of their sources are compared before and after, and only
-where they differ is `live` updated, with `area`, the bytes over the budget summed over the computations.
+The annealing works on a tape: four slots per computation, three of them empty, so that a computation can be put in
+nearly anywhere without moving others; now and then it is laid out afresh. `live[slot]` is the number of bytes alive in
+a slot, or that would be if something were computed there. A value's instance spans its slot through the last read
+before the next instance. A move changes some instances; the spans of those values and of their sources are compared
+before and after, and only where they differ is `live` updated, with `area`, the bytes over the budget summed over the
+computations.
 
-States -> order of computations: every value is kept, or dropped at a stage and computed again when it is asked for.
-
-A stage is the first computation of one operation, in base order. Value v is dropped at stage `cut[v]` (the number of
-operations when it is kept): later stages find it only where it has been computed again since, and if it is transient
-only in the stage that did so. What is asked for and missing is computed right before, and so are its own sources.
+States say of every value that it is kept, or dropped at a stage and computed again when asked for. A stage is the first
+computation of one operation, in base order. Value v is dropped at stage `cut[v]` (the number of operations when it is
+kept): later stages find it only where it has been computed again since, and if it is transient only in the stage that
+did so. What is asked for and missing is computed right before, and so are its own sources.
 
 Three states per value: kept (no cut), computed again and kept (cut), computed again and dropped (cut, transient).
 """

@@ -1,17 +1,17 @@
-"""The rules of practice: recompute all between some kept values (Chen et al. 2016), or every module (as HF does).
+"""Recompute -> proposals by simple rules: keep all, every k-th value or module, PyTorch's own partitioner.
 
+Keep-all computes everything once in the base order; the node floor proves a budget impossible.
+
+The rules of practice compute again all between some kept values (Chen et al. 2016), or every module (as HF does).
 Segments end where few bytes cross in the forward pass: those values are kept and all others of the forward pass are
 computed again. With sqrt(n) segments a homogeneous chain needs memory for O(sqrt(n)) values at one more forward pass.
 
-Keep-all: compute everything once in the base order; and the node floor, which proves a budget impossible.
-
-Recompute -> what PyTorch's partitioner would choose at an `activation_memory_budget`: minimum cut, then a knapsack.
-
-Reimplemented from what torch/_functorch/partitioners.py describes (torch 2.13, `activation_memory_budget`, "dp"), as
-a baseline: the values that a minimum cut saves when only what is cheap is computed again are the items of a 0-1
-knapsack. An item weighs its bytes and is worth the time of its own operation alone; the budget is a part of all their
-bytes. What the knapsack leaves out is computed again, with all that it needs. Neither the peak nor the chain of
-recomputation enters, which is why its peak may rise while its budget falls.
+PyTorch's partitioner at an `activation_memory_budget`: minimum cut, then a knapsack; reimplemented from what
+torch/_functorch/partitioners.py describes (torch 2.13, `activation_memory_budget`, "dp"), as a baseline: the values
+that a minimum cut saves when only what is cheap is computed again are the items of a 0-1 knapsack. An item weighs its
+bytes and is worth the time of its own operation alone; the budget is a part of all their bytes. What the knapsack
+leaves out is computed again, with all that it needs. Neither the peak nor the chain of recomputation enters, which is
+why its peak may rise while its budget falls.
 """
 
 from __future__ import annotations

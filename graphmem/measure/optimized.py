@@ -1,9 +1,8 @@
 """ModelProto -> the graph that ONNX Runtime makes of it, with the shapes that its memory planner goes by.
 
-ModelProto -> the graph as written in ONNX Runtime's order, for models too large for it to save.
-
-Nothing of onnxruntime is used. Shapes known at load are those of plain shape inference, which is close to its own but
-not the same; the order is that of `ORT_DISABLE_ALL`.
+A model too large for it to save is taken as written, in its order; nothing of onnxruntime is used then. Shapes known at
+load are those of plain shape inference, which is close to its own but not the same; the order is that of
+`ORT_DISABLE_ALL`.
 """
 
 from __future__ import annotations

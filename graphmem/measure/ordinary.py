@@ -1,9 +1,8 @@
-"""A model -> the bytes of its tensors after an ordinary run in onnxruntime, on inputs made up from a seed.
+"""ModelProto -> the bytes of its tensors after an ordinary run in onnxruntime; and a model of one node of it alone.
 
-ModelProto, Node -> a model of that node alone, in which onnxruntime picks the kernel that it picks in the whole.
-
-Weights stay weights: kernels repack constant operands, which can change the last bit, so what is an initializer in the
-whole is one here, and what is computed from initializers is an input here.
+Inputs are made up from a seed. In a model of one node onnxruntime picks the kernel that it picks in the whole, so
+weights stay weights: kernels repack constant operands, which can change the last bit, so what is an initializer in the whole is
+one here, and what is computed from initializers is an input here.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
-"""ModelProto -> a file that ONNX Runtime can load: input dimensions bound, absent weights made up.
+"""ModelProto -> a file that ONNX Runtime can load, or a model with every weight inside, absent ones made up.
 
 Absent weights get one sparse file, never larger than the weights themselves. Small ones are filled with seeded random
 numbers, so that no optimization takes a scale for 0 or 1; large ones are holes, which read as zeros and take no disk.
 
-GraphProto -> the tensors that it holds, the bytes of each, and whether external ones are on disk.
-
-ModelProto -> the same with every weight inside: read from its own files, or made up from a seed.
-
-Made-up weights keep values finite: matrices are normal with the variance of one over their inputs, vectors lie around
-1, which suits scales and variances alike, and integers are 0, which is a valid index.
+Weights inside are read from the model's own files, or made up from a seed. Made-up weights keep values finite: matrices
+are normal with the variance of one over their inputs, vectors lie around 1, which suits scales and variances alike, and
+integers are 0, which is a valid index.
 """
 
 from __future__ import annotations

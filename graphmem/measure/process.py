@@ -1,6 +1,6 @@
 """A request -> what a fresh process made of it: onnxruntime never runs, and never crashes, in our own process.
 
-trace.c -> a shared object to preload, and the events that it recorded; compiled where a C compiler is there.
+Where a C compiler is there, trace.c becomes a shared object to preload, which records every allocation.
 """
 
 from __future__ import annotations

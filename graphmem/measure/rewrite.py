@@ -1,6 +1,4 @@
-"""ModelProto -> the same model with its nodes in another order, and whether both compute the same.
-
-(reads, writes) of every node -> the order in which ONNX Runtime executes them.
+"""ModelProto -> the same with its nodes in another order, whether both compute the same, and ONNX Runtime's own order.
 
 default    depth first from the nodes that feed no other, against the edges; a node is done when all before it are.
            The stack starts with those nodes and grows by each node's producers, both in ascending node number, so the

@@ -1,9 +1,9 @@
-"""Schedule -> Lifetimes -> Timeline, in numpy columns.
+"""Schedule -> Lifetimes -> Timeline, in numpy columns; rows of Lifetimes -> LiveTensors.
 
 A buffer is alive from the step that writes it through the step that last touches it; one that enters with the caller
 from step 0, one that leaves with the caller through the last step.
 
-Rows of Lifetimes -> LiveTensors: each buffer with its type, and who made it where.
+A LiveTensor is a buffer with its type, and who made it where.
 """
 
 from __future__ import annotations

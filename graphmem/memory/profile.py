@@ -1,12 +1,12 @@
 """Analysis (-> Plan), or any Schedule -> Profile: what the pictures of a run show, worked out once for all of them.
 
-Schedule, Lifetimes -> Bands: the bytes alive in each step, split by what they are there for.
+Bands are the bytes alive in each step, split by what they are there for:
 
 inputs      graph inputs                        read        read by the step
 held        waiting for a later step            made        written by the step
 workspace   scratch of the step
 
-Lifetimes -> Blocks: the run cut wherever a single tensor connects what was with what comes.
+Blocks are the run cut wherever a single tensor connects what was with what comes:
 
     step      6   7   8   9  10
     a        [===============)
@@ -18,7 +18,7 @@ Set aside, and so free to cross any cut, are buffers alive in more than half of 
 table) and those below a hundredth of the peak (shapes and other scalars).
 A block of one step joins the block before it, unless the whole run is such a chain.
 
-Graph, lifetimes -> Scopes: the module tree of the source program, with the bytes that each module accounts for.
+Scopes are the module tree of the source program, with the bytes that each module accounts for.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Training -> Profile: the step with its saved activations told apart, and the bytes of every module of the model.
-
-Training -> Replay: every allocation of the step at the address that the CUDA caching allocator gives it.
-"""
+"""Training -> Profile: saved activations told apart, bytes by module; Training -> Replay: addresses on CUDA."""
 
 from __future__ import annotations
 

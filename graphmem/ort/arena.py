@@ -1,23 +1,19 @@
-"""Allocations in order -> the bytes that ONNX Runtime's CPU arena holds in the end (bfc_arena.cc).
+"""Schedule -> the bytes that ONNX Runtime's CPU arena holds after some runs, and the block of its memory pattern.
 
-Sizes are rounded up to 256 bytes. The smallest free chunk that fits is taken, the lowest of equals, and split when it
-is at least twice the size. With none, the arena extends itself by a region: 1 MiB first, then twice as much each time,
-and as many doublings as the request needs. Regions are never returned.
+The arena (bfc_arena.cc): sizes are rounded up to 256 bytes. The smallest free chunk that fits is taken, the lowest of
+equals, and split when it is at least twice the size. With none, the arena extends itself by a region: 1 MiB first, then
+twice as much each time, and as many doublings as the request needs. Regions are never returned.
 
-Schedule -> the allocations and releases of one run, in the order in which ONNX Runtime's executor does them.
+The order of a run, within a step: the buffers it writes, then its workspace, which goes again at once, then the buffers
+read for the last time, by ascending value number (allocation_planner.cc builds the release list of a node in that
+order).
 
-Within a step: the buffers it writes, then its workspace, which goes again at once, then the buffers read for the last
-time, by ascending value number (allocation_planner.cc builds the release list of a node in that order).
-
-Allocations in order -> the block that ONNX Runtime's memory pattern reserves for later runs (mem_pattern_planner.h).
-
-Each buffer goes, when its turn comes, into the gap that it fills best, the first of equals; the room between the last
-live buffer and the end of the block so far is a gap too. With none, the block grows. Nothing is moved or looked ahead
-for, so the block is often larger than the peak of the run traced.
+The memory pattern reserves one block for later runs (mem_pattern_planner.h). Each buffer goes, when its turn comes,
+into the gap that it fills best, the first of equals; the room between the last live buffer and the end of the block so
+far is a gap too. With none, the block grows. Nothing is moved or looked ahead for, so the block is often larger than
+the peak of the run traced.
 
     block   [ a ][ b ]     [ c ]    |   d goes where it leaves less: here between b and c
-
-Schedule -> the bytes that ONNX Runtime's arena holds after some runs of it.
 """
 
 from __future__ import annotations

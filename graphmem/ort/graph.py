@@ -1,6 +1,6 @@
 """Model file -> RuntimeGraph: let ONNX Runtime optimize it, nothing being run, and type what comes out.
 
-The onnxruntime versions whose memory planner the rules were compared with, byte by byte.
+FIRST and LAST are the versions of onnxruntime whose memory planner the rules were compared with, byte by byte.
 """
 
 from __future__ import annotations

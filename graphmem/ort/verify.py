@@ -1,11 +1,10 @@
 """Model file -> Verification: what was predicted of runs under several options beside what they allocated.
 
-(predicted plan, recorded allocations) -> the first node at which they part.
-
-Both are walked step by step. An allocation of the size of a buffer that the step is to write is that buffer; any other
-is workspace. When a block that was taken for a buffer goes while the buffer should stay, it was workspace of the same
-size after all, and the buffer is the other one. Nothing recorded names a node, so a step ends when all that is
-predicted of it has happened: workspace of a step that neither takes nor releases anything may be booked on the next.
+Where they part is told by node: the predicted plan and the recorded allocations are walked step by step. An allocation
+of the size of a buffer that the step is to write is that buffer; any other is workspace. When a block that was taken
+for a buffer goes while the buffer should stay, it was workspace of the same size after all, and the buffer is the other
+one. Nothing recorded names a node, so a step ends when all that is predicted of it has happened: workspace of a step
+that neither takes nor releases anything may be booked on the next.
 """
 
 from __future__ import annotations

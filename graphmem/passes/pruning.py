@@ -1,7 +1,7 @@
 """(Graph, share) -> the Graph of the same model with that share of the channels of every layer taken out.
 
 Structured pruning: whole output channels of convolutions and linear layers go, and with them what they are tied to
-(schedule/channel_rules.py); layers whose channels something else needs whole keep them. A group of C channels keeps
+(channel_rules.py); layers whose channels something else needs whole keep them. A group of C channels keeps
 C - floor(share * C), at least one. Weights taken out one by one leave dense tensors as large as they were.
 """
 

@@ -1,7 +1,8 @@
-"""Problem, ranks -> offsets: fill the skyline's lowest niche with the highest-ranked buffer that fits, in pure Python.
+"""Problem, ranks or order -> offsets: the skyline and the first fit of _kernel.c in pure Python.
 
-The skyline is the top of what is placed, over time. A niche [a, b) is a flat lowest stretch of it; a buffer fits if it
-lives within [a, b). When none fits, the niche is raised to its lower wall, and what lies under it is lost.
+The lowest niche of the skyline takes the highest-ranked buffer that fits. The skyline is the top of what is placed,
+over time. A niche [a, b) is a flat lowest stretch of it; a buffer fits if it lives within [a, b). When none fits, the
+niche is raised to its lower wall, and what lies under it is lost.
 
     level        +--+          Each buffer is placed once and each placement makes at most two new segments; a tree over
       ^   +------+  |          the buffers by start, with the least stop and the highest rank of each subtree, finds the
@@ -9,11 +10,10 @@ lives within [a, b). When none fits, the niche is raised to its lower wall, and 
 
 The compiled twin is `skyline` in _kernel.c; both give the same offsets.
 
-Problem, order -> offsets: put buffer after buffer into the lowest or the tightest gap that holds it, in pure Python.
-
-Unlike the skyline this fills holes under what is placed already, keeps fixed offsets and rounds up to an alignment for
-each buffer. numpy looks at all placed buffers at once, sorted by offset: quadratic, but some microseconds a buffer. The
-compiled twin is `first_fit` in _kernel.c, which looks only at a window of time; both give the same offsets.
+First fit puts buffer after buffer into the lowest or the tightest gap that holds it. Unlike the skyline this fills
+holes under what is placed already, keeps fixed offsets and rounds up to an alignment for each buffer. numpy looks at
+all placed buffers at once, sorted by offset: quadratic, but some microseconds a buffer. The compiled twin is
+`first_fit` in _kernel.c, which looks only at a window of time; both give the same offsets.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 The goal is what the whole plan needs anyway, so a component stops as soon as it ends at or below it.
 
-Problem, capacity -> offsets within it, or a proof that there are none, or neither within the budget of nodes.
-
+Exact search of one capacity ends with offsets within it, a proof that there are none, or neither within its budget.
 Runs of `search` with many orders and small limits that grow: the time of one run is heavy-tailed, so a fresh start from
 another order beats a long run (Gomes and others, AAAI 1998). Weights of sections are kept between runs and fade, so
 that later runs start where earlier ones failed.

@@ -1,10 +1,9 @@
-"""Workspace of ONNX Runtime's attention kernels on the CPU (contrib_ops/cpu/bert, cpu/llm/attention.cc).
+"""Node -> workspace of ONNX Runtime's attention and Einsum kernels on the CPU.
 
-Workspace of ONNX Runtime's Einsum on the CPU (einsum_compute_preprocessor.cc, einsum_typed_compute_processor.cc).
-
-Every operand is first brought to one order of letters, that in which they first appear, and then, pair by pair, into
-the form of a batched matrix product; the product is transposed once more if the result asks for another order. Each of
-these is a new buffer unless nothing has to move.
+Attention: contrib_ops/cpu/bert, cpu/llm/attention.cc. Einsum: einsum_compute_preprocessor.cc,
+einsum_typed_compute_processor.cc. Every operand is first brought to one order of letters, that in which they first
+appear, and then, pair by pair, into the form of a batched matrix product; the product is transposed once more if the
+result asks for another order. Each of these is a new buffer unless nothing has to move.
 
     bhid,bhjd->bhij    letters b h i d j
       right  b h 1 d j   moved: 1 buffer      for the product (b h | d | j) moved again: 1 buffer

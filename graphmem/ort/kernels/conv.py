@@ -1,6 +1,6 @@
-"""Workspace of ONNX Runtime's convolutions on the CPU (mlas/lib/convolve.cpp, conv_transpose.cc).
+"""Node -> workspace of ONNX Runtime's convolutions and recurrent layers on the CPU.
 
-Workspace of ONNX Runtime's LSTM, GRU and RNN on the CPU (uni_directional_lstm.cc, deep_cpu_gru.cc, rnn.cc).
+Sources: mlas/lib/convolve.cpp, conv_transpose.cc; uni_directional_lstm.cc, deep_cpu_gru.cc, rnn.cc.
 """
 
 from __future__ import annotations

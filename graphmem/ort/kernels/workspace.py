@@ -2,17 +2,16 @@
 
 Every rule was probed by running the operator alone under the allocation tracer (benchmarks/ort_probe_workspace.py);
 what depends on the machine (vector width, cache) is that of an x86-64 server with AVX-512. A kernel without a rule has
-no workspace when ort_no_workspace.py lists its operator, and else a workspace that is not known.
+no workspace when NO_WORKSPACE lists its operator, and else a workspace that is not known.
 
-Operators whose kernels in ONNX Runtime's CPU provider were seen to allocate nothing beside their outputs.
-
-Measured on 2026-11-21 with onnxruntime 1.31.1 on one thread: every run of the operator alone under the allocation
-tracer, as `python -m benchmarks.ort_probe_none ROWS.jsonl` makes them (onnx's node tests and single operators of our
-own; larger sizes, float16, float64, parameters as weights, older kernels), allocated its outputs and no more. What a
-kernel takes from `malloc` the tracer cannot see, and no figure counts. The operators of the 86 recorded networks that
-have no rule, whose predicted allocations are those of the run to the byte, are all among them.
-SVMRegressor, seen without support vectors only, is left out, and so is what hands its input on (SequenceInsert).
-MatMulInteger and MatMulIntegerToFloat need the thread's packing buffer, which is counted apart (ort_quantized.py).
+NO_WORKSPACE are operators whose kernels were seen to allocate nothing beside their outputs: measured on 2026-11-21 with
+onnxruntime 1.31.1 on one thread: every run of the operator alone under the allocation tracer, as `python -m
+benchmarks.ort_probe_none ROWS.jsonl` makes them (onnx's node tests and single operators of our own; larger sizes,
+float16, float64, parameters as weights, older kernels), allocated its outputs and no more. What a kernel takes from
+`malloc` the tracer cannot see, and no figure counts. The operators of the 86 recorded networks that have no rule, whose
+predicted allocations are those of the run to the byte, are all among them. SVMRegressor, seen without support vectors
+only, is left out, and so is what hands its input on (SequenceInsert). MatMulInteger and MatMulIntegerToFloat need the
+thread's packing buffer, which is counted apart (quantized.py).
 """
 
 from __future__ import annotations
