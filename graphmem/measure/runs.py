@@ -1,7 +1,4 @@
-"""Model, options -> what real runs in a fresh process allocated, by the tracer or by the arena's counters.
-
-A profile that onnxruntime wrote -> what the arena's counters said after every node, run by run.
-"""
+"""Model, options -> what real runs in a fresh process allocated, by the tracer or by the arena's counters, node by node."""
 
 from __future__ import annotations
 

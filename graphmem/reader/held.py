@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import onnx
 
 from graphmem.ir.errors import ModelError
-from graphmem.ir.graph import Graph
+from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.reader.infer import NodeTyper
+from graphmem.reader.names import Names
 from graphmem.reader.order import bodies_of, described
 from graphmem.reader.rules.sequences import described_by, sequence_of
 from graphmem.reader.values import Value
-
-if TYPE_CHECKING:
-    from graphmem.reader.names import Names
-    from graphmem.reader.walk import Walk
 
 # An iteration is walked by itself while iterations times nodes stay below this, in one loop.
 MAX_UNROLLED = 4_096
@@ -33,11 +31,30 @@ class Outcome:
     trips: int | None = 1
 
 
+class Walker(Protocol):
+    """The reading that a node with bodies is part of, as far as the rules of control flow ask it."""
+
+    typer: NodeTyper
+    issues: list[Issue]
+    budget: int
+
+    def typed(
+        self, proto: onnx.GraphProto, types: Mapping[str, Type], values: Mapping[str, Value], outer: Names | None
+    ) -> tuple[Graph, Names]:
+        """The graph of a body, its inputs having these types and values; and its names."""
+
+    def weights_of(self, body: onnx.GraphProto) -> Graph:
+        """A body that is not walked, reduced to its initializers."""
+
+    def stated_trips(self, node: onnx.NodeProto) -> tuple[int, int] | None:
+        """How often the caller says that a loop runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """One node that holds bodies, where it stands: its inputs' types and values, in order."""
 
-    walk: Walk
+    walk: Walker
     proto: onnx.NodeProto
     names: Names
     types: Sequence[Type | None]

@@ -1,10 +1,9 @@
-"""NodeProto -> Origin: module scope, class and source line, from what PyTorch's exporters write.
+"""NodeProto -> Origin: module scope, class and source line; GraphProto -> what else exporters say or do to weights.
 
 The dynamo exporter writes metadata_props (torch 2.13, torch/onnx/_internal/exporter): `pkg.torch.onnx.name_scopes` and
 `.class_hierarchy` are Python lists as text whose last element is the call itself, `.stack_trace` is a traceback. The
 TorchScript exporter writes none of it, but names nodes by their path: "/encoder/encoder.layer.0/attention/MatMul_1".
-
-GraphProto -> weights that are others turned: exporters fold the transpose of a tied weight into a second copy.
+Both fold the transpose of a tied weight into a second copy (`tied_weights`).
 """
 
 from __future__ import annotations

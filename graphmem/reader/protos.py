@@ -1,16 +1,11 @@
-"""TypeProto and TensorProto <-> graphmem's types.
-
-Attributes of a NodeProto -> plain Python values.
-"""
+"""TypeProto, TensorProto and attributes of a NodeProto <-> graphmem's types and plain Python values."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from graphmem.ir.errors import ModelError
 from graphmem.ir.types import BITS, OptionalType, SequenceType, TensorType, Type, UnknownType
@@ -91,11 +86,6 @@ def proto_of(type_: Type) -> onnx.TypeProto:
                 if dim is not None:
                     slot.dim_value = dim
     return proto
-
-
-def tensor_proto_of(value: NDArray[np.generic]) -> onnx.TensorProto:
-    """The TensorProto of a small value."""
-    return onnx.numpy_helper.from_array(value)
 
 
 def checked_type(type_: Type, where: str) -> Type:
