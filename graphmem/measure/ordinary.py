@@ -1,8 +1,8 @@
 """ModelProto -> the bytes of its tensors after an ordinary run in onnxruntime; and a model of one node of it alone.
 
 Inputs are made up from a seed. In a model of one node onnxruntime picks the kernel that it picks in the whole, so
-weights stay weights: kernels repack constant operands, which can change the last bit, so what is an initializer in the whole is
-one here, and what is computed from initializers is an input here.
+weights stay weights: kernels repack constant operands, which can change the last bit, so what is an initializer in the
+whole is one here, and what is computed from initializers is an input here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Model, options -> what real runs in a fresh process allocated, by the tracer or by the arena's counters, node by node."""
+"""Model, options -> what real runs in a fresh process allocated, by the tracer or by the arena's counters."""
 
 from __future__ import annotations
 
