@@ -20,6 +20,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 import torch
 from blind_networks import BLIND
 from profile_step import Allocation, StepTrace, step_trace
+from regions_networks import REGIONS
 from third_networks import THIRD
 from torch.nn import functional
 from training_networks import NETWORKS, Case
@@ -43,18 +44,21 @@ OPTIMIZERS: dict[str, Any] = {
 
 def networks() -> dict[str, Callable[[], Case]]:
     """All networks by name."""
-    return {**NETWORKS, **BLIND, **TRANSFORMERS, **THIRD}
+    return {**NETWORKS, **BLIND, **TRANSFORMERS, **THIRD, **REGIONS}
 
 
 def loss_of(name: str) -> Any:
     """The loss as a training loop writes it."""
+
+    def first(loss: Any) -> Any:
+        return lambda out, target: loss(out[0] if isinstance(out, tuple) else out, target)
 
     def cross_entropy(out: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         if out.dim() == 3:
             return functional.cross_entropy(out.view(-1, out.shape[-1]), target.view(-1))
         return functional.cross_entropy(out, target)
 
-    return {"cross_entropy": cross_entropy, "mse": functional.mse_loss, "l1": functional.l1_loss}[name]
+    return first({"cross_entropy": cross_entropy, "mse": functional.mse_loss, "l1": functional.l1_loss}[name])
 
 
 def exported(case: Case, form: str, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
 from functools import partial
 from typing import Any
@@ -91,7 +92,7 @@ class Forward:
             m.wanted = wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
         kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
         function, first = rule_of(call.target), len(m.steps)
-        with m.scope():
+        with m.scope(), nullcontext() if call.is_recorded else m.no_grad():
             made = _followed(m, function, args, kwargs) if function is not None else None
             if made is None and (function is None or call.types):
                 if any("float" in t.dtype for t in call.types) or not call.types:

@@ -21,6 +21,7 @@ _WORD = re.compile(r"(?<![\w.\"'])([A-Za-z_]\w*)(?!\w)(?!\s*\()(?!\.pop\()(?!\s*
 _NO_LOCALS = frozenset(
     "self torch nn F math np if else for in not and or is None True False return lambda int float str".split()  # noqa: SIM905
 )
+_DIGITS = re.compile(r"\d+")
 _REPLACED = re.compile(rf"^({_TARGET}\[.*?\])\s*=(.*)")
 
 
@@ -81,10 +82,10 @@ class Invocation:
         is_first = call.target == self.first.target and call.origin.path == self.first.origin.path
         return is_first and frame.line == self.statements[0].line and not self.is_at(frame)
 
-    def run(self, frame: Frame, position: int) -> None:
-        """One more call, under that line."""
+    def run(self, frame: Frame, position: int, is_again: bool = False) -> None:
+        """One more call, under that line; `is_again` when a loop has come to the line once more."""
         self.stop = position
-        if self.statements and self.is_at(frame):
+        if self.statements and self.is_at(frame) and not is_again:
             self.statements[-1].stop = position
         else:
             self.statements.append(Statement(frame.line, frame.text, position, position))
@@ -97,16 +98,23 @@ def invocations(calls: Sequence[Call]) -> list[Invocation]:
     path: tuple[str, ...] = ()
     for position, call in enumerate(calls):
         frames = call.origin.frames
-        if not frames:
+        if not frames or frames[0].file.startswith("<"):  # of generated code, which stands for a part of a function
             continue
         del running[_kept(running, call, path) :]
+        deepest, is_next = len(running) - 1, _is_next(path, call.origin.path)
         path = call.origin.path
         for frame in frames[len(running) :]:
             running.append(Invocation(frame.file, frame.function, position, position, call))
             found.append(running[-1])
-        for invocation, frame in zip(running, frames, strict=True):
-            invocation.run(frame, position)
+        for depth, (invocation, frame) in enumerate(zip(running, frames, strict=True)):
+            invocation.run(frame, position, is_next and depth == deepest and " for " not in frame.text)
     return found
+
+
+def _is_next(before: Sequence[str], path: Sequence[str]) -> bool:
+    """True when the module is another item of the list that the one before was in: layers.0, layers.1."""
+    one, other = next(((a, b) for a, b in zip(before, path, strict=False) if a != b), ("", ""))
+    return one != other and _DIGITS.sub("#", one) == _DIGITS.sub("#", other)
 
 
 def _kept(running: Sequence[Invocation], call: Call, before: tuple[str, ...]) -> int:

@@ -7,10 +7,11 @@ Where there are none, pieces of a split are taken to have names of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import TypeAlias
 
-from graphmem.autograd.frames import Invocation, Statement, invocations
+from graphmem.autograd.frames import invocations
+from graphmem.autograd.names import bound
 from graphmem.ir.graph import Issue
 from graphmem.ir.program import Program
 
@@ -45,7 +46,7 @@ def last_holds(program: Program) -> dict[int, list[str]]:
                     end = max(end, stop)
             last[name] = max(last.get(name, 0), end)
     runs = invocations(program.calls)
-    for name, position in (_bound(program, runs, last) if runs else _named_pieces(program, ends)).items():
+    for name, position in (bound(program, runs, last) if runs else _named_pieces(program, ends)).items():
         last[name] = max(last[name], position)
     dies: dict[int, list[str]] = {}
     for name, position in last.items():
@@ -74,87 +75,6 @@ def _common(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> list[tu
     """The module calls that both are part of."""
     count = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     return one[:count]
-
-
-def _bound(program: Program, runs: Iterable[Invocation], last: Mapping[str, int]) -> dict[str, int]:
-    """Value -> the call after which the last name that holds it is bound again, or goes with its function."""
-    found: dict[str, int] = {}
-    for run in runs:
-        if not run.function.startswith("<"):  # the values of a comprehension belong to the statement around it
-            _follow(program, run, last, found)
-    return found
-
-
-def _follow(program: Program, run: Invocation, last: Mapping[str, int], found: dict[str, int]) -> None:
-    """One run of a function, statement by statement.
-
-    A value that is read although its name was bound again has another one, which no call shows (`residual = x`,
-    `states += (x,)`): a name that the reading line holds and that nothing else explains.
-    """
-    held: dict[str, list[str]] = {}
-    lost: set[str] = set()
-    aliases: dict[tuple[str, ...], list[str]] = {}
-    for statement in run.statements:
-        bound = _bindings(program, statement, last)
-        if lost:
-            _alias(program, statement, held, lost, aliases)
-        for name in statement.names:
-            gone = held.pop(name, [])
-            _extend(found, gone, statement.stop)
-            lost.update(v for v in gone if last[v] > statement.stop)
-        if statement.replaces:
-            replaced = _replaced(program, statement, bound)
-            held[statement.collection] = [v for v in held.get(statement.collection, ()) if v not in replaced]
-            _extend(found, replaced, statement.stop)
-        for name, values in bound.items():
-            held.setdefault(name, []).extend(values)
-    for values in (*held.values(), *aliases.values()):
-        _extend(found, values, run.stop)
-
-
-def _alias(
-    program: Program,
-    statement: Statement,
-    held: Mapping[str, list[str]],
-    lost: set[str],
-    aliases: dict[tuple[str, ...], list[str]],
-) -> None:
-    """Find the name under which a statement reads values that have lost theirs; it holds them from then on."""
-    calls = program.calls[statement.start : statement.stop + 1]
-    values = [name for name in dict.fromkeys(n for call in calls for n in call.reads) if name in lost]
-    names = tuple(name for name in statement.reads if name not in held)
-    if not values or not names:
-        return
-    before = aliases.get(names, [])
-    aliases[names] = list(dict.fromkeys([*before, *values])) if set(before) & set(values) else values
-
-
-def _replaced(program: Program, statement: Statement, bound: Mapping[str, list[str]]) -> set[str]:
-    """The items that the calls which made the new ones read."""
-    made = set(bound.get(statement.collection, ()))
-    calls = program.calls[statement.start : statement.stop + 1]
-    return {name for call in calls if made & set(call.outputs) for name in call.reads}
-
-
-def _extend(found: dict[str, int], values: Iterable[str], position: int) -> None:
-    for value in values:
-        found[value] = max(found.get(value, 0), position)
-
-
-def _bindings(program: Program, statement: Statement, last: Mapping[str, int]) -> dict[str, list[str]]:
-    """Name -> the values that the statement leaves under it: what it made last, and what is read after it."""
-    if not statement.names and not statement.collection:
-        return {}
-    calls = program.calls[statement.start : statement.stop + 1]
-    results = calls[-1].outputs
-    left = [v for call in calls for v in call.outputs if last[v] > statement.stop or v in results]
-    if statement.collection:
-        return {statement.collection: left}
-    names = statement.names
-    values = list(results) if set(left) <= set(results) else left
-    if len(names) == len(values):
-        return {name: [value] for name, value in zip(names, values, strict=True)}
-    return {name: list(left) for name in names}
 
 
 def _module_ends(program: Program) -> Spans:

@@ -22,7 +22,10 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One ATen call. `args` hold Refs, plain values and lists of both; `types` are those of `outputs` in the file."""
+    """One ATen call. `args` hold Refs, plain values and lists of both; `types` are those of `outputs` in the file.
+
+    `is_recorded` is False where it runs under torch.no_grad().
+    """
 
     target: str
     args: tuple[Any, ...]
@@ -30,6 +33,7 @@ class Call:
     types: tuple[TensorType, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin = NO_ORIGIN
+    is_recorded: bool = True
 
     @property
     def reads(self) -> tuple[str, ...]:

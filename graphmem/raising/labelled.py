@@ -148,6 +148,7 @@ def _turn_input(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
 _FUNCTION = re.compile(r"\b([A-Z]\w*)\.apply\(")  # of torch.autograd.Function
 _NORMS = ("aten._native_batch_norm", "aten.batch_norm", "aten.native_batch_norm")
 _RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_")
+_SORTS = ("aten.sort", "aten.topk")
 
 
 def rename_item(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
@@ -177,6 +178,8 @@ def raise_exported(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
     results = _results(draft, fx, group)
     if fx.target.startswith(_RECURRENT):
         results = recurrent_results(draft, fx, results[0])
+    elif fx.target.startswith(_SORTS):
+        results = _sorted_results(draft, group) or results
     call = Call(fx.target, tuple(args), *results, kwargs, group[-1].origin)
     is_copy = call.target == "aten.clone.default" and "memory_format" not in call.kwargs
     if is_copy and draft.infers(NO_DROPOUT, call.origin.scope or fx.name, "a copy that keeps its layout"):
@@ -213,6 +216,16 @@ def _results(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[tuple[str
         count = len(elements) if elements else len(draft.users.get(outputs[0], ()))
         outputs = tuple(_item(outputs[0], i) for i in range(count))
     return outputs, tuple(t for t in map(draft.type_of, outputs) if t is not None)
+
+
+def _sorted_results(draft: Draft, group: Sequence[Node]) -> tuple[tuple[str, ...], tuple[TensorType, ...]] | None:
+    """Values and indices, read or not, which a sort writes in that order."""
+    node = next((n for n in group if n.op_type == "TopK"), None)
+    type_ = draft.type_of(node.outputs[1]) if node is not None else None
+    if node is None or type_ is None or not all(node.outputs):
+        return None
+    x = draft.type_of(node.inputs[0])
+    return tuple(node.outputs), (TensorType(x.dtype if x else "float32", type_.shape), type_)
 
 
 def _is_used(draft: Draft, name: str, members: set[int]) -> bool:

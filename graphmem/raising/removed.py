@@ -46,6 +46,10 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     if known is not None:
         return known
     found = draft.renamed.get(source, source)
+    if item.name.startswith("detach"):
+        draft.standing[item.name] = source
+        draft.emit_after(found, "aten.detach", (Ref(found),), item.name, draft.type_of(source))
+        return Ref(item.name)
     if not item.name.startswith("clone") or fx.target.startswith(_COPIES):
         return Ref(found)
     if fx.target.startswith(_VIEWS):

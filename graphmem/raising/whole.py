@@ -8,11 +8,13 @@ from graphmem.ir.graph import Graph, Node
 from graphmem.ir.program import Given, Inference, Program, Role
 from graphmem.ir.types import TensorType
 from graphmem.raising.call_text import parsed
+from graphmem.raising.composed import compose
 from graphmem.raising.draft import Draft, Options, is_buffer, is_named, spelling
 from graphmem.raising.dropouts import note_gaps, place_dropouts
 from graphmem.raising.folded import note_missing
 from graphmem.raising.labelled import raise_exported, rename_item
 from graphmem.raising.unlabelled import raise_nodes
+from graphmem.raising.without_grad import mark_without_grad
 
 SHAPE_TARGETS = ("aten.sym_", "_operator", "operator", "math.", "aten._assert")
 
@@ -38,6 +40,8 @@ def raised(graph: Graph, options: Options | None = None) -> Program:
     if loose:
         raise_nodes(draft, loose)
     note_missing(draft)
+    compose(draft)
+    mark_without_grad(draft)
     place_dropouts(draft)
     note_gaps(draft)
     floats = [t for name in graph.outputs if (t := draft.type_of(name)) is not None and "float" in t.dtype]

@@ -106,3 +106,50 @@ def test_a_module_that_is_called_twice_runs_twice() -> None:
     lines = ((8, "q = f(x)"), (9, "return g(q)"))
     calls = [call(f"a{i}", "x", at=(1, "for _ in r: x = self.l(x)"), inner=lines[i % 2], module="l") for i in range(4)]
     assert len([r for r in invocations(calls) if r.file == "layer.py"]) == 2
+
+
+def test_an_item_is_written_over_by_a_step_that_reads_a_younger_one() -> None:
+    text, line = "states[n] = cell(y, states[n])", (8, "return f(x)")
+    calls = [
+        call("a b", "x", at=(1, "states = [f(x) for f in fs]")),
+        call("c", "a", "x", at=(2, text), inner=line, module="cells.0"),
+        call("d", "b", "c", at=(2, text), inner=line, module="cells.1"),
+        call("e", "c", "x", at=(3, "y = x[t]")),
+        call("f", "c", "e", at=(2, text), inner=line, module="cells.0"),
+        call("g", "d", "f", at=(4, "return h(states)")),
+    ]
+    assert dies(calls)["a"] == 1
+    assert dies(calls)["c"] == 5  # read by 2 as the y of the second cell, and not replaced there
+
+
+def test_a_name_that_is_none_where_it_is_compared_holds_nothing_before() -> None:
+    text = "xs = f(x) if xs is None else xs + f(x)"
+    calls = [
+        call("a", "x", at=(1, text), module="one"),
+        call("b", "a", at=(2, "x = xs / 2")),  # xs = None, which no call shows
+        call("c", "b", at=(1, text), module="two"),
+        call("d", "c", at=(3, "return g(xs)")),
+    ]
+    assert dies(calls)["a"] == 1
+
+
+def test_generated_code_is_part_of_the_function_around_it() -> None:
+    inside = Origin(frames=(Frame("<eval_with_key>.7", 5, "forward", "b = torch.ops.aten.relu.default(a);  a = None"),))
+    calls = [
+        call("a", "x", at=(1, "y = f(x)")),
+        Call("aten.relu", (Ref("a"),), ("b",), origin=inside),
+        call("c", "b", at=(3, "z = g(b)")),
+        call("d", "c", at=(4, "return h(z)")),
+    ]
+    assert dies(calls)["a"] == 3  # y, which the function holds until it returns
+
+
+def test_a_loop_over_a_list_of_modules_binds_its_name_each_time() -> None:
+    line = (8, "return f(x)")
+    calls = [
+        call("a", "x", at=(1, "h = f(x)")),
+        *(call(f"b{i}", f"b{i - 1}" if i else "a", at=(2, "h = layer(h)"), inner=line, module=f"layers.{i}")
+          for i in range(3)),
+        call("c", "b2", at=(3, "return g(h)")),
+    ]  # fmt: skip
+    assert [dies(calls)[name] for name in ("a", "b0", "b1")] == [1, 2, 3]

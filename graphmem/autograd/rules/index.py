@@ -79,7 +79,34 @@ def index(m: Machine, x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     return out
 
 
-@rule("aten.scatter", "aten.scatter_add", "aten.scatter_reduce", "aten.scatter_")
+@rule("aten.scatter_add", "aten.scatter_add_")
+def scatter_add(m: Machine, x: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """Saves the index; x gets the gradient itself, the source a gathering of it."""
+    del dim
+    out = ops.like(m, "aten::scatter_add", x)
+
+    def back(m: Machine, n: Node, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        return g if n.needs(0) else None, ops.full(m, "aten::gather", index.shape, g.dtype) if n.needs(1) else None
+
+    m.record("ScatterAddBackward0", [x, source], [out], back, [index])
+    return out
+
+
+@rule("aten.index_add", "aten.index_add_")
+def index_add(m: Machine, x: Tensor, dim: int, index: Tensor, source: Tensor, **_: Any) -> Tensor:
+    """Saves the index and the source, of which only the shape is used; x gets the gradient itself."""
+    del dim
+    out = ops.like(m, "aten::index_add", x)
+
+    def back(m: Machine, n: Node, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        selected = ops.full(m, "aten::index_select", source.shape, g.dtype) if n.needs(1) else None
+        return g if n.needs(0) else None, selected
+
+    m.record("IndexAddBackward0", [x, source], [out], back, [index, source])
+    return out
+
+
+@rule("aten.scatter", "aten.scatter_reduce", "aten.scatter_")
 def scatter(m: Machine, x: Tensor, dim: int, index: Tensor, source: Any = None, *_: Any, **__: Any) -> Tensor:
     """Saves the index; x gets a copy of the gradient with holes, the source a gathering of it."""
     del dim
@@ -97,14 +124,16 @@ def scatter(m: Machine, x: Tensor, dim: int, index: Tensor, source: Any = None, 
 
 
 @rule("aten.index_put", "aten.index_put_", "aten._unsafe_index_put")
-def index_put(m: Machine, x: Tensor, indices: Sequence[Tensor | None], values: Tensor, *_: Any) -> Tensor:
-    """Saves the indices; in place in eager code, so the result takes x's memory when nobody else needs it."""
+def index_put(
+    m: Machine, x: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False, *_: Any
+) -> Tensor:
+    """Saves the indices; where it adds, x gets the gradient itself, else a copy with zeros put in."""
     given = [t for t in indices if t is not None]
     out = ops.like(m, "aten::index_put", x)
 
     def back(m: Machine, n: Node, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
         return (
-            ops.like(m, "aten::index_put", g) if n.needs(0) else None,
+            (g if accumulate else ops.like(m, "aten::index_put", g)) if n.needs(0) else None,
             ops.full(m, "aten::index", values.shape, g.dtype) if n.needs(1) else None,
         )
 
@@ -112,7 +141,7 @@ def index_put(m: Machine, x: Tensor, indices: Sequence[Tensor | None], values: T
     return out
 
 
-@rule("aten.slice_scatter", "aten.select_scatter", "aten.index_fill", "aten.index_copy", "aten.index_add")
+@rule("aten.slice_scatter", "aten.select_scatter", "aten.index_fill", "aten.index_copy")
 def written(m: Machine, x: Tensor, source: Any, *rest: Any, **_: Any) -> Tensor:
     """An in-place write that export made a copy of."""
     other = next((t for t in (source, *rest) if isinstance(t, Tensor) and t.is_float), None)

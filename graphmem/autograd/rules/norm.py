@@ -157,6 +157,23 @@ def rms_norm(m: Machine, x: Tensor, shape: Sequence[int], weight: Tensor | None 
     return out
 
 
+@rule("aten._weight_norm")
+def weight_norm(m: Machine, v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """Fused along the first and the last dimension; saves both and the norms (WeightNorm.cpp)."""
+    del dim
+    v = ops.contiguous(m, v)
+    with m.operator("aten::_weight_norm"):
+        out, norms = m.empty(v.shape, v.dtype), m.empty(g.shape, "float32" if v.dtype == "bfloat16" else v.dtype)
+
+    def back(m: Machine, _n: Node, grad: Tensor) -> tuple[Tensor, Tensor]:
+        grad = ops.contiguous(m, grad)
+        with m.operator("aten::_weight_norm_interface_backward"):
+            return m.empty(v.shape, grad.dtype), m.empty(g.shape, grad.dtype)
+
+    m.record("WeightNormInterfaceBackward0", [v, g], [out], back, [v, g, norms])
+    return out
+
+
 @rule("aten.local_response_norm")
 def local_response_norm(m: Machine, x: Tensor, size: int, *_: Any) -> Tensor:
     """x*x, padded, averaged over channels, scaled, raised, divided: as written in torch.nn.functional."""

@@ -222,8 +222,17 @@ _SPARE = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @rule("aten.einsum")
 def einsum(m: Machine, equation: str, operands: Sequence[Tensor], **_: Any) -> Tensor:
-    """Each pair is permuted and flattened to one bmm over the labels that end with it, or multiplied when none does."""
-    terms, result = _labels(equation, [len(t.shape) for t in operands])
+    """Each pair is permuted and flattened to one bmm over the labels that end with it, or multiplied when none does.
+
+    Operands are first brought into one order: the labels of the result, then the others as in the alphabet.
+    """
+    given, result = _labels(equation, [len(t.shape) for t in operands])
+    order = result + "".join(sorted(set("".join(given)) - set(result)))
+    terms = ["".join(sorted(term, key=order.index)) for term in given]
+    places = [[own.index(c) for c in term] for own, term in zip(given, terms, strict=True)]
+    operands = [
+        ops.permute(m, t, place) if place != sorted(place) else t for t, place in zip(operands, places, strict=True)
+    ]
     x, labels = operands[0], terms[0]
     for i in range(1, len(operands)):
         later = result + "".join(terms[i + 1 :])

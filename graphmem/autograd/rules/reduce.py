@@ -113,7 +113,7 @@ def any_(m: Machine, x: Tensor, dim: Any = None, keepdim: bool = False) -> Tenso
 
 @rule("aten.linalg_vector_norm", "aten.norm")
 def vector_norm(m: Machine, x: Tensor, order: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any) -> Tensor:
-    """Saves x and the result."""
+    """Saves x and the result; x / norm is of the size of x (norm_backward in FunctionsManual.cpp, torch 2.13)."""
     dims = _dims(dim)
     out = ops.full(m, "aten::linalg_vector_norm", ops.reduced(x, dims, keepdim), x.dtype)
     row = ops.reduced(x, dims, True)
@@ -123,7 +123,7 @@ def vector_norm(m: Machine, x: Tensor, order: Any = 2, dim: Any = None, keepdim:
             if order == 1:
                 ops.pointwise(m, "aten::sgn", x)
             else:
-                ops.full(m, "aten::div", row, g.dtype)
+                ops.pointwise(m, "aten::div", x)
                 ops.full(m, "aten::eq", row, "bool")
             kept.append(ops.pointwise(m, "aten::mul", x))
         return kept[0]

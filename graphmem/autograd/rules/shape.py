@@ -78,7 +78,13 @@ def expand(m: Machine, x: Tensor, shape: Any, **_: Any) -> Tensor:
     return ops.expand(m, x, full)
 
 
-@rule("aten.alias", "aten.detach", "aten.lift_fresh_copy", "aten.lift_fresh", "aten._conj", "aten.positive")
+@rule("aten.detach", "aten.detach_")
+def detach(m: Machine, x: Tensor) -> Tensor:
+    """The same memory, through which no gradient goes."""
+    return m.alias(x, x.shape, x.strides)
+
+
+@rule("aten.alias", "aten.lift_fresh_copy", "aten.lift_fresh", "aten._conj", "aten.positive")
 def alias(m: Machine, x: Tensor) -> Tensor:
     """The same memory."""
     out = m.alias(x, x.shape, x.strides)
