@@ -1,4 +1,4 @@
-"""Prints every prediction beside its measured step, and whether its mark is right: `python benchmarks/training_marks.py DATA`.
+"""Prints every prediction beside its measured step and whether its mark is right: `python training_marks.py DATA`.
 
 DATA holds truth.json and NAME_FORM.onnx. A mark is right when the truth lies where it says: "exact" within 0.1 % (byte
 means 256 bytes), "at least" below the truth, "at most" above it, "between" around it. --told gives the flags that

@@ -46,10 +46,6 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     if known is not None:
         return known
     found = draft.renamed.get(source, source)
-    if item.name.startswith("detach"):
-        draft.standing[item.name] = source
-        draft.emit_after(found, "aten.detach", (Ref(found),), item.name, draft.type_of(source))
-        return Ref(item.name)
     if not item.name.startswith("clone") or fx.target.startswith(_COPIES):
         return Ref(found)
     if fx.target.startswith(_VIEWS):
@@ -85,7 +81,12 @@ def lost_dropout(
 
 
 def _known(draft: Draft, fx: FxNode, item: Lost, source: str, group: Sequence[Node]) -> Ref | None:
-    """A piece of a parameter, or a pad that was folded into the group's convolution."""
+    """A detached value, a piece of a parameter, or a pad that was folded into the group's convolution."""
+    if item.name.startswith("detach"):
+        found = draft.renamed.get(source, source)
+        draft.standing[item.name] = source
+        draft.emit_after(found, "aten.detach", (Ref(found),), item.name, draft.type_of(source))
+        return Ref(item.name)
     piece = folded_piece(draft, source) or equal_parameter(draft, item.name, source)
     conv = next((n for n in group if "FuseConvPad" in n.origin.rewrites), None)
     if piece is not None or conv is None or not item.name.startswith(_PADS):

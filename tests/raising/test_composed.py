@@ -30,7 +30,7 @@ def draft(model: Write, *calls: Call) -> Draft:
 
 
 def typed(
-    target: str, out: str, *args: object, shape: tuple[int, ...] = (4, 3), text: str = "", **options: str
+    target: str, out: str, *args: object, shape: tuple[int, ...] = (4, 3), text: str = "", file: str = "net.py"
 ) -> Call:
     frames = (Frame(file, 1, "forward", text),)
     return Call(target, args, (out,), (TensorType("float32", shape),), {}, Origin(frames=frames))
