@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import onnx
 
+from graphmem.ir.errors import ModelError
 from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
+from graphmem.reader.protos import plain_attributes
 from graphmem.reader.values import Array, Value
 
 # Operators whose output dimensions grow (weakly) with their input dimensions and with the values that say a shape.
@@ -80,6 +83,8 @@ def _bounded_reshape(
     if not isinstance(data, TensorType | BoundedType) or target is None:
         return [UnknownType()]
     low_in, high_in = (data.shape, data.shape) if isinstance(data, TensorType) else (data.low, data.high)
+    if target.low.ndim != 1 or int(target.low.min(initial=0)) < -1:
+        raise ModelError(f"a shape is a list of sizes and at most one -1, not {target.low.tolist()}")
     ends = []
     for shape_in, dims in ((low_in, target.low.tolist()), (high_in, target.high.tolist())):
         copied = [shape_in[i] if d == 0 and not attributes.get("allowzero") else int(d) for i, d in enumerate(dims)]
@@ -122,7 +127,20 @@ def _replaced(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
 
 # Operators whose bound is not found by inferring at both ends.
 BoundedRule: TypeAlias = Callable[[Sequence[Type | None], Sequence[Value | None], Mapping[str, Any], int], list[Type]]
-BOUNDED_RULES: Mapping[str, BoundedRule] = {
+_RULES: Mapping[str, BoundedRule] = {
     "Reshape": _bounded_reshape,
     "Split": _bounded_split,
 }
+
+
+def has_rule(op_type: str) -> bool:
+    """True for an operator whose bound has a rule of its own."""
+    return op_type in _RULES
+
+
+def applied(node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> tuple[Type, ...]:
+    """The outputs of a node by the rule of its own; ModelError for inputs that the specification does not allow."""
+    try:
+        return tuple(_RULES[node.op_type](types, values, plain_attributes(node), len(node.output)))
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+        raise ModelError(f"it cannot take {', '.join(map(str, types))} with these sizes and attributes") from error

@@ -21,6 +21,9 @@ MAX_INTEGERS = 65_536
 MAX_FLOATS = 1_024
 # Decimal digits of an offset or a length: below 2^63.
 MAX_DIGITS = 19
+_PAYLOADS = frozenset(
+    {"raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data"}
+)
 
 
 def is_small(dtype: str, elements: int) -> bool:
@@ -33,6 +36,8 @@ def initializer_type(proto: onnx.TensorProto) -> TensorType:
     where = f"initializer '{proto.name}'"
     stated = checked(dtype_of(proto.data_type, where), tuple(proto.dims), where)
     if proto.data_location == onnx.TensorProto.EXTERNAL:
+        if any(field.name in _PAYLOADS for field, _ in proto.ListFields()):
+            raise ModelError(f"{where} holds its data and points to external data as well; the file is damaged")
         _check_external(proto, stated)
     else:
         _check_payload(proto, stated, where)

@@ -9,34 +9,39 @@ Bodies that are not walked, or walked more than once, still count their initiali
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
+from graphmem.ir.budget import SpentError
 from graphmem.ir.errors import ModelError
-from graphmem.ir.graph import Graph
+from graphmem.ir.graph import Issue
 from graphmem.ir.types import SequenceType, Type, UnknownType
-from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, distinct, given, joined, truth
+from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, Versions, given, joined, truth
 from graphmem.reader.loops import loop, scan
 from graphmem.reader.order import described
 from graphmem.reader.rules.sequences import sequence_of
-from graphmem.reader.validity import check_attributes
 from graphmem.reader.values import Value
 
 
 def outcome(held: Held) -> Outcome:
     """What a node with bodies puts out, by its operator."""
-    check_attributes(held.proto)
-    if held.walk.budget <= 0:
-        return held.unknown
     kind = held.proto.op_type if held.proto.domain in ("", "ai.onnx") else ""
-    if kind == "If":
-        return _if(held)
-    if kind == "Loop":
-        return loop(held)
-    if kind == "Scan":
-        return scan(held)
-    if kind == "SequenceMap":
-        return _sequence_map(held)
-    return _by_rule(held)
+    rule = _RULES.get(kind)
+    if rule is None:
+        return _by_rule(held)
+    try:
+        held.walk.typer.check(held.proto, held.types)
+    except ModelError as error:
+        raise ModelError(f"{described(held.proto)}: {error}") from error
+    try:
+        return rule(held)
+    except SpentError:
+        if held.walk.budget.attempts:  # not alone this node: what is attempted takes too much
+            raise
+        what = "its bodies take more work than one file may ask for, so what they put out is not known"
+        held.walk.issues.append(Issue("unknown-shape", described(held.proto), what))
+        return held.unknown
 
 
 def _by_rule(held: Held) -> Outcome:
@@ -81,17 +86,19 @@ def _sequence_map(held: Held) -> Outcome:
     count = None if first.elements is None else len(first.elements)
     if count is not None and count * (len(body.node) + 1) > MAX_UNROLLED:
         return held.unknown
+    types: list[Type]
     rows: list[list[Type]] = []
-    graphs: list[Graph] = []
+    graphs = Versions()
     for index in range(count or 0) if count is not None else (None,):
         graph, found, _ = held.run(body, [_element(t, index) for t in inputs], [None] * len(inputs))
         rows.append(found)
-        graphs.append(graph)
+        graphs.add(graph)
     if count is None:
-        return Outcome([SequenceType(t, None) for t in rows[0]], [None] * len(rows[0]), (("body", graphs[0]),), None)
-    types: list[Type] = [sequence_of(column) for column in zip(*rows, strict=True)] if rows else []
+        types = [SequenceType(t, None) for t in rows[0]]
+        return Outcome(types, [None] * len(types), graphs.labelled("body"), None)
+    types = [sequence_of(column) for column in zip(*rows, strict=True)] if rows else []
     types = types or [SequenceType(UnknownType(), ()) for _ in body.output]
-    bodies = distinct("body", graphs) or (("body", held.walk.weights_of(body)),)
+    bodies = graphs.labelled("body") or (("body", held.walk.weights_of(body)),)
     return Outcome(types, [None] * len(types), bodies, count)
 
 
@@ -103,3 +110,6 @@ def _element(type_: Type, index: int | None) -> Type:
     if index >= len(type_.elements):
         raise ModelError("SequenceMap is given sequences of different lengths")
     return type_.elements[index]
+
+
+_RULES: Mapping[str, Callable[[Held], Outcome]] = {"If": _if, "Loop": loop, "Scan": scan, "SequenceMap": _sequence_map}

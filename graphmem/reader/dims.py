@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TypeAlias
 
 import onnx
@@ -75,12 +77,21 @@ def fitting(dims: Mapping[str, int], infos: list[onnx.ValueInfoProto]) -> dict[s
 
 def _names(expression: str) -> list[str]:
     """The symbols in arithmetic over symbols."""
-    if len(expression) > MAX_EXPRESSION:
-        return []
+    tree = parsed(expression)
+    return [] if tree is None else [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+
+
+@lru_cache(maxsize=4096)
+def parsed(text: str) -> ast.expr | None:
+    """The expression that a text is, or None where it is none or too long for one; Python's warnings are dropped."""
+    if len(text) > MAX_EXPRESSION:
+        return None
     try:
-        return [node.id for node in ast.walk(ast.parse(expression.strip(), mode="eval")) if isinstance(node, ast.Name)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+        return None
 
 
 def declared_dims(info: onnx.ValueInfoProto) -> list[Dim] | None:
@@ -97,12 +108,13 @@ def evaluated(expression: str, symbols: Mapping[str, int]) -> int | None:
     """Value of a symbol or of arithmetic over symbols ("2*s0 + 1"); None if one is not bound or it is negative."""
     if expression in symbols:
         return symbols[expression]
-    if len(expression) > MAX_EXPRESSION:
+    tree = parsed(expression)
+    if tree is None:
         return None
     try:
-        size = _value(ast.parse(expression.strip(), mode="eval").body, symbols)
+        size = _value(tree, symbols)
         return size if size >= 0 else None
-    except (SyntaxError, ValueError, KeyError, ZeroDivisionError, RecursionError, MemoryError, TypeError):
+    except (ValueError, KeyError, ZeroDivisionError, RecursionError, MemoryError, TypeError):
         return None
 
 
@@ -122,10 +134,8 @@ def _value(node: ast.expr, symbols: Mapping[str, int]) -> int:
 
 def _is_expression(dim: str) -> bool:
     """True for arithmetic over symbols, false for one symbol, however strange its name."""
-    try:
-        return len(dim) <= MAX_EXPRESSION and not isinstance(ast.parse(dim.strip(), mode="eval").body, ast.Name)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+    tree = parsed(dim)
+    return tree is not None and not isinstance(tree, ast.Name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,22 @@
 """Node and small known inputs -> its outputs' values, by the operator implementations of onnx.reference.
 
 Nothing here touches weights: callers pass values only of tensors that `constants.is_small` admits, and only ask when
-the outputs are small too. Intervals are carried through operators that grow with their inputs (the shape arithmetic
-that follows a data-dependent shape), and dropped at any other.
+the outputs are small too. Only operators whose work is known beforehand run at all (WORK), and what they take is drawn
+from the budget first: no regular expression or convolution ever says a shape. Intervals are carried through operators
+that grow with their inputs (the shape arithmetic that follows a data-dependent shape), and dropped at any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 import onnx
 
+from graphmem.ir.budget import Budget
 from graphmem.reader.values import Array, Value
 
 # Operators that never fix their output before the run, whatever their inputs (onnx: non-deterministic schemas).
@@ -32,6 +36,22 @@ INCREASING_IN_FIRST = frozenset(
 # The same for all inputs as long as no element is negative.
 INCREASING_FROM_ZERO = frozenset({"Mul", "ReduceProd"})
 
+_AT_ONCE = (
+    "Abs", "Add", "And", "ArgMax", "ArgMin", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
+    "Cast", "CastLike", "Ceil", "Clip", "Compress", "Concat", "ConstantOfShape", "Cos", "CumSum", "Div", "Equal", "Exp",
+    "Expand", "EyeLike", "Flatten", "Floor", "Gather", "Greater", "GreaterOrEqual", "Identity", "IsInf", "IsNaN",
+    "Less", "LessOrEqual", "Log", "Max", "Mean", "Min", "Mod", "Mul", "Neg", "NonZero", "Not", "OneHot", "Or",
+    "Pad", "Pow", "Range", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin",
+    "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Round", "Shape", "Sigmoid", "Sign", "Sin", "Size",
+    "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tile", "Transpose", "Trilu", "Unsqueeze", "Where", "Xor",
+)  # fmt: skip
+_ONE_BY_ONE = (
+    "GatherElements", "GatherND", "MatMul", "ReverseSequence", "ScatterElements", "ScatterND", "TopK", "Unique",
+)  # fmt: skip
+# Steps for each element that goes in or out: of operators that numpy does at once, and of loops in Python.
+WORK: Mapping[str, float] = {**dict.fromkeys(_AT_ONCE, 0.05), **dict.fromkeys(_ONE_BY_ONE, 3.0)}
+CALL = 100  # steps for finding and calling an implementation, however small its values
+
 
 def is_deterministic(node: onnx.NodeProto) -> bool:
     """False when two runs with the same inputs may differ."""
@@ -41,11 +61,31 @@ def is_deterministic(node: onnx.NodeProto) -> bool:
     return not (node.op_type == "Dropout" and len(node.input) > 2 and node.input[2])
 
 
-def evaluated_outputs(node: onnx.NodeProto, opset: int, inputs: Sequence[Value | None]) -> list[Value] | None:
+def evaluated_outputs(
+    node: onnx.NodeProto, opset: int, inputs: Sequence[Value | None], shapes: Sequence[Sequence[int]], budget: Budget
+) -> list[Value] | None:
     """Values of all outputs of a node of the default domain, or None where no value can be told.
 
-    `inputs` are the values of node.input in order, None for omitted optional ones.
+    `inputs` are the values of node.input in order, None for omitted optional ones; `shapes` the outputs' greatest.
     """
+    if not budget.take(_steps(node.op_type, inputs, shapes)):
+        return None
+    if node.op_type not in WORK or any(v is not None and v.low.dtype.kind in "OSU" for v in inputs):
+        return None
+    found = _evaluated(node, opset, inputs)
+    return found if found is not None and budget.keep(sum(value.low.nbytes for value in found)) else None
+
+
+def _steps(op_type: str, inputs: Sequence[Value | None], shapes: Sequence[Sequence[int]]) -> int:
+    """What a run takes: an axis of no elements counts as one, for what is made on the way may have it alone."""
+    read = [value.low.shape for value in inputs if value is not None]
+    elements = sum(prod(size or 1 for size in shape) for shape in (*read, *shapes))
+    if op_type == "MatMul" and read and read[0]:  # each output is a sum along the last axis of the first input
+        elements += sum(map(prod, shapes)) * read[0][-1] // 64
+    return CALL + int(elements * WORK.get(op_type, 0))
+
+
+def _evaluated(node: onnx.NodeProto, opset: int, inputs: Sequence[Value | None]) -> list[Value] | None:
     if all(value is None or value.is_exact for value in inputs):
         arrays = _run(node, opset, [None if v is None else v.low for v in inputs])
         return None if arrays is None else [Value.exactly(array) for array in arrays]
@@ -110,7 +150,8 @@ def _run(node: onnx.NodeProto, opset: int, arrays: Sequence[Array | None]) -> li
     try:
         implementation: Any = load_op("", node.op_type, opset)
         parameters = {"log": _silent, "opsets": {"": opset}, "new_ops": None, "verbose": 0}
-        with np.errstate(all="raise", under="ignore"):
+        with np.errstate(all="raise", under="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             results = implementation(node, parameters).run(*arrays)
     except Exception:  # whatever the implementation trips over, the value is simply not known
         return None

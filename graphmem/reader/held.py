@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import onnx
 
+from graphmem.ir.budget import Budget
 from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.names import Names
-from graphmem.reader.order import bodies_of, described
+from graphmem.reader.order import bodies_of, described, steps_of
 from graphmem.reader.rules.sequences import described_by, sequence_of
 from graphmem.reader.values import Value
 
@@ -36,7 +37,10 @@ class Walker(Protocol):
 
     typer: NodeTyper
     issues: list[Issue]
-    budget: int
+
+    @property
+    def budget(self) -> Budget:
+        """What the whole reading may take."""
 
     def typed(
         self, proto: onnx.GraphProto, types: Mapping[str, Type], values: Mapping[str, Value], outer: Names | None
@@ -76,7 +80,8 @@ class Held:
     def run(
         self, body: onnx.GraphProto, types: Sequence[Type], values: Sequence[Value | None]
     ) -> tuple[Graph, list[Type], list[Value | None]]:
-        """The body walked with these inputs, and what it puts out."""
+        """The body walked with these inputs, and what it puts out; SpentError where the budget does not allow it."""
+        self.walk.budget.draw(steps_of(body))
         if len(body.input) != len(types):
             raise ModelError(f"{described(self.proto)} gives {len(types)} values to a body of {len(body.input)} inputs")
         graph, inside = self.walk.typed(
@@ -101,12 +106,19 @@ def truth(value: Value | None) -> bool | None:
     return bool(value.low.reshape(-1)[0])
 
 
-def distinct(label: str, graphs: Sequence[Graph]) -> tuple[tuple[str, Graph], ...]:
-    """The graphs that differ in some type, the later ones without their weights, which count once."""
-    kept: dict[tuple[Type, ...], Graph] = {}
-    for graph in graphs:
-        kept.setdefault(tuple(tensor.type for tensor in graph.tensors.values()), graph)
-    return tuple((label if i == 0 else f"{label}#{i}", graph) for i, graph in enumerate(kept.values()))
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The walks of one body that differ in some type; of those that do not, the first."""
+
+    kept: dict[tuple[Type, ...], Graph] = field(default_factory=dict)
+
+    def add(self, graph: Graph) -> None:
+        """One more walk of the body."""
+        self.kept.setdefault(tuple(tensor.type for tensor in graph.tensors.values()), graph)
+
+    def labelled(self, label: str) -> tuple[tuple[str, Graph], ...]:
+        """The graphs by their labels: their weights are the same, and count once."""
+        return tuple((label if i == 0 else f"{label}#{i}", graph) for i, graph in enumerate(self.kept.values()))
 
 
 def joined(types: Sequence[Type]) -> Type:

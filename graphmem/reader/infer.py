@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from math import prod
 from typing import TypeAlias
 
@@ -17,15 +18,16 @@ import onnx
 import onnx.numpy_helper
 import onnx.shape_inference
 
+from graphmem.ir.budget import Budget
 from graphmem.ir.errors import ModelError
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, Shape, TensorType, Type, UnknownType
-from graphmem.reader import data_dependent, rules
-from graphmem.reader.bounded import BOUNDED_RULES, GROWING, arrays_at_end, end, spanning
+from graphmem.reader import bounded, data_dependent, rules
+from graphmem.reader.bounded import GROWING, arrays_at_end, end, spanning
 from graphmem.reader.constants import is_small
 from graphmem.reader.evaluate import evaluated_outputs, is_deterministic
 from graphmem.reader.protos import plain_attributes, proto_of, type_of
 from graphmem.reader.rules.call import Call
-from graphmem.reader.validity import check_arity, check_attributes, check_axes, check_element_types
+from graphmem.reader.validity import check_arity, check_attributes, check_axes, check_element_types, check_parts
 from graphmem.reader.values import Array, Value
 
 # Values longer than this never say a shape; passing them would only cost time.
@@ -40,6 +42,7 @@ class NodeTyper:
 
     opsets: Mapping[str, int]
     ir_version: int
+    budget: Budget = field(default_factory=Budget)
     seen: dict[object, Inferred] = field(default_factory=dict)
     schemas: dict[tuple[str, str], onnx.defs.OpSchema | None] = field(default_factory=dict)
 
@@ -73,12 +76,18 @@ class NodeTyper:
             found = self.seen[key] = self._outputs(node, types, values)
         return found
 
-    def _outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
-        schema = self.schema(node)
+    def check(self, node: onnx.NodeProto, types: Sequence[Type | None]) -> None:
+        """ModelError for a node that its operator's schema does not allow, whatever the shapes."""
         check_attributes(node)
+        schema = self.schema(node)
         if schema is not None:
             check_arity(schema, node)
+            check_parts(node)
             check_element_types(schema, types)
+
+    def _outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
+        self.check(node, types)
+        schema = self.schema(node)
         anonymous = _anonymous(node)
         found = self._types(schema, anonymous, types, values)
         if len(found) != len(node.output):
@@ -100,9 +109,9 @@ class NodeTyper:
         if schema is None:
             return tuple(UnknownType() for _ in node.output)
         if node.op_type in data_dependent.RULES and not domain:
-            bounded = data_dependent.bounded_outputs(node.op_type, types, values, plain_attributes(node))
-            if bounded is not None:
-                return tuple(bounded[: len(node.output)])
+            decided = data_dependent.bounded_outputs(node.op_type, types, values, plain_attributes(node))
+            if decided is not None:
+                return tuple(decided[: len(node.output)])
         if any(isinstance(t, BoundedType) for t in types) or any(v is not None and not v.is_exact for v in values):
             return self._bounded_types(schema, node, types, values)
         return self._exact_types(schema, node, types, [None if v is None else v.low for v in values])
@@ -150,9 +159,9 @@ class NodeTyper:
         types: Sequence[Type | None],
         values: Sequence[Value | None],
     ) -> tuple[Type, ...]:
-        own = BOUNDED_RULES.get(node.op_type)
-        if own is not None:
-            return tuple(own(types, values, plain_attributes(node), len(node.output)))
+        check_axes(node, types)
+        if bounded.has_rule(node.op_type):
+            return bounded.applied(node, types, values)
         if node.op_type not in GROWING:
             return tuple(UnknownType() for _ in node.output)
         ends: list[tuple[Type, ...] | None] = []
@@ -188,18 +197,28 @@ class NodeTyper:
         known = all(v is not None or not name for v, name in zip(values, node.input, strict=True))
         if not known or not is_deterministic(node) or not _all_small(found):
             return found, nothing
-        results = evaluated_outputs(node, self.opsets.get("", 1), values)
+        results = evaluated_outputs(node, self.opsets.get("", 1), values, [_greatest(t) for t in found], self.budget)
         if results is None or len(results) < len(found):
             return found, nothing
         pairs = [_agreed(type_, result) for type_, result in zip(found, results, strict=False)]
         return tuple(type_ for type_, _ in pairs), tuple(value for _, value in pairs)
 
 
+def _greatest(type_: Type) -> Shape:
+    return type_.shape if isinstance(type_, TensorType) else type_.high if isinstance(type_, BoundedType) else ()
+
+
 def _fingerprint(value: Value) -> object:
     if value.low.dtype == object:  # strings: the bytes of an object array are addresses
         return (value.low.shape, *map(str, value.low.ravel()))
-    low = (value.low.dtype.str, value.low.shape, value.low.tobytes())
-    return low if value.low is value.high else (low, value.high.tobytes())
+    low = (value.low.dtype.str, value.low.shape, _digest(value.low))
+    return low if value.low is value.high else (low, _digest(value.high))
+
+
+def _digest(array: Array) -> bytes:
+    """The bytes themselves where they are few: what is remembered must not grow with the values."""
+    data = array.tobytes()
+    return data if len(data) <= 64 else blake2b(data, digest_size=32).digest()
 
 
 def _anonymous(node: onnx.NodeProto) -> onnx.NodeProto:
@@ -246,11 +265,7 @@ def _measure(node: onnx.NodeProto, shape: Shape) -> Array:
 
 
 def _all_small(types: Sequence[Type]) -> bool:
-    return all(
-        isinstance(t, TensorType | BoundedType)
-        and is_small(t.dtype, t.elements if isinstance(t, TensorType) else int(np.prod(t.high, dtype=float)))
-        for t in types
-    )
+    return all(isinstance(t, TensorType | BoundedType) and is_small(t.dtype, prod(_greatest(t))) for t in types)
 
 
 def _agreed(type_: Type, value: Value) -> tuple[Type, Value | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import onnx
@@ -18,8 +18,9 @@ TEXT_SUFFIXES = (".textproto", ".txtpb", ".pbtxt", ".prototxt", ".onnxtxt", ".on
 MAX_FILE = 2**31 - 1
 # Brackets open at once in a text; protobuf's own limit for binary files is 100 messages.
 MAX_DEPTH = 300
-# Nodes once every call of a local function is replaced by its body.
-MAX_NODES = 10_000_000
+# Nodes, and bytes, that the calls of local functions may expand to.
+MAX_NODES = 100_000
+MAX_EXPANDED = 1 << 28
 
 
 def load(path: Path) -> onnx.ModelProto:
@@ -98,7 +99,8 @@ def _parse_text(path: Path, data: bytes) -> onnx.ModelProto:
         raise ModelError(f"'{path}' is not valid ONNX text: {' '.join(str(error).split())[:200]}") from error
 
 
-_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|=>|([({\[<])|[)}\]>]')
+# A text in quotes ends with the file at the latest: a search for an end that is not there would begin at every quote.
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|=>|([({\[<])|[)}\]>]', re.DOTALL)
 
 
 def _depth(text: str) -> int:
@@ -129,7 +131,8 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
 def _check_calls(model: onnx.ModelProto) -> None:
     """ModelError when a local function calls itself, directly or not, or calls multiply beyond all bounds."""
     calls = {(f.domain, f.name): _called(f.node) for f in model.functions}
-    sizes: dict[tuple[str, str], int] = {}  # nodes once inlined; of functions that are done
+    own = {(f.domain, f.name): f.ByteSize() for f in model.functions}
+    sizes: dict[tuple[str, str], tuple[int, int]] = {}  # nodes and bytes once inlined; of functions that are done
     for root, callees in calls.items():
         stack = [] if root in sizes else [(root, iter(callees))]
         active = {root}
@@ -142,11 +145,21 @@ def _check_calls(model: onnx.ModelProto) -> None:
                 active.add(callee)
                 stack.append((callee, iter(calls[callee])))
                 continue
-            sizes[function] = sum(sizes.get(called, 1) for called in calls[function])
+            sizes[function] = _expanded(calls[function], sizes, own[function])
             active.discard(function)
             stack.pop()
-    if sum(sizes.get(called, 1) for called in _called(model.graph.node)) > MAX_NODES:
-        raise ModelError(f"the model's local functions expand to more than {MAX_NODES} nodes; export it without them")
+    nodes, nbytes = _expanded([called for called in _called(model.graph.node) if called in calls], sizes, 0)
+    if nodes > MAX_NODES or nbytes > MAX_EXPANDED:
+        what = f"{MAX_NODES:,} nodes" if nodes > MAX_NODES else f"{MAX_EXPANDED:,} bytes"
+        raise ModelError(f"the model's local functions expand to more than {what}; export it without them")
+
+
+def _expanded(
+    called: Iterable[tuple[str, str]], sizes: Mapping[tuple[str, str], tuple[int, int]], nbytes: int
+) -> tuple[int, int]:
+    """Nodes and bytes of these calls once each is replaced, beside `nbytes` of their own."""
+    rows = [sizes.get(function, (1, 0)) for function in called]
+    return sum(nodes for nodes, _ in rows), nbytes + sum(size for _, size in rows)
 
 
 def _called(nodes: Iterable[onnx.NodeProto]) -> list[tuple[str, str]]:

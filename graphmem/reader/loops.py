@@ -8,11 +8,12 @@ from typing import TypeVar
 import numpy as np
 import onnx
 
+from graphmem.ir.budget import SpentError
 from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.types import BoundedType, SequenceType, TensorType, Type, UnknownType
-from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, distinct, given, truth
-from graphmem.reader.order import described
+from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, Versions, given, truth
+from graphmem.reader.order import described, steps_of
 from graphmem.reader.protos import plain_attributes
 from graphmem.reader.rules.call import OpenError
 from graphmem.reader.rules.sequences import described_by, dims_of
@@ -45,42 +46,52 @@ def loop(held: Held) -> Outcome:
         limit = stated
     walked = None
     if ((limit is None or limit[0] == limit[1]) and goes_on is not None) or stated is not None:
-        walked = _unrolled(held, body, None if limit is None else limit[0], stated is not None)
+        walked = _attempted(held, body, None if limit is None else limit[0], stated is not None)
     return walked if walked is not None else _settled(held, body, limit, goes_on, stated is not None)
 
 
 _COUNTER, _FLAG = TensorType("int64", ()), TensorType("bool", ())
 
 
-def _unrolled(held: Held, body: onnx.GraphProto, limit: int | None, forced: bool) -> Outcome | None:
+def _attempted(held: Held, body: onnx.GraphProto, limit: int | None, forced: bool) -> Outcome | None:
     """The loop walked trip by trip, or None where its end cannot be told or the work would be too much."""
     allowed = MAX_UNROLLED // (len(body.node) + 1)
-    if limit is not None and limit > allowed:
+    if limit is not None and (limit > allowed or limit * steps_of(body) > held.walk.budget.steps // 2):
         return None
-    carried = len(held.types[2:])
     mark = len(held.walk.issues)
+    try:
+        with held.walk.budget.attempt():
+            found = _unrolled(held, body, limit, allowed, forced)
+    except SpentError:
+        found = None
+    if found is None:
+        del held.walk.issues[mark:]
+    return found
+
+
+def _unrolled(held: Held, body: onnx.GraphProto, limit: int | None, allowed: int, forced: bool) -> Outcome | None:
+    """The loop walked trip by trip, or None where its end cannot be told or is beyond what is allowed."""
+    carried = len(held.types[2:])
     types, values = [given(t) for t in held.types[2:]], list(held.values[2:])
-    graphs: list[Graph] = []
+    graphs = Versions()
     scans: list[list[Type]] = []
     trip, goes_on = 0, True
     while goes_on and (limit is None or trip < limit):
-        if trip >= allowed or held.walk.budget <= 0:
-            del held.walk.issues[mark:]
+        if trip >= allowed:
             return None
         inputs = [Value.exactly(np.array(trip, np.int64)), Value.exactly(np.array(True)), *values]
         graph, found, known = held.run(body, [_COUNTER, _FLAG, *types], inputs)
-        graphs.append(graph)
+        graphs.add(graph)
         scans.append(found[1 + carried :])
         types, values = found[1 : 1 + carried], known[1 : 1 + carried]
         verdict = True if forced else truth(known[0])
         if verdict is None:
-            del held.walk.issues[mark:]
             return None
         goes_on, trip = verdict, trip + 1
-    if not graphs:
+    if not trip:
         return _never(held, body)
     stacked = [_stacked(list(row), (trip, trip), 0) for row in zip(*scans, strict=True)]
-    return Outcome([*types, *stacked], [*values, *(None for _ in stacked)], distinct("body", graphs), trip)
+    return Outcome([*types, *stacked], [*values, *(None for _ in stacked)], graphs.labelled("body"), trip)
 
 
 def _never(held: Held, body: onnx.GraphProto) -> Outcome:
@@ -128,8 +139,6 @@ def _fixed_point(
     types = list(carried)
     lead = len(before) - 1 if before else 0
     for _ in range(MAX_ROUNDS):
-        if held.walk.budget <= 0:
-            return None
         values: list[Value | None] = [None] * (len(before) + len(types))
         if before:
             values[0] = counter

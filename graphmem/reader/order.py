@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import onnx
 
+from graphmem.ir.budget import NODE, TENSOR
 from graphmem.ir.errors import ModelError
 
 
@@ -24,6 +25,25 @@ def bodies_of(node: onnx.NodeProto) -> list[tuple[str, onnx.GraphProto]]:
         elif attribute.type == onnx.AttributeProto.GRAPHS:
             found += [(f"{attribute.name}[{i}]", graph) for i, graph in enumerate(attribute.graphs)]
     return found
+
+
+def all_bodies(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The bodies in a graph, at any depth."""
+    pending = [graph]
+    while pending:
+        for node in pending.pop().node:
+            found = [body for _, body in bodies_of(node)]
+            yield from found
+            pending += found
+
+
+def steps_of(body: onnx.GraphProto) -> int:
+    """What one walk of a body takes, the bodies in it included."""
+    steps = 0
+    for graph in (body, *all_bodies(body)):
+        declared = len(graph.initializer) + len(graph.input) + len(graph.output) + len(graph.value_info)
+        steps += NODE * (len(graph.node) + 1) + TENSOR * declared
+    return steps
 
 
 def captured(node: onnx.NodeProto) -> tuple[str, ...]:

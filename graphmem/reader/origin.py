@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -23,6 +24,8 @@ _HELD = re.compile(r"^\w+: (PARAMETER|BUFFER) target='([^']+)'", re.MULTILINE)
 _NOT_USER = re.compile(r"(^|[/\\])torch[/\\]|^<")
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 _NO_ORIGIN = Origin()
+# A list of modules is far shorter; a parser takes a hundred times the length of its text.
+MAX_TEXT = 100_000
 
 
 def origin_of(node: onnx.NodeProto) -> Origin:
@@ -54,10 +57,12 @@ def signature_of(graph: onnx.GraphProto) -> dict[str, str]:
 
 @lru_cache(maxsize=1 << 15)  # nodes of a module share their scopes, and a file may be read again at another batch
 def _listed(text: str) -> tuple[str, ...]:
-    if not text.startswith("["):
+    if not text.startswith("[") or len(text) > MAX_TEXT:
         return ()
     try:
-        value = ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python's own on strange escapes
+            value = ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return ()
     return tuple(str(item) for item in value) if isinstance(value, list) else ()
@@ -95,22 +100,30 @@ def tied_weights(graph: onnx.GraphProto) -> dict[str, str]:
 
     The first and the last row decide: two tables of random numbers do not agree in them.
     """
-    tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
-    matrices = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
     held = {t.name: t for t in graph.initializer if len(t.dims) == 2 and t.data_type in _EMBEDDED and t.raw_data}
-    found = {}
-    for name in matrices & held.keys():
-        for table in sorted(tables & held.keys()):
-            if list(held[name].dims) == list(held[table].dims)[::-1] and _is_transpose(held[name], held[table]):
-                found[name] = table
-                break
-    return found
+    tables: dict[object, str] = {}  # ends of a table -> the first table with them
+    for name in sorted(held.keys() & _read(graph, "Gather", 0)):
+        ends = _ends(held[name], is_turned=False)
+        if ends is not None:
+            tables.setdefault(ends, name)
+    found = {name: tables.get(_ends(held[name], is_turned=True)) for name in held.keys() & _read(graph, "MatMul", 1)}
+    return {name: found_table for name, found_table in found.items() if found_table is not None}
 
 
-def _is_transpose(matrix: onnx.TensorProto, table: onnx.TensorProto) -> bool:
-    if matrix.data_type != table.data_type or min(table.dims) < 2:
-        return False
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(table.data_type)
-    turned = np.frombuffer(matrix.raw_data, dtype).reshape(tuple(matrix.dims)).T
-    rows = np.frombuffer(table.raw_data, dtype).reshape(tuple(table.dims))
-    return all(np.array_equal(turned[i], rows[i]) and np.any(rows[i] != rows[i, 0]) for i in (0, -1))
+def _read(graph: onnx.GraphProto, op_type: str, position: int) -> set[str]:
+    """What nodes of ONNX's own operator of that name read at that position."""
+    nodes = (node for node in graph.node if node.op_type == op_type and node.domain in ("", "ai.onnx"))
+    return {node.input[position] for node in nodes if len(node.input) > position}
+
+
+def _ends(tensor: onnx.TensorProto, is_turned: bool) -> object | None:
+    """Type, shape, first and last row of a table, or of the table that a matrix is the transpose of.
+
+    None where a row tells nothing.
+    """
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    rows = np.frombuffer(tensor.raw_data, dtype).reshape(tuple(tensor.dims))
+    rows = rows.T if is_turned else rows
+    if min(rows.shape) < 2 or not all(np.any(row != row[0]) for row in (rows[0], rows[-1])):
+        return None
+    return tensor.data_type, rows.shape, rows[0].tobytes(), rows[-1].tobytes()

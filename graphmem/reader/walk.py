@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
 
+from graphmem.ir.budget import Budget
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import Graph, Issue, Node, Tensor
 from graphmem.ir.types import TensorType, Type, UnknownType
@@ -19,14 +20,14 @@ from graphmem.reader.held import Held, Outcome
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.missing import is_exact, open_input, unsettled
 from graphmem.reader.names import Names
-from graphmem.reader.order import bodies_of, captured, described, ordered
+from graphmem.reader.order import all_bodies, bodies_of, captured, described, ordered, steps_of
 from graphmem.reader.origin import origin_of, signature_of, tied_weights
 from graphmem.reader.protos import checked, dtype_of, plain_attributes
 from graphmem.reader.validity import check_graph_text, check_text
 from graphmem.reader.values import Value
 
-# Nodes of bodies walked in one model, every walk of the same body counted: loops in loops could multiply for ever.
-MAX_BODY_NODES = 200_000
+# Walks of every body that a file is good for by its own size; more of them draw on the budget.
+WALKS = 3
 
 
 @dataclass(slots=True)
@@ -40,11 +41,18 @@ class Walk:
     issues: list[Issue] = field(default_factory=list)
     trips: Mapping[str, int] = field(default_factory=dict)
     supplied: Mapping[str, Type] = field(default_factory=dict)
-    budget: int = MAX_BODY_NODES
     met: set[str] = field(default_factory=set)
+
+    @property
+    def budget(self) -> Budget:
+        """What the whole reading may take."""
+        return self.typer.budget
 
     def graph(self, proto: onnx.GraphProto, input_types: Mapping[str, Type]) -> Graph:
         """The graph of the model, its inputs having these types, with everything that was missing on the way."""
+        for body in all_bodies(proto):
+            check_graph_text(body)
+            self.budget.steps += WALKS * steps_of(body)
         graph, _ = self.typed(proto, input_types, {}, None)
         return replace(graph, issues=tuple(dict.fromkeys(self.issues)))
 
@@ -52,9 +60,6 @@ class Walk:
         self, proto: onnx.GraphProto, types: Mapping[str, Type], values: Mapping[str, Value], outer: Names | None
     ) -> tuple[Graph, Names]:
         """The graph of `proto`, its inputs having these types and, as far as given, values; and its names."""
-        if outer is not None:
-            self.budget -= len(proto.node) + 1
-        check_graph_text(proto)
         names = Names(outer)
         self._add_initializers(proto, names)
         _check_inputs(proto)
@@ -80,7 +85,7 @@ class Walk:
             values={name: value.low for name, value in names.values.items() if value.is_exact},
             opsets=dict(self.typer.opsets),
             signature=signature_of(proto),
-            tied=tied_weights(proto),
+            tied=tied_weights(proto) if outer is None else {},
         )
         return graph, names
 
@@ -187,7 +192,8 @@ class Walk:
         done = outcome(Held(self, proto, names, types, values))
         if len(done.types) != len(proto.output):
             raise ModelError(f"{described(proto)} has {len(proto.output)} outputs but its bodies {len(done.types)}")
-        return done
+        kept = [value if value is None or self.budget.keep(value.low.nbytes) else None for value in done.values]
+        return replace(done, values=kept)
 
     def _add_outputs(
         self,
@@ -255,12 +261,7 @@ def _is_fixed(proto: onnx.NodeProto, bodies: Sequence[tuple[str, Graph]]) -> boo
     """True when the node, its bodies included, does the same on every run with the same inputs."""
     if not is_deterministic(proto):
         return False
-    return not bodies or all(_is_fixed(inner, ()) for _, body in bodies_of(proto) for inner in _all_nodes(body))
-
-
-def _all_nodes(body: onnx.GraphProto) -> Iterable[onnx.NodeProto]:
-    pending = [body]
-    while pending:
-        for node in pending.pop().node:
-            yield node
-            pending += [inner for _, inner in bodies_of(node)]
+    if not bodies:
+        return True
+    graphs = [inner for _, body in bodies_of(proto) for inner in (body, *all_bodies(body))]
+    return all(is_deterministic(node) for graph in graphs for node in graph.node)

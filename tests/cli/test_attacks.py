@@ -1,0 +1,42 @@
+"""Files made to make a command hang, crash, lie or act: every one is answered, or refused in one line, in little."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SHARED, Finished
+
+FOLDER = SHARED / "data" / "faults" / "attack"
+CASES: list[dict[str, Any]] = json.loads((FOLDER / "cases.json").read_text()) if FOLDER.is_dir() else []
+# The reader's shapes and the quoting of names have tests of their own.
+ELSEWHERE = {"wrong", "incomplete", "security"}
+SHARED_CASES = [case for case in CASES if case["group"] not in ELSEWHERE]
+
+
+def exactness(done: Finished) -> str:
+    found = json.loads(done.out)
+    return str(found.get("exactness"))
+
+
+@pytest.mark.skipif(not CASES, reason="../shared is not here")
+@pytest.mark.parametrize("case", SHARED_CASES, ids=[case["kind"] for case in SHARED_CASES])
+def test_an_attack_is_answered_or_refused_in_one_line(guarded_command: Callable[..., Finished], case: Any) -> None:
+    words = case["command"].split()[1:]
+    done = guarded_command(*(str(FOLDER / word) if word == case["file"] else word for word in words))
+    assert done.code in {0, 1, 2, 3}, done.err
+    assert len(done.err.splitlines()) <= (0 if done.code == 0 else 8 if "Usage" in done.err else 1), done.err
+    assert done.code != 2 or len(done.err) < 700
+    if "unknown" in case["should"]:
+        assert "at least" in done.out
+    if "exit 2" in case["should"]:
+        assert done.code == 2
+
+
+def test_the_limits_hold(guarded_command: Callable[..., Finished], tmp_path: Path) -> None:
+    assert guarded_command("analyze", tmp_path / "none.onnx").code == 2
+    assert guarded_command("--version").code == 0
