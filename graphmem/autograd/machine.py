@@ -165,6 +165,12 @@ class Machine:
             live += self.records[abs(event) - 1].nbytes if event > 0 else -self.records[abs(event) - 1].nbytes
             self.inner_top = max(self.inner_top, live)
 
+    def never(self, tensor: Tensor) -> None:
+        """Let a tensor that was made before the step not have been made: the step shows that nothing makes it."""
+        number = tensor.storage.number
+        self.records[number].kind, self.records[number].nbytes = UNMADE, 0
+        self.events.remove(number + 1)
+
     def drop(self, *tensors: Tensor) -> None:
         """Give up the scope's handles early, as the end of a C++ statement does for its temporaries."""
         scope = self.scopes[-1]

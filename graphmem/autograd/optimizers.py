@@ -11,7 +11,7 @@ Sources: torch/optim/*.py of torch 2.13; lion-pytorch; bitsandbytes (blocks of 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from graphmem.autograd import ops
@@ -75,6 +75,7 @@ class Step:
     parameters: Sequence[Tensor]
     form: str = "single"
     decay: bool = False
+    state: dict[str, list[Tensor]] = field(default_factory=dict)  # by parameter
 
     @property
     def row(self) -> Optimizer:
@@ -91,7 +92,14 @@ class Step:
                 strides = st.like(*p.layout) if shape == p.shape else None
                 with m.operator("state"), m.scope():
                     made.append(m.hold(m.empty(shape, dtype, strides)))
+                self.state.setdefault(p.name, []).append(made[-1])
         return made
+
+    def forget_untrained(self) -> None:
+        """Take the state of parameters back that no gradient has reached: torch makes none for these."""
+        for p in self.parameters:
+            for tensor in self.state.get(p.name, ()) if p.grad is None else ():
+                self.machine.never(tensor)
 
     def state_nbytes(self) -> int:
         """Bytes of the whole state."""

@@ -1,20 +1,25 @@
 """Calls of an export -> the calls of the eager code, where the exporter wrote one in several or under another's name.
 
 index_add     index_put that adds, at one index                                       (torch/_decomp/decompositions.py)
+..._cell      everything that runs under a line of torch.nn's LSTMCell, GRUCell or RNNCell
 _weight_norm  linalg_vector_norm over all dimensions but one, g / norm, v * that      (the same)
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from graphmem.ir.program import Call, Ref
 from graphmem.raising.draft import Draft
 
+_CELL = re.compile(r"\b_VF\.(lstm|gru|rnn_tanh|rnn_relu)_cell\(")  # torch/nn/modules/rnn.py
+
 
 def compose(draft: Draft) -> None:
     """Put the calls of the eager code in the place of what stands for them."""
-    draft.calls = [_index_add(call) for call in draft.calls]
+    draft.calls = _with_cells([_index_add(call) for call in draft.calls])
     readers: dict[str, list[Call]] = {}
     for call in draft.calls:
         for name in call.reads:
@@ -54,3 +59,42 @@ def _weight_norm(draft: Draft, norm: Call, readers: dict[str, list[Call]]) -> No
 def _only(readers: dict[str, list[Call]], call: Call) -> Call | None:
     found = readers.get(call.outputs[0], [])
     return found[0] if len(found) == 1 and len(found[0].args) >= 2 else None
+
+
+def _with_cells(calls: Sequence[Call]) -> list[Call]:
+    """The calls of each recurrent cell as one; a cell begins with the product of its input."""
+    found: list[Call] = []
+    run: list[Call] = []
+    for call in calls:
+        kind = _cell_of(call)
+        goes_on = run and kind == _cell_of(run[0]) and call.origin.path == run[0].origin.path
+        inside = not call.origin.frames and set(call.reads) <= {name for one in run for name in one.outputs}
+        if not inside and (not goes_on or (call.target, call.args[1:2]) == (run[0].target, run[0].args[1:2])):
+            found += _as_cell(run)
+            run = []
+        (run if kind or (run and inside) else found).append(call)
+    return [*found, *_as_cell(run)]
+
+
+def _cell_of(call: Call) -> str:
+    match = _CELL.search(call.origin.frames[-1].text) if call.origin.frames else None
+    return match[1] if match else ""
+
+
+def _as_cell(run: Sequence[Call]) -> list[Call]:
+    """One call of the cell, or the calls as they are where two products are not what they begin with."""
+    products = [call for call in run if call.target.startswith(("aten.linear", "aten.addmm", "aten.mm"))]
+    if len(products) != 2 or any(not call.target.startswith("aten.linear") for call in products):
+        return list(run)
+    kind = _cell_of(run[0])
+    made = {name: call for call in run for name in call.outputs}
+    ordered = products if kind == "gru" else reversed(products)  # the others begin with the hidden state
+    (x, w_in, *b_in), (hidden, w_hidden, *b_hidden) = (call.args for call in ordered)
+    outputs, types, states = run[-1].outputs, run[-1].types, hidden
+    if kind == "lstm":
+        state = next(call for call in reversed(run) if call.target.startswith("aten.add"))
+        before = [ref for call in run for ref in call.args if isinstance(ref, Ref) and ref.name not in made]
+        cell = next((ref for ref in before if ref not in (x, hidden, w_in, w_hidden, *b_in, *b_hidden)), hidden)
+        outputs, types, states = (*outputs, *state.outputs), (*types, *state.types), [hidden, cell]
+    args = (x, states, w_in, w_hidden, *b_in, *b_hidden)
+    return [replace(run[-1], target=f"aten.{kind}_cell", args=args, outputs=outputs, types=types, kwargs={})]

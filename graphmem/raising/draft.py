@@ -180,6 +180,8 @@ def _settled(graph: Graph, held: list[str], users: Mapping[str, list[Node]]) -> 
     for node in graph.nodes:
         if node.op_type in ("Shape", "Size"):
             static.update(node.writes)
+        elif node.op_type in _LAYERS and any(n in trained for n in node.reads):
+            continue  # a layer on constants, such as states of zeros, runs in every step, and has a gradient
         elif all(n in static or n in derived or _is_weight(graph, n) for n in node.reads):
             looked_through = node.op_type in _AS_THEY_ARE and node.inputs[0] in trained
             reads_parameters = any(n in trained or n in derived for n in node.reads)

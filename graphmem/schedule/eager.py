@@ -88,6 +88,7 @@ def training_trace(
     loop = _Loop(m, program, values, settings, target, batch, scale, holds)
     for _ in range(min(settings.accumulate, STEADY)):
         loop.micro_batch()
+    optimizer.forget_untrained()
     with m.scope():
         if scale is not None:
             _unscaled(m)

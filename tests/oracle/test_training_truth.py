@@ -90,7 +90,9 @@ needs_torch = pytest.mark.skipif(
 )
 
 
-def _own(form: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+def _own(
+    form: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str = "sgd"
+) -> tuple[int, int]:
     """Predicted and measured peak of a network of ours."""
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     import training_oracle as oracle  # type: ignore[import-not-found]
@@ -98,13 +100,21 @@ def _own(form: str, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     torch.manual_seed(0)
     case = oracle.networks()[name]()
     oracle.exported(case, form, folder / f"{name}_{form}.onnx")
-    return graphmem.train(folder / f"{name}_{form}.onnx", loss=case[3]).peak, oracle.measured(case, "sgd").peak
+    found = graphmem.train(folder / f"{name}_{form}.onnx", loss=case[3], optimizer=optimizer)
+    return found.peak, oracle.measured(case, optimizer).peak
 
 
 @needs_torch
 @pytest.mark.parametrize("name", ["dense", "window", "tied_lstm", "fpn", "segformer", "einsum"])
 def test_our_own_networks_are_byte_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found, truth = _own("train_dynraw", name, tmp_path, monkeypatch)
+    assert abs(found - truth) <= 256
+
+
+@needs_torch
+@pytest.mark.parametrize("name", ["teacher", "messages", "weight_norm", "spectral_norm", "cells", "relative"])
+def test_regions_and_rewritten_calls_are_byte_exact(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, truth = _own("train_dynraw", name, tmp_path, monkeypatch, "adamw")
     assert abs(found - truth) <= 256
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import graphmem
 from graphmem.autograd.backward import backward
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.ops import full
@@ -19,6 +20,7 @@ from graphmem.raising.composed import compose
 from graphmem.raising.draft import Draft, Options
 from graphmem.raising.without_grad import mark_without_grad
 from graphmem.reader import read
+from tests.autograd.test_training import held
 
 Write = Callable[..., Path]
 
@@ -99,7 +101,8 @@ def _made(target: str, build: Callable[[Machine], tuple[object, ...]]) -> list[t
     m = Machine()
     with m.operator("inputs"):
         args = build(m)
-    loss = RULES["aten.sum"](m, RULES[target](m, *args))
+    made = RULES[target](m, *args)
+    loss = RULES["aten.sum"](m, made[0] if isinstance(made, list) else made)
     first = len(m.steps)
     backward(m, loss)
     return [
@@ -129,6 +132,8 @@ def ids(m: Machine, *shape: int) -> Tensor:
          [("aten::gather", 96), ("aten::new_empty_strided", 160)]),
         ("aten.linalg_vector_norm", lambda m: (trained(m, 5, 8), 2, [-1], True),
          [("aten::div", 160), ("aten::eq", 5), ("aten::mul", 160)]),
+        ("aten.sort", lambda m: (trained(m, 5, 8), 1), [("aten::value_selecting_reduction_backward", 160)]),
+        ("aten.dot", lambda m: (trained(m, 8), full(m, "input", (8,), "float32")), [("aten::mul", 32)]),
         ("aten._weight_norm", lambda m: (trained(m, 5, 8), trained(m, 5, 1), 0),
          [("aten::contiguous", 160), ("aten::_weight_norm_interface_backward", 160),
           ("aten::_weight_norm_interface_backward", 20)]),
@@ -146,3 +151,33 @@ def test_no_gradient_passes_a_detach() -> None:
         x = trained(m, 4)
     assert not RULES["aten.detach"](m, x).requires_grad
     assert RULES["aten.alias"](m, x).requires_grad
+
+
+def test_the_gradient_of_a_divisor_is_made_before_that_of_what_it_divides() -> None:
+    made = [name for name, _ in _made("aten.div", lambda m: (trained(m, 5, 8), trained(m, 5, 8)))]
+    assert made == ["aten::div", "aten::div", "aten::neg", "aten::mul", "aten::div"]
+
+
+def test_a_parameter_that_no_gradient_reaches_has_no_state(model: Write) -> None:
+    """Of two heads the second is not in the loss; the first has 4 * 3 numbers, each with two of AdamW's."""
+    path = model(f"""g (float[2, 4] x) => (float[2, 3] y, float[2, 5] z)
+        <{held("float[4, 3] a", 12)}, {held("float[4, 5] b", 20)}> {{ y = MatMul(x, a) z = MatMul(x, b) }}""")
+    found = graphmem.train(path, loss="sum", optimizer="adamw")
+    assert found.breakdown["parameters"] == (12 + 20) * 4
+    assert found.breakdown["optimizer_state"] == 2 * 12 * 4 + 4
+
+
+def test_the_calls_under_a_line_of_a_cell_are_one_call(model: Write) -> None:
+    line = "ret = _VF.gru_cell("
+    calls = [
+        typed("aten.linear.default", "i", Ref("x"), Ref("w"), Ref("b"), text=line),
+        typed("aten.linear.default", "h", Ref("s"), Ref("u"), Ref("c"), text=line),
+        typed("aten.add.Tensor", "y", Ref("i"), Ref("h"), text=line),
+        typed("aten.linear.default", "i2", Ref("x"), Ref("w"), Ref("b"), text=line),
+        typed("aten.linear.default", "h2", Ref("y"), Ref("u"), Ref("c"), text=line),
+        typed("aten.add.Tensor", "z", Ref("i2"), Ref("h2"), text=line),
+    ]
+    made = draft(model, *calls)
+    compose(made)
+    assert [(c.target, c.outputs) for c in made.calls] == [("aten.gru_cell", ("y",)), ("aten.gru_cell", ("z",))]
+    assert made.calls[1].args == tuple(Ref(n) for n in ("x", "y", "w", "u", "b", "c"))

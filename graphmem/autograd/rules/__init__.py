@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphmem.autograd.registry import RULES, Rule
 from graphmem.autograd.rules import (
     attention,
+    cells,
     conv,
     elementwise,
     index,
@@ -18,7 +19,7 @@ from graphmem.autograd.rules import (
     shape,
 )
 
-FAMILIES = (attention, conv, elementwise, index, loss, norm, pairs, pool, products, recurrent, reduce, shape)
+FAMILIES = (attention, cells, conv, elementwise, index, loss, norm, pairs, pool, products, recurrent, reduce, shape)
 
 __all__ = ["FAMILIES", "RULES", "rule_of"]
 

@@ -81,21 +81,24 @@ def _saved_factors(a: Tensor | None, b: Tensor | None) -> list[Tensor]:
 
 @rule("aten.div", "aten.divide", "aten.true_divide", "aten.div_")
 def div(m: Machine, x: Any, y: Any, **_: Any) -> Tensor:
-    """Saves the divisor, and the dividend when the divisor needs a gradient, which takes three temporaries."""
+    """Saves the divisor, and the dividend when the divisor needs a gradient, which takes three temporaries.
+
+    The divisor's gradient is made first: a generated backward function goes by the names of its inputs (other, self).
+    """
     a, b = _other(x), _number_saved(m, y)
     operands = tensors(x, y)
     out = ops.pointwise(m, "aten::div", *operands, dtype="" if any(t.is_float for t in operands) else "float32")
 
     def back(m: Machine, n: Node, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        left = ops.pointwise(m, "aten::div", g, *tensors(b)) if n.needs(0) else None
-        if not n.needs(1) or b is None:
-            return left, None
-        with m.scope() as kept:
-            first = ops.pointwise(m, "aten::div", *tensors(a), b)
-            second = ops.pointwise(m, "aten::div", first, b)
-            negated = ops.pointwise(m, "aten::neg", g)
-            kept.append(ops.pointwise(m, "aten::mul", negated, second))
-        return left, kept[0]
+        right = None
+        if n.needs(1) and b is not None:
+            with m.scope() as kept:
+                first = ops.pointwise(m, "aten::div", *tensors(a), b)
+                second = ops.pointwise(m, "aten::div", first, b)
+                negated = ops.pointwise(m, "aten::neg", g)
+                kept.append(ops.pointwise(m, "aten::mul", negated, second))
+            right = kept[0]
+        return ops.pointwise(m, "aten::div", g, *tensors(b)) if n.needs(0) else None, right
 
     saved = [] if b is None else [b, *([a] if a is not None and b.requires_grad else [])]
     m.record("DivBackward0", [a, b], [out], back, saved)
@@ -116,12 +119,12 @@ def power(m: Machine, x: Any, exponent: Any) -> Tensor:
         return out
 
     def back(m: Machine, n: Node, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        with m.scope() as kept:  # exponent before self
+            right = chain(m, g, "where log mul mul where", *tensors(a, b)) if n.needs(1) else None
+            kept.extend([right] if right else [])
         with m.scope() as kept:
             left = chain(m, g, "eq sub pow mul mul where", *tensors(a, b)) if n.needs(0) else None
             kept.extend([left] if left else [])
-        with m.scope() as kept:
-            right = chain(m, g, "where log mul mul where", *tensors(a, b)) if n.needs(1) else None
-            kept.extend([right] if right else [])
         return left, right
 
     m.record("PowBackward1", [a, b], [out], back, [t for t in (a, b, out) if t is not None])

@@ -119,10 +119,11 @@ def mv(m: Machine, x: Tensor, y: Tensor) -> Tensor:
 def dot(m: Machine, x: Tensor, y: Tensor) -> Tensor:
     """Vector times vector."""
     out = ops.full(m, "aten::dot", (), x.dtype)
-    m.record(
-        "DotBackward0", [x, y], [out],
-        lambda m, n, g: (ops.pointwise(m, "aten::mul", g, y), ops.pointwise(m, "aten::mul", g, x)), _saved(x, y),
-    )  # fmt: skip
+
+    def back(m: Machine, n: Node, g: Tensor) -> list[Tensor | None]:
+        return [ops.pointwise(m, "aten::mul", g, t) if n.needs(i) else None for i, t in enumerate((y, x))]
+
+    m.record("DotBackward0", [x, y], [out], back, _saved(x, y))
     return out
 
 

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 from graphmem.autograd import ops
 from graphmem.autograd import strides as st
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.registry import RULES, rule
+from graphmem.autograd.registry import rule
+from graphmem.autograd.rules.cells import gru_step, lstm_step, plain_step
 from graphmem.autograd.rules.elementwise import dropout
-from graphmem.autograd.rules.pairs import mul
 from graphmem.autograd.rules.products import linear
 from graphmem.autograd.rules.shape import cat, stack, unbind
 from graphmem.autograd.tensor import Node, Tensor, itemsize
@@ -77,24 +77,9 @@ def _lstm_steps(m: Machine, x: Tensor, state: list[Tensor], weights: Weights) ->
     hidden, cell = state
     outputs = []
     for gate in unbind(m, linear(m, x, weights[0], bias_in), 0):
-        hidden, cell = _lstm_cell(m, gate, hidden, cell, weights[1], bias_hidden)
+        hidden, cell = lstm_step(m, gate, hidden, cell, weights[1], bias_hidden)
         outputs.append(hidden)
     return stack(m, outputs, 0), [hidden, cell]
-
-
-def _lstm_cell(
-    m: Machine, gate: Tensor, hidden: Tensor, cell: Tensor, weight: Tensor, bias: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    with m.scope() as kept:
-        parts = _chunks(m, _add_over(m, linear(m, hidden, weight, bias), gate), 4)
-        enter, forget, new, leave = (
-            _saturate(m, part, name)
-            for part, name in zip(parts, ("sigmoid", "sigmoid", "tanh", "sigmoid"), strict=True)
-        )
-        state = _add_over(m, mul(m, forget, cell), mul(m, enter, new))
-        out = mul(m, leave, RULES["aten.tanh"](m, state))
-        kept += [out, state]
-    return out, state
 
 
 def _steps(cell: Callable[..., Tensor]) -> Direction:
@@ -108,80 +93,6 @@ def _steps(cell: Callable[..., Tensor]) -> Direction:
             hidden = cell(m, gate, hidden, weights[1], bias_hidden)
             outputs.append(hidden)
         return stack(m, outputs, 0), [hidden]
-
-    return run
-
-
-def _chunks(m: Machine, x: Tensor, parts: int = 3) -> list[Tensor]:
-    """unsafe_chunk(parts, 1): views that may be written in place."""
-    size = x.shape[1] // parts
-    outs = [m.alias(x, (x.shape[0], size), x.strides) for _ in range(parts)]
-    shape = x.shape
-
-    def back(m: Machine, _n: Node, *grads: Tensor | None) -> Tensor:
-        del grads
-        return ops.full(m, "aten::cat", shape, x.dtype)
-
-    m.record("UnsafeSplitBackward0", [x], outs, back)
-    return outs
-
-
-def _over(m: Machine, x: Tensor, title: str, others: list[Tensor], back: Any, saves: list[Tensor]) -> Tensor:
-    """An in-place operation on x; `saves` may hold the result itself as x."""
-    out = m.alias(x, x.shape, x.strides)
-    m.record(title, [x, *others], [out], back, saves)
-    return out
-
-
-def _add_over(m: Machine, x: Tensor, y: Tensor) -> Tensor:
-    return _over(m, x, "AddBackward0", [y], lambda m, _n, g: (g, g), [])
-
-
-def _mul_over(m: Machine, x: Tensor, y: Tensor) -> Tensor:
-    """x *= y saves y, and a copy of x as it was."""
-    with m.operator("aten::clone"):
-        before = m.empty(x.shape, x.dtype)
-
-    def back(m: Machine, n: Node, g: Tensor) -> list[Tensor | None]:
-        return [ops.pointwise(m, "aten::mul", g, t) if n.needs(i) else None for i, t in enumerate((y, before))]
-
-    return _over(m, x, "MulBackward0", [y], back, [y, before])
-
-
-def _saturate(m: Machine, x: Tensor, name: str) -> Tensor:
-    label = f"aten::{name}_backward"
-    return _over(m, x, f"{name.capitalize()}Backward0", [], lambda m, _n, g: ops.pointwise(m, label, g, x), [x])
-
-
-def _gru_cell(m: Machine, gate: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    with m.scope() as kept:
-        inner = _chunks(m, gate)
-        outer = _chunks(m, linear(m, hidden, weight, bias))
-        reset = _saturate(m, _add_over(m, outer[0], inner[0]), "sigmoid")
-        update = _saturate(m, _add_over(m, outer[1], inner[1]), "sigmoid")
-        scaled = _mul_over(m, outer[2], reset)
-        added = ops.pointwise(m, "aten::add", inner[2], scaled)
-        m.record("AddBackward0", [inner[2], scaled], [added], lambda m, _n, g: (g, g))
-        new = _saturate(m, added, "tanh")
-        rest = ops.pointwise(m, "aten::sub", hidden, new)
-        m.record("SubBackward0", [hidden, new], [rest], lambda m, _n, g: (g, ops.pointwise(m, "aten::neg", g)))
-        kept.append(_add_over(m, _mul_over(m, rest, update), new))
-    return kept[0]
-
-
-def _plain_cell(name: str) -> Callable[..., Tensor]:
-    backward = {"tanh": "tanh_backward", "relu": "threshold_backward"}[name]
-
-    def run(m: Machine, gate: Tensor, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        with m.scope() as kept:
-            added = _add_over(m, linear(m, hidden, weight, bias), gate)
-            out = ops.pointwise(m, f"aten::{name}", added)
-            m.record(
-                f"{name.capitalize()}Backward0", [added], [out],
-                lambda m, _n, g: ops.pointwise(m, f"aten::{backward}", g, out), [out],
-            )  # fmt: skip
-            kept.append(out)
-        return out
 
     return run
 
@@ -228,7 +139,7 @@ def gru(m: Machine, x: Tensor, state: Tensor, weights: Weights, *rest: Any) -> l
     """CPU: five small tensors per step. CUDA: cuDNN, which keeps four values per cell or more."""
     if m.device == "cuda":
         return _cudnn(m, x, [state], weights, 4, *rest)
-    return _stacked(m, x, [state], weights, _steps(_gru_cell), *rest)
+    return _stacked(m, x, [state], weights, _steps(gru_step), *rest)
 
 
 @rule("aten.rnn_tanh", "aten.rnn_relu")
@@ -236,7 +147,7 @@ def rnn_tanh(m: Machine, x: Tensor, state: Tensor, weights: Weights, *rest: Any)
     """CPU: one tensor per step. CUDA: cuDNN, which can do with the outputs."""
     if m.device == "cuda":
         return _cudnn(m, x, [state], weights, 0, *rest)
-    return _stacked(m, x, [state], weights, _steps(_plain_cell("tanh")), *rest)
+    return _stacked(m, x, [state], weights, _steps(plain_step("tanh")), *rest)
 
 
 def _cudnn(

@@ -37,7 +37,7 @@ def mean(m: Machine, x: Tensor, dim: Any = None, keepdim: bool = False, **_: Any
     return out
 
 
-@rule("aten.var", "aten.std", "aten.var_mean", "aten.std_mean")
+@rule("aten.var", "aten.std", "aten.var_mean", "aten.std_mean", "prims.var")
 def var(m: Machine, x: Tensor, dim: Any = None, *_: Any, keepdim: bool = False, **__: Any) -> Any:
     """Saves x; the backward subtracts the mean and scales."""
     dims = _dims(dim)
@@ -210,10 +210,7 @@ def topk(m: Machine, x: Tensor, k: Any = None, dim: int = -1, *_: Any, **__: Any
     before = x.shape
 
     def back(m: Machine, _n: Node, g: Tensor) -> Tensor:
-        with m.scope() as kept:
-            ops.full(m, "aten::new_zeros", before, g.dtype)
-            kept.append(ops.full(m, "aten::scatter", before, g.dtype))
-        return kept[0]
+        return ops.full(m, "aten::value_selecting_reduction_backward", before, g.dtype)  # zeros, written in place
 
     m.record("TopkBackward0", [x], [out], back, [index])
     return [out, index]
