@@ -122,7 +122,7 @@ def gru_cell(m: Machine, x: Tensor, hidden: Tensor, *weights: Tensor) -> Tensor:
 def lstm_cell(m: Machine, x: Tensor, states: Sequence[Tensor], *weights: Tensor) -> list[Tensor]:
     """Hidden and cell state."""
     with _cell(m, "aten::lstm_cell"):
-        return list(lstm_step(m, _gates(m, x, weights), *states, weights[1], _bias(weights, 3)))
+        return list(lstm_step(m, _gates(m, x, weights), states[0], states[1], weights[1], _bias(weights, 3)))
 
 
 def _plain_rule(name: str) -> None:
