@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests" / "oracle")]
 
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.ranks import Parallel, Ranked
-from graphmem.ir.training import TrainingSettings
-from graphmem.raising import Options, raised
+from graphmem.raising import raised
 from graphmem.reader import read
 from graphmem.schedule.parallel import parallel_of, ranked
 from graphmem.schedule.parallel.pipelined import pipelined
@@ -68,15 +68,15 @@ def exported(network: str, batch: int, path: Path) -> None:
 
 def predicted(case: Case, path: Path) -> Ranked:
     """What graphmem says; a pipeline is cut as the measured one is, into stages of as many blocks."""
-    program = raised(read(path, None), Options(False, None, None))
+    program = raised(read(path, None))
     frozen = ("blocks.0.*",) if case.network == "tied" else ()
-    settings = TrainingSettings("cross_entropy", case.optimizer, "single", "cpu", frozen)
+    settings = TrainingOptions("cross_entropy", case.optimizer, freeze=frozen)
     if case.mode.startswith("pipeline"):
         micro = int(case.mode.split(":")[1])
         blocks = units(program)[1:]
         at = [blocks[i * len(blocks) // case.ranks].runs[0][0] for i in range(1, case.ranks)]
         way = Parallel("pipeline", case.ranks, micro)
-        return pipelined(program, settings, way, False, (case.batch, case.batch // micro), at)
+        return pipelined(program, settings, way, (case.batch, case.batch // micro), at)
     kind, _, view = case.mode.partition("-")
     return ranked(program, settings, parallel_of(f"{kind}:{case.ranks}" + (f":{view}" if view else "")))
 

@@ -10,15 +10,16 @@ The grains, and who judges a plan:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from graphmem.autograd.tape import Tape
 from graphmem.checkpoint.bounds import Bound
 from graphmem.checkpoint.evaluate import course_of
 from graphmem.checkpoint.solve import Search, budget_of, deadline_after
 from graphmem.ir.graph import exactness_of
+from graphmem.ir.options import FrontierKeywords, asked
 from graphmem.ir.program import Program
 from graphmem.ir.recompute import (
     Frontier,
@@ -30,14 +31,15 @@ from graphmem.ir.recompute import (
     Recompute,
     WrapPlan,
 )
-from graphmem.ir.types import TensorType
-from graphmem.raising import Options, raised
-from graphmem.reader import read
-from graphmem.reader.batch import read_with_batch
+from graphmem.raising import raised
+from graphmem.reader.batch import read_at_batch
 from graphmem.schedule.eager import TrainingTrace, training_trace
 from graphmem.schedule.module_plans import Judge, candidates, practice
 from graphmem.schedule.recompute import question_of
-from graphmem.schedule.training_figures import checked_settings, followed
+from graphmem.schedule.training_figures import followed
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Progress = Callable[[str], None]
 SHOWN = 5  # obstacles
@@ -53,20 +55,7 @@ def checkpoint_frontier(
     ratio: float | None = None,
     timeout: float | None = None,
     progress: Progress = lambda _: None,
-    batch: int | None = None,
-    loss: str = "cross_entropy",
-    optimizer: str = "sgd",
-    form: str | None = None,
-    weight_decay: bool = False,
-    device: str = "cpu",
-    freeze: Sequence[str] = (),
-    assume_bn: bool = False,
-    dropout: float | None = None,
-    attention_dropout: float | None = None,
-    precision: str = "fp32",
-    strict: bool = False,
-    trips: Mapping[str, int] | None = None,
-    shapes: Mapping[str, TensorType] | None = None,
+    **options: Unpack[FrontierKeywords],
 ) -> ModelFrontier:
     """What to keep and what to compute again in a training step of the model in the ONNX file at `path`.
 
@@ -77,36 +66,23 @@ def checkpoint_frontier(
         ratio: the same as a part of the peak that keeps everything.
         timeout: seconds after which the best found so far is returned.
         progress: called with a line of text now and then.
-        batch: as for `train`.
-        loss: as for `train`.
-        optimizer: as for `train`.
-        form: as for `train`.
-        weight_decay: as for `train`.
-        device: as for `train`.
-        freeze: as for `train`.
-        assume_bn: as for `train`.
-        dropout: as for `train`.
-        attention_dropout: as for `train`.
-        precision: as for `train`.
-        strict: as for `train`.
-        trips: as for `train`.
-        shapes: as for `train`.
+        options: how to read the file, and the step.
 
     Raises:
         ModelError: the file is not a readable, valid model.
         OptionError: an option fits neither the model nor the choices.
     """
     deadline = deadline_after(timeout)
-    settings = checked_settings(loss, optimizer, form, device, freeze, precision)
-    graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
-    program = raised(graph, Options(assume_bn, dropout, attention_dropout))
+    reading, step = asked(FrontierKeywords, dims, options)
+    graph, fixed = read_at_batch(path, reading)
+    program = raised(graph, step)
     tape = Tape()
     with followed(f"the backward pass of '{Path(path).stem}'"):
-        trace = training_trace(program, settings, weight_decay, fixed, tape)
+        trace = training_trace(program, step, fixed, tape)
     question = question_of(trace, tape, Path(path).stem)
     search = (_Unproved if timeout is None else Search)(question, deadline, progress=progress)
     allowed = budget if ratio is None else budget_of(question, ratio)
-    judge = Judge(program, settings, weight_decay, fixed)
+    judge = Judge(program, step, fixed)
     wraps = _wraps(program, tape, trace, judge, deadline, progress)
     whole = search.frontier()
     found = whole if allowed is None else _at(search, allowed)

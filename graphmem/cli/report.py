@@ -11,6 +11,7 @@ import click
 
 from graphmem.cli.options import deliver, inference_options, model_options, prune_option, size_option
 from graphmem.cli.step_options import Asked, step_options, trained
+from graphmem.ir.options import FrontierKeywords
 
 if TYPE_CHECKING:
     from graphmem.report.page.curve import Curve
@@ -71,12 +72,10 @@ def report(
 
 def _curve(model: Path, step: Asked, reading: Mapping[str, Any], timeout: float) -> Curve:
     """What checkpointing can do for the step, whatever --checkpoint asks for."""
-    import inspect
-
     import graphmem
     from graphmem.report.page.curve import curve_of_model
 
-    taken = inspect.signature(graphmem.checkpoint_frontier).parameters
+    taken = {"dims", *FrontierKeywords.__annotations__}
     asked = {**step.keywords, **reading}
     unlike = [
         f"--{name}"

@@ -21,9 +21,9 @@ from graphmem.fitting.search import largest_batch, rung_batch
 from graphmem.fitting.traffic import LINK, LINKS
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.fit import Largest, Need, Option, Outcome
+from graphmem.ir.options import FitKeywords, RanksKeywords, TrainingOptions, step_defaults, step_names
 from graphmem.ir.ranks import Ranked
 from graphmem.schedule.parallel import parallel_of, ranked
-from graphmem.schedule.training_figures import checked_settings
 
 Settings: TypeAlias = Mapping[str, Any]
 _OUTCOMES: tuple[Outcome, ...] = ("same", "rounding", "other")
@@ -197,7 +197,6 @@ def _cost(question: Question, need: Need, passes: int) -> float:
 
 
 UNCOUNTED = ("what the caching allocator adds on each device",)
-ALONE = {"precision": "fp32", "accumulate": 1, "checkpoint": (), "lora": "", "offload": ()}  # else not shared yet
 WAYS = {
     "zero2": ("ZeRO-2 on {n} devices: fully_shard, parameters kept whole", ", reshard_after_forward=False"),
     "zero3": ("ZeRO-3 on {n} devices: fully_shard (FSDP)", ""),
@@ -217,7 +216,8 @@ schedule = Schedule1F1B(PipelineStage(part, rank, {n}, device), n_microbatches={
 
 def shared_options(question: Question, count: int, progress: Callable[[str], None]) -> tuple[Option, ...]:
     """The ways to share the step between `count` devices that fit, cheapest first."""
-    if count < 2 or any(question.settings[name] != value for name, value in ALONE.items()):
+    alone = {name: value for name, value in step_defaults(FitKeywords).items() if name not in step_names(RanksKeywords)}
+    if count < 2 or any(question.settings[name] != value for name, value in alone.items()):
         return ()
     found = []
     for way in WAYS:
@@ -271,16 +271,12 @@ def _shared(question: Question, way: str, count: int) -> Option | None:
 def _ranked(question: Question, parallel: str, batch: int) -> Ranked:
     """The step on every rank, asked as `graphmem.train_ranks` asks it: a pipeline is given the whole batch."""
     way = parallel_of(parallel)
-    settings: dict[str, Any] = {k: v for k, v in question.settings.items() if k not in _APART}
-    described = checked_settings(device=question.on.torch_device, **settings)
+    step = TrainingOptions(device=question.on.torch_device, **question.settings)
     _, fixed = question.probe.source.at(batch)
     if way.micro_batches > 1:
         fixed = (fixed[0] if fixed else batch, batch // way.micro_batches)
     program = question.probe.program(batch, question.settings)
-    return ranked(program, described, way, question.settings["weight_decay"], fixed)
-
-
-_APART = ("assume_bn", "dropout", "attention_dropout", "weight_decay")
+    return ranked(program, step, way, fixed)
 
 
 def _shared_cost(question: Question, found: Ranked, batch: int, way: str, count: int) -> float:

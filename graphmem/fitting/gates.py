@@ -5,9 +5,8 @@ pyproject.toml -> Checked: the models that a project checks, how to read each, a
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -20,6 +19,7 @@ from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Need
 from graphmem.ir.gate import Gate
 from graphmem.ir.memory import Plan
+from graphmem.ir.options import FitKeywords, TrainingOptions, step_names
 from graphmem.ir.training import Training, may_hold_more
 
 
@@ -40,13 +40,6 @@ class Limits:
     min_batch: int | None = None
     baseline: int | None = None
     increase: Decimal = Decimal(0)
-
-    @property
-    def is_any(self) -> bool:
-        """True when something is limited; a batch alone limits nothing."""
-        return self.has_peak or any(
-            limit is not None for limit in (self.max_activations, self.max_weights, self.max_arena, self.baseline)
-        )
 
     @property
     def has_peak(self) -> bool:
@@ -146,9 +139,6 @@ def _method(plan: Plan | None) -> str:
 PLAIN_DEVICES = ("cpu", "cuda")
 _SIZES = ("max-peak", "max-activations", "max-weights", "max-arena", "max-train-peak")
 _KEYS = ("path", "batch", "dims", "baseline", "max-increase", *_SIZES, "device", "min-batch", "train")
-_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,), "bool": (bool,), "int": (int,), "float": (int, float), "Sequence[str]": (list,),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,27 +240,17 @@ def _integer(entry: Mapping[str, Any], key: str, config: Path) -> int:
 
 
 def _settings(entry: Mapping[str, Any], config: Path) -> dict[str, Any]:
-    """The keywords of `graphmem.train` under `train`, written with dashes."""
-    from graphmem.api.train import train
-
-    choices = _step_keywords(train)
-    found = {}
-    for key, value in entry.items():
-        name = key.replace("-", "_")
+    """The options of a step under `train`, written with dashes; the device has a key of its own."""
+    choices = step_names(FitKeywords)
+    found = {key.replace("-", "_"): value for key, value in entry.items()}
+    for key, name in zip(entry, found, strict=True):
         if name not in choices:
             raise OptionError(f"'{config}': unknown key '{key}' of train; it takes {', '.join(choices)}")
-        wanted = _TYPES.get(choices[name].removesuffix(" | None"))
-        if wanted is not None and not isinstance(value, wanted):
-            raise OptionError(f"'{config}': {key} of train is {choices[name]}, not {value!r}")
-        found[name] = value
+    try:
+        TrainingOptions(**found)
+    except OptionError as error:
+        raise OptionError(f"'{config}': {error}") from error
     return found
-
-
-def _step_keywords(function: Callable[..., Any]) -> dict[str, str]:
-    """Keyword-only arguments that belong to the step, with their annotation; the device has a key of its own."""
-    of_reading = ("batch", "device", "strict", "trips", "shapes", "prune")
-    parameters = inspect.signature(function).parameters.values()
-    return {p.name: str(p.annotation) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in of_reading}
 
 
 def _toml(text: str) -> dict[str, Any]:

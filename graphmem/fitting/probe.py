@@ -13,10 +13,9 @@ Path, device -> Need: what one forward run of PyTorch takes on a device, as `gra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -28,17 +27,19 @@ from graphmem.ir.device import Device
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.fit import Need
 from graphmem.ir.graph import Effect, Graph, Issue, exactness_of
+from graphmem.ir.options import RAISING, ReadingKeywords, ReadingOptions, TrainingOptions
 from graphmem.ir.program import Program
-from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import replayed
 from graphmem.passes.pruning import pruned
-from graphmem.raising import Options, raised
-from graphmem.reader import read
-from graphmem.reader.batch import read_with_batch
+from graphmem.raising import raised
+from graphmem.reader.batch import read_at_batch
 from graphmem.schedule.eager import TrainingTrace, forward_trace, training_trace
 from graphmem.schedule.inference_figures import model_facts
-from graphmem.schedule.training_figures import allocator_events, checked_settings, followed, uncounted
+from graphmem.schedule.training_figures import allocator_events, followed, uncounted
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,6 @@ NATIVE, EXPANDABLE = "native", "expandable"
 Settings: TypeAlias = Mapping[str, Any]
 Fixed: TypeAlias = "tuple[int, int] | None"  # (batch of the file, another one it is asked for at)
 _STATE = ("parameter", "buffer", "optimizer_state")
-_RAISING = ("assume_bn", "dropout", "attention_dropout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,13 @@ class Source:
     """The file, read once per batch."""
 
     path: Path
-    reading: Mapping[str, Any]
+    reading: ReadingOptions
     _graphs: dict[int | None, tuple[Graph, Fixed]] = field(default_factory=dict)
 
     def at(self, batch: int | None) -> tuple[Graph, Fixed]:
         """The graph at a batch, and the two batches where the file fixes another."""
         if batch not in self._graphs:
-            self._graphs[batch] = read_with_batch(batch, partial(read, self.path, **self.reading))
+            self._graphs[batch] = read_at_batch(self.path, replace(self.reading, batch=batch))
         return self._graphs[batch]
 
     def batching(self) -> Batching:
@@ -185,15 +185,16 @@ class Probe:
         with followed(f"'{self.source.path.name}' at batch {batch}"):
             if not self.is_training:
                 return run_traced(graph, program, settings["precision"], torch_device, fixed)
-            trace = training_trace(program, _settings(settings, torch_device), settings["weight_decay"], fixed)
+            trace = training_trace(program, TrainingOptions(device=torch_device, **settings), fixed)
         return _kept(trace, graph, program, moved_by_step(trace, settings["accumulate"], True))
 
     def program(self, batch: int | None, settings: Settings) -> Program:
         """The model as ATen calls."""
-        options = tuple(settings[name] for name in _RAISING)
-        if (batch, options) not in self._programs:
-            self._programs[batch, options] = raised(self.source.at(batch)[0], Options(*options))
-        return self._programs[batch, options]
+        options = {name: settings[name] for name in RAISING}
+        key = (batch, *options.values())
+        if key not in self._programs:
+            self._programs[key] = raised(self.source.at(batch)[0], TrainingOptions(**options))
+        return self._programs[key]
 
 
 def need_of(traced: Traced, batch: int | None, on: Accelerator, allocator: str = NATIVE) -> Need:
@@ -220,12 +221,6 @@ def run_traced(graph: Graph, program: Program, precision: str, torch_device: str
 
 def _key(settings: Settings) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(settings.items()))
-
-
-def _settings(settings: Settings, torch_device: str) -> TrainingSettings:
-    """As `graphmem.train` takes them."""
-    apart = (*_RAISING, "weight_decay")
-    return checked_settings(device=torch_device, **{k: v for k, v in settings.items() if k not in apart})
 
 
 def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> Traced:
@@ -264,16 +259,14 @@ def run_need(
     device: Device,
     dims: Mapping[str, int] | None = None,
     *,
-    batch: int | None = None,
     prune: float = 0.0,
-    strict: bool = False,
-    trips: Mapping[str, int] | None = None,
-    shapes: Mapping[str, TensorType] | None = None,
+    **reading: Unpack[ReadingKeywords],
 ) -> Need:
     """Bytes that a run under `torch.no_grad()` needs on `device`; arguments and errors as for `graphmem.analyze`."""
-    graph, fixed = read_with_batch(batch, partial(read, path, dims, is_strict=strict, trips=trips, shapes=shapes))
+    how = ReadingOptions(dims=dims, **reading)
+    graph, fixed = read_at_batch(path, how)
     graph = pruned(graph, prune)
     on = accelerator(device)
     with followed(f"a run of '{Path(path).name}'"):
         traced = run_traced(graph, raised(graph), "fp32", on.torch_device, fixed)
-    return need_of(traced, batch, on)
+    return need_of(traced, how.batch, on)

@@ -13,12 +13,13 @@ from graphmem.fitting.probe import need_of, run_traced
 from graphmem.fleet.axes import Value, checkpoints
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph, Issue, exactness_of
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
-from graphmem.ir.training import Training, TrainingSettings
+from graphmem.ir.training import Training
 from graphmem.memory.allocator import CUBLAS_WORKSPACE
 from graphmem.memory.training_profile import with_cublas
 from graphmem.passes.precision import in_precision
-from graphmem.raising import Options, raised
+from graphmem.raising import raised
 from graphmem.reader import graph_of
 from graphmem.reader.batch import read_with_batch
 from graphmem.reader.dims import fitting
@@ -76,23 +77,21 @@ class Model:
     def trained(self, settings: Mapping[str, Value]) -> Training:
         """One training step; the last one is kept for devices that differ in what they add to it."""
         if self.last is None or self.last[0] != settings:
-            on = str(settings["on"])
-            asked = TrainingSettings(
+            asked = TrainingOptions(
                 loss=self.fixed.loss,
                 optimizer=str(settings["optimizer"]),
-                form="foreach" if on == "cuda" else "single",
-                device=on,
+                device=str(settings["on"]),
                 precision=str(settings["precision"]),
                 accumulate=int(settings["accumulate"] or 1),
                 checkpoint=checkpoints(settings["checkpoint"]),
             )
-            self.last = settings, training(self.graph, self.program, asked, "the file", False, self.rebatched)
+            self.last = settings, training(self.graph, self.program, asked, "the file", self.rebatched)
         return self.last[1]
 
     @cached_property
     def program(self) -> Program:
         """The ATen calls that training makes of the graph."""
-        return raised(self.graph, Options())
+        return raised(self.graph)
 
 
 def _inference(model: Model, settings: Mapping[str, Value]) -> Figure:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphmem.ir.graph import Effect, Issue, exactness_of
-from graphmem.ir.training import TrainingSettings
+from graphmem.ir.options import TrainingOptions
 
 KINDS = ("ddp", "zero1", "zero2", "zero3", "tp", "pipeline")
 SHARED = ("parameters", "gradients", "optimizer_state", "buffers", "communication", "inputs", "activations",
@@ -63,7 +63,7 @@ class Ranked:
     """What `graphmem.train_ranks` returns: peaks are tensor-level, as those of `train`."""
 
     parallel: Parallel
-    settings: TrainingSettings
+    settings: TrainingOptions
     ranks: tuple[Rank, ...]
     communication: tuple[Collective, ...]
     notes: tuple[str, ...]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from graphmem.ir.analysis import ModelFacts
 from graphmem.ir.graph import Effect, Issue, Origin, exactness_of
 from graphmem.ir.memory import IntColumn, Lifetimes, Timeline
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
 
@@ -15,23 +16,6 @@ PHASES = ("forward", "backward", "optimizer")
 BREAKDOWN = (
     "parameters", "gradients", "optimizer_state", "buffers", "inputs", "activations", "temporaries", "workspace",
 )  # fmt: skip
-OFFLOADS = ("optimizer", "activations")
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSettings:
-    """The step that is asked about."""
-
-    loss: str
-    optimizer: str
-    form: str  # of the optimizer: single, foreach or fused
-    device: str
-    frozen: tuple[str, ...] = ()
-    precision: str = "fp32"  # a key of autograd.precision.PRECISIONS
-    accumulate: int = 1  # forward and backward passes before the optimizer steps
-    checkpoint: tuple[str, ...] = ()  # what torch.utils.checkpoint is wrapped around: see docs/checkpointing.md
-    lora: str = ""  # R or R:PATTERN: only adapters of that rank are trained
-    offload: tuple[str, ...] = ()  # of OFFLOADS: what waits in host memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +108,7 @@ class Training:
     """
 
     model: ModelFacts
-    settings: TrainingSettings
+    settings: TrainingOptions
     peak: int
     peak_phase: str
     peak_operator: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphmem.raising.draft import OPTIONAL, Options
+from graphmem.raising.draft import OPTIONAL
 from graphmem.raising.whole import raised
 
-__all__ = ["OPTIONAL", "Options", "raised"]
+__all__ = ["OPTIONAL", "raised"]

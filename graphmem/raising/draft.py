@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphmem.ir.graph import Graph, Issue, Node, Origin
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import NO_ORIGIN, Call, Given, Inference, Ref, Role
 from graphmem.ir.types import BoundedType, TensorType
 
@@ -19,27 +20,13 @@ DROPOUT = "dropout removed by an export in evaluation mode"
 OPTIONAL = (NORM, MASK, REPEAT, NO_DROPOUT, DROPOUT)  # inferences whose effect is found by leaving them out
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the caller knows and the file does not say."""
-
-    assume_bn: bool = False
-    dropout: float | None = None
-    attention_dropout: float | None = None  # of attention weights; as `dropout` when None
-    without: str = ""  # a kind of inference that is not acted on, to learn its effect
-
-    def p_after(self, op_type: str) -> float:
-        """Probability of a removed dropout that reads the result of such an operator."""
-        p = self.attention_dropout if op_type == "Softmax" else None
-        return p if p is not None else self.dropout or 0.0
-
-
 @dataclass(slots=True)
 class Draft:
     """The program as it grows."""
 
     graph: Graph
-    options: Options
+    options: TrainingOptions  # what the caller knows and the file does not say
+    without: str  # a kind of inference that is not acted on, to learn its effect
     held: list[str]
     spelled: dict[str, str]  # weight as torch.export spells it -> its name in the file
     users: dict[str, list[Node]]
@@ -60,7 +47,7 @@ class Draft:
     derived: set[str] = field(default_factory=set)  # values computed from parameters alone, with a gradient
 
     @classmethod
-    def of(cls, graph: Graph, options: Options) -> Draft:
+    def of(cls, graph: Graph, options: TrainingOptions, without: str) -> Draft:
         """An empty program of this graph."""
         maker = {name: node for node in graph.nodes for name in node.writes}
         filled = _filled_weights(graph, maker)
@@ -71,7 +58,12 @@ class Draft:
                 users.setdefault(name, []).append(node)
         static, derived = _settled(graph, held, users)
         spelled = {spelling(name): name for name in held}
-        return cls(graph, options, held, spelled, users, maker, static=static, derived=derived)
+        return cls(graph, options, without, held, spelled, users, maker, static=static, derived=derived)
+
+    def p_after(self, op_type: str) -> float:
+        """Probability of a removed dropout that reads the result of such an operator."""
+        p = self.options.attention_dropout if op_type == "Softmax" else None
+        return p if p is not None else self.options.dropout or 0.0
 
     def type_of(self, name: str) -> TensorType | None:
         """The type of a value of the file; its largest where the data decides, which the graph's issues state."""
@@ -115,7 +107,7 @@ class Draft:
 
     def infers(self, what: str, where: str, evidence: str) -> bool:
         """Note an inference that can be left out; False when it is to be left out."""
-        if what == self.options.without:
+        if what == self.without:
             return False
         self.note(what, where, evidence)
         return True

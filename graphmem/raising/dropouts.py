@@ -40,7 +40,7 @@ def place_dropouts(draft: Draft) -> None:
     if any(n.op_type == "Dropout" or n.origin.call for n in nodes):
         return
     for value, readers, why in _places(_Flow(draft)):
-        p = draft.options.p_after("Softmax" if why.startswith("attention") else "")
+        p = draft.p_after("Softmax" if why.startswith("attention") else "")
         origin = next(call.origin for call in draft.calls if value in call.outputs)
         if p and draft.infers(DROPOUT, origin.scope or value, why):
             _insert(draft, value, readers, p)

@@ -27,7 +27,7 @@ def eager_attention(draft: Draft, call: Call) -> Call:
     call = Call(call.target, _with_heads(draft, call), call.outputs, call.types, call.kwargs, call.origin)
     args[:3] = call.args[:3]
     if not args[4] and draft.options.dropout is not None and _lost_dropout(draft):
-        args[4] = draft.options.p_after("Softmax")
+        args[4] = draft.p_after("Softmax")
         call = Call(call.target, tuple(args), call.outputs, call.types, call.kwargs, call.origin)
     mask = args[3]
     if "transformers." not in call.origin.module or not isinstance(mask, Ref) or not _is_settled(draft, mask.name):
@@ -37,7 +37,7 @@ def eager_attention(draft: Draft, call: Call) -> Call:
         return call
     args[3], args[5] = None, True
     kwargs = dict(call.kwargs)
-    sources = [_before_repeat(draft, ref) for ref in args[1:3]] if draft.options.without != REPEAT else [None]
+    sources = [_before_repeat(draft, ref) for ref in args[1:3]] if draft.without != REPEAT else [None]
     if all(source is not None for source in sources):
         draft.note(REPEAT, where, "transformers repeats keys and values only with a mask")
         args[1:3] = sources

@@ -162,6 +162,6 @@ def attention(draft: Draft, node: Node) -> None:
     causal = bool(node.attributes.get("is_causal", 0))
     draft.emit(
         "aten.scaled_dot_product_attention",
-        (q, k, v, mask[0] if mask else None, draft.options.p_after("Softmax"), causal),
+        (q, k, v, mask[0] if mask else None, draft.p_after("Softmax"), causal),
         node.writes[:1], node.origin, enable_gqa=True,
     )  # fmt: skip

@@ -53,7 +53,7 @@ def attention(draft: Draft, node: Node) -> list[Node] | None:
     if at is None:
         return None
     matched.append(at)
-    p = draft.options.p_after("Softmax")
+    p = draft.p_after("Softmax")
     after = only_user(draft, at, "MatMul", "Dropout")
     if after is not None and after.op_type == "Dropout":
         ratio = number(draft, after.inputs[1]) if len(after.inputs) > 1 else 0.5

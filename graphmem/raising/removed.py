@@ -55,7 +55,7 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     if made is not None and made.target.startswith(_STRIDED) and not fx.target.startswith("aten.add"):
         return _contiguous(draft, item, source, found, group)
     draft.standing[item.name] = source
-    p = draft.options.p_after(maker.op_type if maker else "")
+    p = draft.p_after(maker.op_type if maker else "")
     return lost_dropout(draft, item.name, found, group[-1].origin, draft.type_of(source), p)
 
 
@@ -69,7 +69,7 @@ def lost_dropout(
     draft: Draft, name: str, source: str, origin: Origin, type_: TensorType | None, p: float | None = None
 ) -> Ref:
     """The copy `name` of a value that evaluation mode made of a dropout, as the dropout that it is in training."""
-    p = draft.options.p_after("") if p is None else p
+    p = draft.p_after("") if p is None else p
     where = origin.scope or name
     evidence = f"%{name} of the text, which the optimizer removed"
     if not p:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphmem.ir.graph import Graph, Node
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Given, Inference, Program, Role
 from graphmem.ir.types import TensorType
 from graphmem.raising.call_text import parsed
 from graphmem.raising.composed import compose
-from graphmem.raising.draft import Draft, Options, is_buffer, is_named, spelling
+from graphmem.raising.draft import Draft, is_buffer, is_named, spelling
 from graphmem.raising.dropouts import note_gaps, place_dropouts
 from graphmem.raising.folded import note_missing
 from graphmem.raising.labelled import raise_exported, rename_item
@@ -21,9 +22,9 @@ SHAPE_TARGETS = ("aten.sym_", "_operator", "operator", "math.", "aten._assert")
 VIEWS = ("Cast", "Expand", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
 
-def raised(graph: Graph, options: Options | None = None) -> Program:
-    """The ATen program that the graph was exported from."""
-    draft = Draft.of(graph, options or Options())
+def raised(graph: Graph, options: TrainingOptions | None = None, without: str = "") -> Program:
+    """The ATen program that the graph was exported from; `without` is a kind of inference to leave out."""
+    draft = Draft.of(graph, options or TrainingOptions(), without)
     loose: list[Node] = []
     for group in _groups(graph.nodes):
         fx = parsed(group[0].origin.call) if group[0].origin.call else None

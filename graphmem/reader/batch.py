@@ -1,12 +1,22 @@
-"""Graph -> its batch: the leading dimension of the inputs, and how a file that fixes another one is read."""
+"""Path, ReadingOptions -> Graph and its batch: the leading dimension of the inputs, also where a file fixes another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph
+from graphmem.ir.options import ReadingOptions
 from graphmem.ir.types import TensorType
+from graphmem.reader import read
+
+
+def read_at_batch(path: str | Path, reading: ReadingOptions) -> tuple[Graph, tuple[int, int] | None]:
+    """As `read_with_batch`, of the file at `path`."""
+    one = partial(read, path, reading.dims, is_strict=reading.strict, trips=reading.trips, shapes=reading.shapes)
+    return read_with_batch(reading.batch, one)
 
 
 def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:

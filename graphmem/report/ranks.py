@@ -40,7 +40,9 @@ def ranks_text(ranked: Ranked, width: int = 80, color: bool = False) -> str:
 def _headline(ranked: Ranked) -> Text:
     settings, sign = ranked.settings, SIGNS[ranked.exactness]
     line = Text("graphmem ", style="dim").append(ranked.name, style="bold not dim")
-    line.append(f"   {ranked.parallel} · {settings.loss} · {settings.optimizer} ({settings.form}) · {settings.device}")
+    line.append(
+        f"   {ranked.parallel} · {settings.loss} · {settings.optimizer} ({settings.optimizer_form}) · {settings.device}"
+    )
     top = next(rank for rank in ranked.ranks if rank.peak == ranked.peak)
     line.append("\n\npeak  ").append(sign + size(ranked.peak), style="bold magenta")
     line.append(f"  ({ranked.peak:,} bytes) on rank {top.rank}", style="dim")
@@ -139,9 +141,9 @@ def ranks_document(ranked: Ranked) -> dict[str, Any]:
         "settings": {
             "loss": settings.loss,
             "optimizer": settings.optimizer,
-            "form": settings.form,
+            "form": settings.optimizer_form,
             "device": settings.device,
-            "frozen": list(settings.frozen),
+            "frozen": list(settings.freeze),
         },
         "complete": ranked.exactness == "exact",
         "exactness": ranked.exactness,

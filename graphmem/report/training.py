@@ -41,7 +41,7 @@ def training_text(training: Training, width: int = 80, color: bool = False) -> s
 def _headline(training: Training) -> Text:
     settings = training.settings
     line = Text("graphmem ", style="dim").append(training.model.name, style="bold not dim")
-    asked = [settings.loss, f"{settings.optimizer} ({settings.form})", settings.device]
+    asked = [settings.loss, f"{settings.optimizer} ({settings.optimizer_form})", settings.device]
     asked += [settings.precision] if settings.precision != "fp32" else []
     asked += [f"{settings.accumulate} passes"] if settings.accumulate > 1 else []
     asked += [f"checkpoint {', '.join(settings.checkpoint)}"] if settings.checkpoint else []
@@ -169,9 +169,9 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
         "settings": {
             "loss": settings.loss,
             "optimizer": settings.optimizer,
-            "form": settings.form,
+            "form": settings.optimizer_form,
             "device": settings.device,
-            "frozen": list(settings.frozen),
+            "frozen": list(settings.freeze),
             "precision": settings.precision,
             "accumulate": settings.accumulate,
             "checkpoint": list(settings.checkpoint),

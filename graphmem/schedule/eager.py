@@ -33,11 +33,20 @@ from graphmem.autograd.tape import Tape
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.schedule import Schedule
-from graphmem.ir.training import HostTraffic, TrainingSettings
+from graphmem.ir.training import HostTraffic
 from graphmem.ir.types import TensorType
-from graphmem.schedule.step import forward_issues, given_value, given_values, loss_value, schedule_of, target_value
+from graphmem.schedule.step import (
+    forward_issues,
+    given_value,
+    given_values,
+    loss_value,
+    optimizer_of,
+    schedule_of,
+    target_value,
+)
 
 GIVEN = ("parameter", "buffer", "constant", "input", "optimizer_state")
 STEADY = 2  # micro-batches that are run: the second starts as every later one does, with gradients, out and loss alive
@@ -56,7 +65,7 @@ class TrainingTrace:
 
 
 def training_trace(
-    program: Program, settings: TrainingSettings, weight_decay: bool = False, batch: tuple[int, int] | None = None,
+    program: Program, settings: TrainingOptions, batch: tuple[int, int] | None = None,
     tape: Tape | None = None, holds: Holds = last_holds,
 ) -> TrainingTrace:  # fmt: skip
     """Run the step on a simulated machine; `batch` is that of the file and another to run it at; a `tape` takes notes.
@@ -76,7 +85,7 @@ def training_trace(
     parameters = [values[g.name] for g in program.of("parameter") if values[g.name].requires_grad]
     if not parameters:
         raise OptionError("no parameter needs a gradient: the file holds no float weights, or --freeze leaves none")
-    optimizer = OptimizerStep(m, settings.optimizer, parameters, settings.form, weight_decay)
+    optimizer = optimizer_of(m, settings, parameters)
     m.kind = "optimizer_state"
     if "optimizer" not in settings.offload:
         optimizer.make_state()
@@ -108,9 +117,7 @@ def _step_on_host(m: Machine, parameters: list[Tensor]) -> None:
             pass
 
 
-def _traffic(
-    settings: TrainingSettings, saved: Host, optimizer: OptimizerStep, parameters: list[Tensor]
-) -> HostTraffic:
+def _traffic(settings: TrainingOptions, saved: Host, optimizer: OptimizerStep, parameters: list[Tensor]) -> HostTraffic:
     """What waits in host memory: saved tensors; and the optimizer's state with a copy of parameters and gradients."""
     passes, run = settings.accumulate, min(settings.accumulate, STEADY)
     host, out, back = saved.peak, saved.to_host * passes // run, saved.to_device * passes // run
@@ -124,7 +131,7 @@ class _Loop:
     """The locals of a training loop: `out` and `loss` live until their names are bound again."""
 
     def __init__(
-        self, m: Machine, program: Program, values: dict[str, Tensor], settings: TrainingSettings,
+        self, m: Machine, program: Program, values: dict[str, Tensor], settings: TrainingOptions,
         target: Tensor | None, batch: tuple[int, int] | None, scale: Tensor | None, holds: Holds,
     ) -> None:  # fmt: skip
         self.m, self.program, self.values, self.settings = m, program, values, settings
@@ -191,7 +198,7 @@ def forward_trace(
     program = prepared(program, precision)
     if batch is not None:
         program = rebatched(program, *batch)
-    values = given_values(m, program, TrainingSettings("none", "sgd", "single", device, ("*",)))
+    values = given_values(m, program, TrainingOptions("none", device=device, freeze=("*",)))
     first = len(m.steps)
     m.phase, m.kind = "forward", "activation"
     forward = Forward(m, program, values, batch)

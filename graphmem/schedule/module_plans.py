@@ -20,9 +20,9 @@ from graphmem.autograd.saved_hooks import KEEPABLE
 from graphmem.autograd.segments import ModuleCall, blocks, module_calls
 from graphmem.autograd.tape import Entry, Tape
 from graphmem.ir.errors import OptionError
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.recompute import Wrap, WrapPlan
-from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.eager import training_trace
 
 LEVELS = 3  # thresholds of FLOPs per byte at most
@@ -37,8 +37,7 @@ class Judge:
     """Runs the step with wraps; remembers what it found."""
 
     program: Program
-    settings: TrainingSettings
-    weight_decay: bool = False
+    settings: TrainingOptions
     batch: tuple[int, int] | None = None
     found: dict[tuple[Wrap, ...], WrapPlan] = field(default_factory=dict)
 
@@ -53,7 +52,7 @@ class Judge:
         """The same of what `train --checkpoint` takes, without wraps."""
         tape = Tape()
         settings = replace(self.settings, checkpoint=tuple(specs))
-        trace = training_trace(self.program, settings, self.weight_decay, self.batch, tape)
+        trace = training_trace(self.program, settings, self.batch, tape)
         again = [e.label for e in tape.entries if e.kind == "again" and e.outputs]
         peak = peak_of(trace.machine, trace.first_step)
         return WrapPlan((), peak, tape.total("again"), strategy, tuple(dict.fromkeys(again)))

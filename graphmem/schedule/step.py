@@ -5,25 +5,27 @@ What the step on one device and on several have in common.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from graphmem.autograd.forward import Forward
 from graphmem.autograd.lora import is_adapter
 from graphmem.autograd.machine import UNMADE, Machine
+from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.rules import RULES
 from graphmem.autograd.rules.loss import LOSSES, target_type
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Given, Program
 from graphmem.ir.schedule import Buffer, Schedule, Step
-from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 
 NOT_BUFFERS = ("workspace", UNMADE)  # kinds of records that are no buffers of the schedule
 
 
-def given_values(m: Machine, program: Program, settings: TrainingSettings) -> dict[str, Tensor]:
+def given_values(m: Machine, program: Program, settings: TrainingOptions) -> dict[str, Tensor]:
     """The tensors that exist before the step, by name."""
     m.phase = "before"
     values = {}
@@ -31,6 +33,11 @@ def given_values(m: Machine, program: Program, settings: TrainingSettings) -> di
         values[given.name] = given_value(m, given.role, given.name, given.type)
         values[given.name].requires_grad = is_trained(given, settings)
     return values
+
+
+def optimizer_of(m: Machine, settings: TrainingOptions, parameters: Sequence[Tensor]) -> OptimizerStep:
+    """The optimizer of the step, of those parameters."""
+    return OptimizerStep(m, settings.optimizer, parameters, settings.optimizer_form, settings.weight_decay)
 
 
 def given_value(m: Machine, kind: str, name: str, type_: TensorType) -> Tensor:
@@ -42,22 +49,22 @@ def given_value(m: Machine, kind: str, name: str, type_: TensorType) -> Tensor:
     return tensor
 
 
-def is_trained(given: Given, settings: TrainingSettings) -> bool:
+def is_trained(given: Given, settings: TrainingOptions) -> bool:
     """True when the value gets a gradient."""
     if given.role != "parameter" or "float" not in given.type.dtype:
         return False
     if settings.lora and not is_adapter(given.name):
         return False
-    return not any(fnmatchcase(given.name, pattern) for pattern in settings.frozen)
+    return not any(fnmatchcase(given.name, pattern) for pattern in settings.freeze)
 
 
-def target_value(m: Machine, program: Program, settings: TrainingSettings) -> Tensor | None:
+def target_value(m: Machine, program: Program, settings: TrainingOptions) -> Tensor | None:
     """The target of the loss, or None when it has none."""
     type_ = target_type(settings.loss, program.output_type) if program.output_type else None
     return given_value(m, "input", "target", type_) if type_ else None
 
 
-def loss_value(m: Machine, settings: TrainingSettings, outputs: list[Tensor], target: Tensor | None) -> Tensor:
+def loss_value(m: Machine, settings: TrainingOptions, outputs: list[Tensor], target: Tensor | None) -> Tensor:
     """The scalar that the backward starts from; the output and it stay alive, as a training loop holds them."""
     floats = [t for t in outputs if t.is_float]
     if not floats:

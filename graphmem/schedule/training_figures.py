@@ -14,26 +14,22 @@ import numpy as np
 
 from graphmem.autograd.forward import MISFITS
 from graphmem.autograd.machine import Record
-from graphmem.autograd.optimizers import FORMS, OPTIMIZERS
-from graphmem.autograd.precision import PRECISIONS
 from graphmem.autograd.releases import UNNAMED, longest_holds, tells_names
-from graphmem.autograd.rules.loss import LOSSES
 from graphmem.ir.device import CONTEXT_BYTES
-from graphmem.ir.errors import BrokenInvariantError, ModelError, OptionError
+from graphmem.ir.errors import BrokenInvariantError, ModelError
 from graphmem.ir.graph import Graph, Issue, Origin
 from graphmem.ir.memory import IntColumn, Lifetimes
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import (
     BREAKDOWN,
-    OFFLOADS,
     PHASES,
     AllocatorFigures,
     Inferred,
     SavedActivation,
     StepDetails,
     Training,
-    TrainingSettings,
 )
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
@@ -183,37 +179,6 @@ def _home(record: Record, readers: Mapping[str, Origin]) -> Origin:
     return record.origin
 
 
-DEVICES = ("cpu", "cuda")
-
-
-def checked_settings(
-    loss: str,
-    optimizer: str,
-    form: str | None,
-    device: str,
-    freeze: Sequence[str],
-    precision: str,
-    accumulate: int = 1,
-    checkpoint: Sequence[str] = (),
-    lora: str = "",
-    offload: Sequence[str] = (),
-) -> TrainingSettings:
-    """The settings of a step, as `train` takes them; raises OptionError where one is not a choice."""
-    _check("loss", loss, LOSSES)
-    _check("optimizer", optimizer, OPTIMIZERS)
-    _check("device", device, DEVICES)
-    _check("precision", precision, PRECISIONS)
-    for what in offload:
-        _check("offload", what, OFFLOADS)
-    form = form or ("foreach" if device == "cuda" else "single")
-    _check("optimizer form", form, FORMS)
-    if accumulate < 1:
-        raise OptionError(f"accumulate {accumulate} is not a number of passes: give 1 or more")
-    return TrainingSettings(
-        loss, optimizer, form, device, tuple(freeze), precision, accumulate, tuple(checkpoint), lora, tuple(offload)
-    )
-
-
 @contextmanager
 def followed(what: str) -> Iterator[None]:
     """Inside, a rule that meets shapes it was not written for is a ModelError that names `what`."""
@@ -223,27 +188,21 @@ def followed(what: str) -> Iterator[None]:
         raise ModelError(f"{what} cannot be followed ({error}); please report it with the model's graph") from error
 
 
-def _check(what: str, value: str, choices: Mapping[str, object] | Sequence[str]) -> None:
-    if value not in choices:
-        raise OptionError(f"{what} '{value}' is not one of {', '.join(choices)}")
-
-
 def training(
     graph: Graph,
     program: Program,
-    settings: TrainingSettings,
+    settings: TrainingOptions,
     name: str,
-    weight_decay: bool,
     batch: tuple[int, int] | None = None,
 ) -> Training:
     """Trace, lifetimes, timeline and what they add up to."""
     with followed(f"the backward pass of '{name}'"):
-        trace = training_trace(program, settings, weight_decay, batch)
+        trace = training_trace(program, settings, batch)
     alive = lifetimes(trace.schedule)
     bare = timeline(alive, without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]
     where = trace.machine.steps[trace.first_step + bare.peak_step]
-    unnamed = _unnamed(program, settings, weight_decay, batch, bare.peak, peak.phase)
+    unnamed = _unnamed(program, settings, batch, bare.peak, peak.phase)
     return ShownTraining(
         model=model_facts(graph, name),
         settings=settings,
@@ -280,7 +239,7 @@ class ShownTraining(Training):
 
 
 def _unnamed(
-    program: Program, settings: TrainingSettings, weight_decay: bool, batch: tuple[int, int] | None, peak: int,
+    program: Program, settings: TrainingOptions, batch: tuple[int, int] | None, peak: int,
     phase: str,
 ) -> tuple[Issue, ...]:  # fmt: skip
     """What a file that tells no Python names leaves open: they hold values in the forward pass, and never after it."""
@@ -288,7 +247,7 @@ def _unnamed(
         return ()
     if phase == "forward":
         return (UNNAMED,)
-    trace = training_trace(program, settings, weight_decay, batch, holds=longest_holds)
+    trace = training_trace(program, settings, batch, holds=longest_holds)
     most = phase_peaks(trace, timeline(lifetimes(trace.schedule), without_workspace(trace)).live)["forward"]
     if most <= peak:
         return ()

@@ -13,8 +13,9 @@ from graphmem.autograd.saved_hooks import RANDOM_STATE
 from graphmem.autograd.segments import blocks, module_calls, segments_of
 from graphmem.autograd.tape import Tape
 from graphmem.ir.errors import OptionError
-from graphmem.ir.training import Training, TrainingSettings
-from graphmem.raising import Options, raised
+from graphmem.ir.options import TrainingOptions
+from graphmem.ir.training import Training
+from graphmem.raising import raised
 from graphmem.reader import read
 from graphmem.schedule.eager import training_trace
 
@@ -120,7 +121,7 @@ def test_overlapping_specs_are_one_wrap_each(mlp: Path) -> None:
 )
 def test_blocks_are_what_repeats(file: str, count: int, first: str) -> None:
     graph = read(MODELS / f"{file}.onnx", {}, is_strict=False, trips=None, shapes=None, batch=None)
-    calls = module_calls(raised(graph, Options(False, None, None)))
+    calls = module_calls(raised(graph))
     found = blocks(calls)
     assert len(found) == count
     assert [c.scope for c in found][:1] == ([first] if first else [])
@@ -128,7 +129,7 @@ def test_blocks_are_what_repeats(file: str, count: int, first: str) -> None:
 
 def test_segments_of_every_second_block_and_of_sqrt() -> None:
     graph = read(MODELS / "gpt2.onnx", {}, is_strict=False, trips=None, shapes=None, batch=None)
-    program = raised(graph, Options(False, None, None))
+    program = raised(graph)
     assert [s.scope for s in segments_of(program, ["every:5"])] == [f"transformer.h.{i}" for i in (0, 5, 10)]
     groups = [f"transformer.h.{i} to transformer.h.{i + 3}" for i in (0, 4)]  # 4 by 4; the last four are not
     assert [s.scope for s in segments_of(program, ["sqrt"])] == groups
@@ -137,8 +138,8 @@ def test_segments_of_every_second_block_and_of_sqrt() -> None:
 def test_the_cost_of_a_step_is_the_sum_of_its_calls(mlp: Path) -> None:
     graph = read(mlp, {}, is_strict=False, trips=None, shapes=None, batch=None)
     tape = Tape()
-    settings = TrainingSettings("none", "sgd", "single", "cpu")
-    training_trace(raised(graph, Options(False, None, None)), settings, tape=tape)
+    settings = TrainingOptions("none", "sgd", "single", device="cpu")
+    training_trace(raised(graph), settings, tape=tape)
     product = 2 * ROWS * WIDTH * INNER
     moved = 10 * (OUTER_BYTES + INNER_BYTES + WIDTH * INNER * 4)  # here more than its FLOPs
     relu = 10 * 2 * INNER_BYTES

@@ -10,11 +10,11 @@ import pytest
 
 import graphmem
 from graphmem.fitting.devices import accelerator, device
-from graphmem.fitting.fit import STEP
 from graphmem.fitting.probe import Probe, Source
 from graphmem.fitting.search import largest_batch
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Fit, Need
+from graphmem.ir.options import FitKeywords, ReadingOptions, step_defaults
 
 MODELS = Path(__file__).parents[2] / "models"
 MIB = 1 << 20
@@ -48,9 +48,9 @@ def reserved(name: str, dims: dict[str, int], batch: int, optimizer: str) -> int
 def test_the_largest_batch_fits_and_the_next_does_not(
     name: str, dims: dict[str, int], card: str, optimizer: str
 ) -> None:
-    reading = {"dims": dims, "is_strict": False, "trips": None, "shapes": None}
+    reading = ReadingOptions(dims=dims)
     probe, on = Probe(Source(path_of(name), reading), True), accelerator(device(card))
-    settings = STEP | {"optimizer": optimizer}
+    settings = step_defaults(FitKeywords) | {"optimizer": optimizer}
     usable = device(card).usable_bytes()
     found = largest_batch(lambda batch: probe.need(batch, settings, on).compared, usable)
     assert found.batch > 0
@@ -163,8 +163,8 @@ def test_convolutions_are_never_proved_to_fit_and_a_transformer_is() -> None:
 
 def test_a_forward_run_counts_tied_weights_once_though_the_file_transposes_them() -> None:
     weights = graphmem.analyze(path_of("gpt2"), {"sequence": 8}, batch=1).model.weight_bytes
-    reading = {"dims": {"sequence": 8}, "is_strict": False, "trips": None, "shapes": None}
-    found = Probe(Source(path_of("gpt2"), reading), False).need(1, STEP, accelerator(device("4GB")))
+    reading, settings = ReadingOptions(dims={"sequence": 8}), step_defaults(FitKeywords)
+    found = Probe(Source(path_of("gpt2"), reading), False).need(1, settings, accelerator(device("4GB")))
     assert 4 * 124_439_808 < found.peak < weights  # of GPT-2; the head's transposed view is no copy
 
 
@@ -175,7 +175,7 @@ def test_a_forward_run_counts_tied_weights_once_though_the_file_transposes_them(
         ({"device": "rtx 9999"}, "did you mean"),
         ({"optimizer": "adamw"}, "describes a training step"),
         ({"train": True, "optimizer": "adamx"}, "is not one of"),
-        ({"train": True, "accumulate": 0}, "give 1 or more"),
+        ({"train": True, "accumulate": 0}, "is not a whole number from 1"),
         ({"train": True, "colour": "red"}, "not an argument"),
         ({"dims": {"sequense": 3}}, "no input has a dimension"),
     ],

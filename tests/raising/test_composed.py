@@ -14,10 +14,11 @@ from graphmem.autograd.ops import full
 from graphmem.autograd.rules import RULES
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.graph import Frame, Origin
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Call, Ref
 from graphmem.ir.types import TensorType
 from graphmem.raising.composed import compose
-from graphmem.raising.draft import Draft, Options
+from graphmem.raising.draft import Draft
 from graphmem.raising.without_grad import mark_without_grad
 from graphmem.reader import read
 from tests.autograd.test_training import held
@@ -26,7 +27,7 @@ Write = Callable[..., Path]
 
 
 def draft(model: Write, *calls: Call) -> Draft:
-    found = Draft.of(read(model("g (float[2, 3] x) => (float[2, 3] y) { y = Relu(x) }")), Options())
+    found = Draft.of(read(model("g (float[2, 3] x) => (float[2, 3] y) { y = Relu(x) }")), TrainingOptions(), "")
     found.calls = list(calls)
     return found
 

@@ -12,8 +12,9 @@ import pytest
 import graphmem
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.rules import RULES
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Ref
-from graphmem.raising import Options, raised
+from graphmem.raising import raised
 from graphmem.raising.call_text import parsed
 from graphmem.raising.draft import DROPOUT
 from graphmem.reader import read
@@ -45,7 +46,7 @@ def named(model: Write, text: str) -> Path:
 
 
 def test_a_dropout_is_placed_on_the_branch_before_the_sum(model: Write) -> None:
-    program = raised(read(named(model, FEED_FORWARD)), Options(dropout=0.1))
+    program = raised(read(named(model, FEED_FORWARD)), TrainingOptions(dropout=0.1))
     assert [i.evidence for i in program.inferred if i.what == DROPOUT] == [
         "a branch before it is added to what runs past it"
     ]
@@ -56,7 +57,7 @@ def test_a_dropout_is_placed_on_the_branch_before_the_sum(model: Write) -> None:
 
 def test_no_dropout_is_placed_without_a_probability(model: Write) -> None:
     path = named(model, FEED_FORWARD)
-    plain, zero = (raised(read(path), Options(dropout=p)) for p in (None, 0.0))
+    plain, zero = (raised(read(path), TrainingOptions(dropout=p)) for p in (None, 0.0))
     assert plain.calls == zero.calls
 
 

@@ -15,9 +15,9 @@ import graphmem
 from graphmem.autograd.tape import Tape
 from graphmem.checkpoint.simple import keep_all
 from graphmem.ir.errors import OptionError
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.recompute import ModelFrontier
-from graphmem.ir.training import TrainingSettings
-from graphmem.raising import Options, raised
+from graphmem.raising import raised
 from graphmem.reader import read
 from graphmem.schedule.eager import training_trace
 from graphmem.schedule.module_plans import peak_of
@@ -32,8 +32,8 @@ DATA = SHARED / "data" / "training"
 def _peaks(path: Path, dims: dict[str, int], batch: int | None, optimizer: str) -> tuple[int, int, int]:
     graph = read(path, dims, is_strict=False, trips=None, shapes=None, batch=batch)
     tape = Tape()
-    settings = TrainingSettings("cross_entropy", optimizer, "single", "cpu")
-    trace = training_trace(raised(graph, Options(False, 0.1, None)), settings, tape=tape)
+    settings = TrainingOptions("cross_entropy", optimizer, "single", device="cpu")
+    trace = training_trace(raised(graph, TrainingOptions(dropout=0.1)), settings, tape=tape)
     found = graphmem.train(path, dims, batch=batch, optimizer=optimizer, dropout=0.1).peak
     return keep_all(question_of(trace, tape, "")).peak, peak_of(trace.machine, trace.first_step), found
 

@@ -65,13 +65,13 @@ def notes_html(sheet: Sheet) -> str:
 def settings_text(training: Training) -> str:
     """The step that the figures are of: "cross_entropy loss, adamw (foreach), cuda, bf16-amp"."""
     settings = training.settings
-    parts = [f"{settings.loss} loss", f"{settings.optimizer} ({settings.form})", settings.device]
+    parts = [f"{settings.loss} loss", f"{settings.optimizer} ({settings.optimizer_form})", settings.device]
     parts += [settings.precision] if settings.precision != "fp32" else []
     parts += [f"{settings.accumulate} passes a step"] if settings.accumulate > 1 else []
     parts += [f"checkpoint {' '.join(settings.checkpoint)}"] if settings.checkpoint else []
     parts += [f"LoRA {settings.lora}"] if settings.lora else []
     parts += [f"{' and '.join(settings.offload)} in host memory"] if settings.offload else []
-    return ", ".join([*parts, *([f"frozen {' '.join(settings.frozen)}"] if settings.frozen else [])])
+    return ", ".join([*parts, *([f"frozen {' '.join(settings.freeze)}"] if settings.freeze else [])])
 
 
 def _inference_cards(analysis: Analysis, plan: Plan | None, device: int | None) -> Iterable[Card]:

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from graphmem.ir.errors import OptionError
+from graphmem.ir.options import RanksKeywords, TrainingOptions, step_names
 from graphmem.ir.program import Program
 from graphmem.ir.ranks import Parallel, Ranked
-from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.pipelined import pipelined
 from graphmem.schedule.parallel.replicated import replicated
 from graphmem.schedule.parallel.sharded import sharded
 from graphmem.schedule.parallel.tensor_parallel import tensor_parallel
 
-Spread = Callable[[Program, TrainingSettings, Parallel, bool, tuple[int, int] | None], Ranked]
+Spread = Callable[[Program, TrainingOptions, Parallel, tuple[int, int] | None], Ranked]
 WAYS: dict[str, Spread] = {
     "ddp": replicated,
     "zero1": replicated,
@@ -23,7 +23,6 @@ WAYS: dict[str, Spread] = {
     "tp": tensor_parallel,
     "pipeline": pipelined,
 }
-FOLLOWED = ("loss", "optimizer", "form", "device", "frozen")  # settings that a step on several devices can have
 MOST = 4096  # ranks or micro-batches
 SPELLINGS = {"fsdp": "zero3", "dp": "ddp", "pp": "pipeline"}
 
@@ -55,18 +54,18 @@ def _is_count(text: str) -> bool:
 
 def ranked(
     program: Program,
-    settings: TrainingSettings,
+    settings: TrainingOptions,
     parallel: Parallel,
-    weight_decay: bool = False,
     batch: tuple[int, int] | None = None,
 ) -> Ranked:
     """The step spread over ranks. `batch` is (that of the file, the one asked for) where the file fixes it.
 
     Raises OptionError when the program cannot be spread so, with the reason.
     """
+    followed = step_names(RanksKeywords)
     for field in fields(settings):
-        if field.name not in FOLLOWED and getattr(settings, field.name) != field.default:
+        if field.name not in followed and getattr(settings, field.name) != field.default:
             raise OptionError(
                 f"a step on several devices is known without {field.name} only: leave it out, or use one device"
             )
-    return WAYS[parallel.kind](program, settings, parallel, weight_decay, batch)
+    return WAYS[parallel.kind](program, settings, parallel, batch)

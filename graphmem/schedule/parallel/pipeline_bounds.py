@@ -15,16 +15,15 @@ from itertools import pairwise
 import numpy as np
 
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.tensor import Tensor
 from graphmem.ir.graph import Issue
 from graphmem.ir.memory import IntColumn
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
-from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.schedule.parallel.process import Watched, issues_of, trained
 from graphmem.schedule.parallel.stage import Sent
-from graphmem.schedule.step import given_values, target_value
+from graphmem.schedule.step import given_values, optimizer_of, target_value
 
 PRODUCTS = ("linear", "addmm", "mm", "matmul", "conv", "embedding")  # whose gradient of a weight is a new tensor
 SMALL = 4096  # bytes: what is less is left out of the bound when a second stage holds it
@@ -59,7 +58,7 @@ class Survey:
     issues: tuple[Issue, ...]
 
 
-def surveyed(program: Program, settings: TrainingSettings, weight_decay: bool, batch: tuple[int, int] | None) -> Survey:
+def surveyed(program: Program, settings: TrainingOptions, batch: tuple[int, int] | None) -> Survey:
     """Run the forward pass of one micro-batch and note what every call makes and leaves."""
     m = Machine(device=settings.device)
     values = given_values(m, program, settings)
@@ -83,7 +82,7 @@ def surveyed(program: Program, settings: TrainingSettings, weight_decay: bool, b
     for record in m.records:
         if record.kind == "activation" and record.stop < 0:
             saved[min(bisect_right(ends, record.start), count - 1) + 1] += record.nbytes
-    held, state, grads, again = _held(m, program, settings, values, weight_decay)
+    held, state, grads, again = _held(m, program, settings, values)
     target = target_value(m, program, settings)
     arriving, returning = _crossed(program, known)
     inputs = sum(known[g.name].nbytes for g in program.of("input"))
@@ -95,7 +94,7 @@ def surveyed(program: Program, settings: TrainingSettings, weight_decay: bool, b
 
 
 def _held(
-    m: Machine, program: Program, settings: TrainingSettings, values: Mapping[str, Tensor], weight_decay: bool
+    m: Machine, program: Program, settings: TrainingOptions, values: Mapping[str, Tensor]
 ) -> tuple[IntColumn, IntColumn, IntColumn, tuple[Again, ...]]:
     """What exists before the step, its state and its gradients, at the first call that reads it; then later reads."""
     held, state, grads = (np.zeros(len(program.calls) + 1, dtype=np.int64) for _ in range(3))
@@ -112,7 +111,7 @@ def _held(
                 continue
             tensor = values[name]
             nbytes = m.records[tensor.storage.number].nbytes
-            kept = (_state(settings, tensor, weight_decay), tensor.nbytes) if tensor.requires_grad else (0, 0)
+            kept = (_state(settings, tensor), tensor.nbytes) if tensor.requires_grad else (0, 0)
             seen[name] = position, nbytes, *kept
             held[position + 1] += nbytes
             state[position + 1] += kept[0]
@@ -129,9 +128,9 @@ def _fresh(program: Program, values: Mapping[str, Tensor]) -> IntColumn:
     return found
 
 
-def _state(settings: TrainingSettings, parameter: Tensor, weight_decay: bool) -> int:
+def _state(settings: TrainingOptions, parameter: Tensor) -> int:
     scratch = Machine(device=settings.device)
-    OptimizerStep(scratch, settings.optimizer, [parameter], settings.form, weight_decay).make_state()
+    optimizer_of(scratch, settings, [parameter]).make_state()
     return sum(record.nbytes for record in scratch.records)
 
 

@@ -24,9 +24,9 @@ from graphmem.autograd.machine import Machine
 from graphmem.autograd.strides import contiguous
 from graphmem.autograd.tensor import Edge, Node, Tensor, itemsize
 from graphmem.ir.graph import Issue
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Call
 from graphmem.ir.ranks import Rank
-from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 from graphmem.schedule.parallel.process import Cohort, Hooked, figures, flat, optimized
 from graphmem.schedule.parallel.stage import Sent, Stage
@@ -48,7 +48,7 @@ class Runner:
 
     m: Machine
     stage: Stage
-    settings: TrainingSettings
+    settings: TrainingOptions
     run: int  # micro-batches that are simulated
     chunks: list[Chunk] = field(default_factory=list)
     latest: list[Tensor] = field(default_factory=list)
@@ -200,7 +200,7 @@ def _leaf(buffer: Tensor, sent: Sent) -> Tensor:
     return leaf
 
 
-def stage_rank(stage: Stage, settings: TrainingSettings, weight_decay: bool, run: int | None = None) -> Rank:
+def stage_rank(stage: Stage, settings: TrainingOptions, run: int | None = None) -> Rank:
     """The rank that runs the stage, exact for any number of micro-batches; at most twice those in flight and one run.
 
     By then one more has come in for each that was sent ahead, and every later one finds what the last of them found.
@@ -227,11 +227,11 @@ def stage_rank(stage: Stage, settings: TrainingSettings, weight_decay: bool, run
     runner.finish()
     parameters = [t for t in runner.values.values() if t.requires_grad]
     cohort = Cohort([stage.index], parameters, holds=_held(stage))
-    optimized(m, settings, [cohort], weight_decay)
+    optimized(m, settings, [cohort])
     return figures(m, first, [cohort])[0]
 
 
-def unknown_in(stage: Stage, settings: TrainingSettings) -> tuple[Issue, ...]:
+def unknown_in(stage: Stage, settings: TrainingOptions) -> tuple[Issue, ...]:
     """What has no rule, or does not fit its rule, when the stage runs by itself."""
     m = Machine(device=settings.device)
     runner = Runner(m, stage, settings, 1)

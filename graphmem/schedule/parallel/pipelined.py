@@ -24,9 +24,9 @@ from graphmem.autograd.tensor import is_floating
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import exactness_of
 from graphmem.ir.memory import IntColumn
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.ranks import Collective, Parallel, Ranked
-from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.pipeline_bounds import Survey, bounds, surveyed
 from graphmem.schedule.parallel.pipeline_rank import stage_rank, unknown_in
 from graphmem.schedule.parallel.process import collective
@@ -93,7 +93,7 @@ WORK = 150_000  # calls that may be simulated for stages before the search settl
 
 
 def pipelined(
-    program: Program, settings: TrainingSettings, parallel: Parallel, weight_decay: bool,
+    program: Program, settings: TrainingOptions, parallel: Parallel,
     batch: tuple[int, int] | None, at: Sequence[int] | None = None,
 ) -> Ranked:  # fmt: skip
     """Peaks of all ranks; `batch` is (of the file, of a micro-batch), `at` are positions of calls to cut before.
@@ -107,7 +107,7 @@ def pipelined(
         )
     if batch is not None:
         program = rebatched(program, *batch)
-    survey = surveyed(program, settings, weight_decay, batch)
+    survey = surveyed(program, settings, batch)
     outputs = tuple(n for n in program.outputs if n in survey.known and is_floating(survey.known[n].type.dtype))
     dropped = len(program.outputs) - 1
     program = replace(program, outputs=outputs[:1])
@@ -119,9 +119,9 @@ def pipelined(
     def stage(i: int, a: int, b: int) -> Stage:
         return cut(program, int(cuts[a]), int(cuts[b]), i, count, survey.known, micro, batch)
 
-    found = partition(tables, lambda i, a, b: stage_rank(stage(i, a, b), settings, weight_decay).peak, most)
+    found = partition(tables, lambda i, a, b: stage_rank(stage(i, a, b), settings).peak, most)
     stages = [stage(i, a, b) for i, (a, b) in enumerate(pairwise(found.cuts))]
-    ranks = tuple(stage_rank(s, settings, weight_decay) for s in stages)
+    ranks = tuple(stage_rank(s, settings) for s in stages)
     issues = tuple(dict.fromkeys([*survey.issues, *(i for s in stages for i in unknown_in(s, settings))]))
     figure = "peak" if exactness_of(issues) == "exact" else "of these figures"
     notes = _notes(found, figure, len(cuts), len(program.calls), dropped, stages)

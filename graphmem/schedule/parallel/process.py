@@ -26,16 +26,16 @@ from graphmem.autograd import ops
 from graphmem.autograd.backward import Engine
 from graphmem.autograd.forward import Forward
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.strides import Shape, contiguous
 from graphmem.autograd.tensor import Node, Storage, Tensor, itemsize
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Call, Program
 from graphmem.ir.ranks import SHARED, Collective, Rank
-from graphmem.ir.training import PHASES, TrainingSettings
+from graphmem.ir.training import PHASES
 from graphmem.memory.liveness import lifetimes, timeline
-from graphmem.schedule.step import forward_issues, loss_value, schedule_of
+from graphmem.schedule.step import forward_issues, loss_value, optimizer_of, schedule_of
 
 _KINDS = {
     "parameter": "parameters", "gradient": "gradients", "optimizer_state": "optimizer_state", "buffer": "buffers",
@@ -105,7 +105,7 @@ def backward_pass(
         Hooked(m, before, ready).run(loss.node, loss.output, seed)
 
 
-def forward_pass(m: Machine, forward: Forward, settings: TrainingSettings, target: Tensor | None) -> Tensor:
+def forward_pass(m: Machine, forward: Forward, settings: TrainingOptions, target: Tensor | None) -> Tensor:
     """The loss; output and loss stay held, as the locals of a training loop are."""
     m.phase, m.kind = "forward", "activation"
     outputs = forward.run()
@@ -114,14 +114,14 @@ def forward_pass(m: Machine, forward: Forward, settings: TrainingSettings, targe
     return loss
 
 
-def optimized(m: Machine, settings: TrainingSettings, cohorts: Sequence[Cohort], weight_decay: bool) -> None:
+def optimized(m: Machine, settings: TrainingOptions, cohorts: Sequence[Cohort]) -> None:
     """Run the optimizer of every cohort and note its steps and state."""
     for cohort in cohorts:
         scratch = Machine(device=m.device)
-        OptimizerStep(scratch, settings.optimizer, cohort.parameters, settings.form, weight_decay).make_state()
+        optimizer_of(scratch, settings, cohort.parameters).make_state()
         cohort.state = sum(record.nbytes for record in scratch.records)
         cohort.start = len(m.steps)
-        OptimizerStep(m, settings.optimizer, cohort.parameters, settings.form, weight_decay).run()
+        optimizer_of(m, settings, cohort.parameters).run()
         cohort.stop = len(m.steps)
 
 

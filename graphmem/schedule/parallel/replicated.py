@@ -21,9 +21,9 @@ from graphmem.autograd.machine import Machine
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Tensor, itemsize
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.ranks import Collective, Parallel, Ranked
-from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.process import (
     Cohort,
     Watched,
@@ -87,7 +87,7 @@ def local_shape(shape: Shape, rank: int, ranks: int) -> Shape:
 
 
 def replicated(
-    program: Program, settings: TrainingSettings, parallel: Parallel, weight_decay: bool, batch: tuple[int, int] | None
+    program: Program, settings: TrainingOptions, parallel: Parallel, batch: tuple[int, int] | None
 ) -> Ranked:
     """Peaks of all ranks; the batch is that of one rank."""
     m = Machine(device=settings.device)
@@ -117,7 +117,7 @@ def replicated(
     cohorts = [Cohort([rank], share, holds=_share(share)) for rank, share in enumerate(shares)]
     if parallel.kind == "ddp":
         cohorts = [Cohort(list(range(parallel.ranks)), parameters)]
-    optimized(m, settings, cohorts, weight_decay)
+    optimized(m, settings, cohorts)
     sent = [
         *collective("broadcast", "buffers, from rank 0 before the forward pass", buffers, parallel.ranks),
         *collective("all-reduce", "gradient buckets", _sizes(ready), parallel.ranks),

@@ -14,9 +14,9 @@ from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.strides import contiguous
 from graphmem.autograd.tensor import Node, Tensor
 from graphmem.ir.errors import OptionError
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.ranks import Parallel, Ranked
-from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.process import (
     Cohort,
     Watched,
@@ -33,9 +33,7 @@ from graphmem.schedule.parallel.sharding import ROOT, Group, Sharding, units
 from graphmem.schedule.step import given_value, is_trained, target_value
 
 
-def sharded(
-    program: Program, settings: TrainingSettings, parallel: Parallel, weight_decay: bool, batch: tuple[int, int] | None
-) -> Ranked:
+def sharded(program: Program, settings: TrainingOptions, parallel: Parallel, batch: tuple[int, int] | None) -> Ranked:
     """Peaks of all ranks; the batch is that of one rank. Raises OptionError for a parameter without dimensions."""
     m = Machine(device=settings.device)
     if batch is not None:
@@ -55,7 +53,7 @@ def sharded(
     backward_pass(m, loss, forward.hooks, lambda _: None)
     work.end_backward()
     cohorts = _cohorts([shards[g.name] for g in program.of("parameter")], parallel.ranks)
-    optimized(m, settings, cohorts, weight_decay)
+    optimized(m, settings, cohorts)
     sent = [
         *collective("all-gather", "parameters of a unit", work.gathers, parallel.ranks),
         *collective("reduce-scatter", "gradients of a unit", work.scatters, parallel.ranks),
@@ -67,7 +65,7 @@ def sharded(
 
 
 def _given_shards(
-    m: Machine, program: Program, settings: TrainingSettings, ranks: int
+    m: Machine, program: Program, settings: TrainingOptions, ranks: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What exists before the step: every parameter as a padded shard, its whole an empty storage."""
     m.phase = "before"
@@ -185,7 +183,7 @@ def _local(shard: Tensor, shape: tuple[int, ...]) -> Tensor:
     return Tensor(shard.storage, shape, contiguous(shape), shard.dtype, name=shard.name, grad=shard.grad)
 
 
-def _notes(groups: dict[str, Group], parallel: Parallel, settings: TrainingSettings) -> tuple[str, ...]:
+def _notes(groups: dict[str, Group], parallel: Parallel, settings: TrainingOptions) -> tuple[str, ...]:
     blocks = [name for name in groups if name != ROOT]
     named = f"{len(blocks)} blocks ({blocks[0]} ... {blocks[-1]}) and the rest" if blocks else "the whole model as one"
     notes = [f"fully_shard on {named}"]

@@ -11,9 +11,9 @@ from graphmem.autograd.machine import Machine
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.strides import Shape
 from graphmem.ir.errors import OptionError
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.ranks import Parallel, Ranked
-from graphmem.ir.training import TrainingSettings
 from graphmem.schedule.parallel.process import (
     Cohort,
     Watched,
@@ -30,7 +30,7 @@ from graphmem.schedule.step import given_values, target_value
 
 
 def tensor_parallel(
-    program: Program, settings: TrainingSettings, parallel: Parallel, weight_decay: bool, batch: tuple[int, int] | None
+    program: Program, settings: TrainingOptions, parallel: Parallel, batch: tuple[int, int] | None
 ) -> Ranked:
     """Peaks of all ranks, which are alike. Raises OptionError when no block can be cut."""
     shapes = _shapes(program, settings)
@@ -62,7 +62,7 @@ def tensor_parallel(
     loss = forward_pass(m, forward, settings, target)
     backward_pass(m, loss, {}, lambda _: None)
     cohorts = [Cohort(list(range(parallel.ranks)), parameters)]
-    optimized(m, settings, cohorts, weight_decay)
+    optimized(m, settings, cohorts)
     ends = [program.calls[row.position].outputs[0] for block in found for row in block.rows]
     starts = [name for block in found for name in dict.fromkeys(column.x for column in block.columns)]
     sent = [
@@ -73,7 +73,7 @@ def tensor_parallel(
     return Ranked(parallel, settings, figures(m, first, cohorts), tuple(sent), notes, issues_of(part, forward))
 
 
-def _shapes(program: Program, settings: TrainingSettings) -> dict[str, Shape]:
+def _shapes(program: Program, settings: TrainingOptions) -> dict[str, Shape]:
     """Of all values, as the file has them."""
     m = Machine(device=settings.device)
     values = given_values(m, program, settings)

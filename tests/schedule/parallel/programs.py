@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Call, Given, Program, Ref
-from graphmem.ir.training import TrainingSettings
 from graphmem.ir.types import TensorType
 
-CUDA = TrainingSettings("mse", "adamw", "fused", "cuda")
-CPU = TrainingSettings("mse", "adamw", "single", "cpu")
+CUDA = TrainingOptions("mse", "adamw", "fused", device="cuda")
+CPU = TrainingOptions("mse", "adamw", "single", device="cpu")
 
 
 def residual(widths: list[int], inner: int, batch: int = 8, bias: bool = True) -> Program:

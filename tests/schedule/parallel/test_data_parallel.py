@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphmem.ir.errors import OptionError
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.ranks import Ranked
-from graphmem.ir.training import TrainingSettings
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.schedule.eager import training_trace
 from graphmem.schedule.parallel import parallel_of, ranked
@@ -22,11 +22,11 @@ FEW = settings(max_examples=8, deadline=None)
 RANKS = (1, 2, 4, 8)
 
 
-def on(program: Program, way: str, how: TrainingSettings = CUDA) -> Ranked:
+def on(program: Program, way: str, how: TrainingOptions = CUDA) -> Ranked:
     return ranked(program, how, parallel_of(way))
 
 
-def alone(program: Program, how: TrainingSettings = CUDA) -> int:
+def alone(program: Program, how: TrainingOptions = CUDA) -> int:
     schedule = training_trace(program, how).schedule
     bare = replace(schedule, steps=tuple(replace(step, workspace=0) for step in schedule.steps))
     return timeline(lifetimes(bare), bare).peak
@@ -38,7 +38,7 @@ def whole(program: Program) -> int:
 
 @FEW
 @given(residuals(), st.sampled_from(RANKS), st.sampled_from([CPU, CUDA]))
-def test_ddp_is_the_plain_step_and_its_buckets(program: Program, ranks: int, how: TrainingSettings) -> None:
+def test_ddp_is_the_plain_step_and_its_buckets(program: Program, ranks: int, how: TrainingOptions) -> None:
     assert on(program, f"ddp:{ranks}", how).peak == alone(program, how) + whole(program)
 
 

@@ -1,0 +1,240 @@
+"""What a caller asks for -> ReadingOptions, TrainingOptions: every option once, with its choices and a line of help.
+
+A field is what an option is; the `...Keywords` say which verb takes it. Verbs, command line, `fit`, `sweep`, the gates
+of pyproject.toml and the tables in docs/ are made from both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, TypedDict
+
+from graphmem.ir.errors import OptionError
+from graphmem.ir.types import TensorType
+
+LOSSES = ("cross_entropy", "mse", "l1", "bce", "sum", "mean", "none")
+OPTIMIZERS = (
+    "sgd", "momentum", "nesterov", "adam", "adamw", "amsgrad", "nadam", "radam", "rmsprop", "adagrad", "adafactor",
+    "lion", "adam8bit", "muon",
+)  # fmt: skip
+FORMS = ("single", "foreach", "fused")
+DEVICES = ("cpu", "cuda")
+PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
+OFFLOADS = ("optimizer", "activations")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a field is beside its name and default: a flag when that is False, repeated when it is a tuple.
+
+    `least` and `most` bound a number of the type `kind`; `most` itself is refused where `is_below`.
+    """
+
+    line: str
+    choices: tuple[str, ...] = ()
+    metavar: str = ""
+    kind: type = str
+    least: float | None = None
+    most: float | None = None
+    is_below: bool = False
+    spelling: str = ""  # on the command line, where not its name
+    title: str = ""  # in errors, where not its name
+
+
+def _option(default: Any, line: str, **more: Any) -> Any:
+    return field(default=default, metadata={"option": Option(line, **more)})
+
+
+def option_of(row: Field[Any]) -> Option:
+    """What a field of either record says about itself."""
+    found = row.metadata["option"]
+    assert isinstance(found, Option)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """How a file is read: what its free dimensions are, and what it does not say."""
+
+    dims: Mapping[str, int] | None = _option(
+        None, "Bind a free dimension, by name or as INPUT:AXIS=N.", metavar="NAME=N", spelling="--dim"
+    )
+    batch: int | None = _option(None, "Bind the free leading dimension of the inputs.", metavar="N", kind=int)
+    strict: bool = _option(False, "Refuse free dimensions; exit 3 when a figure is incomplete.")
+    trips: Mapping[str, int] | None = _option(
+        None, "How often a loop runs, by the name of its node or output.", metavar="NAME=N", spelling="--trip-count"
+    )
+    shapes: Mapping[str, TensorType] | None = _option(
+        None, 'Types of tensors that cannot be known: JSON {"tensor": {"dtype": "float32", "shape": [1, 2]}}.',
+        metavar="PATH", spelling="--shapes-from",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """The training step that is asked about; OptionError when a value is none of an option's choices."""
+
+    loss: str = _option("cross_entropy", "Loss function.", choices=LOSSES)
+    optimizer: str = _option("sgd", "Optimizer.", choices=OPTIMIZERS)
+    form: str | None = _option(None, "Of the optimizer. Default: torch's.", choices=FORMS, title="optimizer form")
+    weight_decay: bool = _option(False, "The optimizer is given a weight decay.")
+    device: str = _option("cpu", "Device.", choices=DEVICES)
+    freeze: tuple[str, ...] = _option((), "Parameters that are not trained, such as 'encoder.*'.", metavar="PATTERN")
+    assume_bn: bool = _option(False, "Put batch norms back where they may have been folded away.")
+    dropout: float | None = _option(
+        None, "Put back dropout that the export removed.", metavar="P", kind=float, least=0, most=1
+    )
+    attention_dropout: float | None = _option(
+        None, "The same for attention weights.", metavar="P", kind=float, least=0, most=1
+    )
+    precision: str = _option("fp32", "Of the step.", choices=PRECISIONS)
+    accumulate: int = _option(1, "Passes before the optimizer steps.", metavar="N", kind=int, least=1)
+    checkpoint: tuple[str, ...] = _option(
+        (), "Modules to compute again in the backward pass: 'layers.*', blocks, every:2 or sqrt.", metavar="SPEC"
+    )
+    lora: str = _option("", "Freeze the model; adapters of rank R beside its linear layers.", metavar="R[:PATTERN]")
+    offload: tuple[str, ...] = _option((), "What waits in host memory.", choices=OFFLOADS)
+    prune: float = _option(
+        0.0, "Take out this share of channels where the graph allows, such as 0.3.", metavar="SHARE", kind=float,
+        least=0, most=1, is_below=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for row in fields(self):
+            value = getattr(self, row.name)
+            if isinstance(row.default, tuple):
+                value = _several(row.name, value)
+                object.__setattr__(self, row.name, value)
+            for one in value if isinstance(value, tuple) else (value,):
+                if one is not None or row.default is not None:
+                    _check(row, option_of(row), one)
+
+    @property
+    def optimizer_form(self) -> str:
+        """The form, torch's default for the device where none is asked for."""
+        return self.form or ("foreach" if self.device == "cuda" else "single")
+
+
+def _several(name: str, value: Any) -> tuple[str, ...]:
+    """The values of a repeated option; a text alone would be taken letter by letter."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise OptionError(f"{name} {value!r} is not a list; give [{value!r}]")
+    return tuple(value)
+
+
+def _check(row: Field[Any], option: Option, value: Any) -> None:
+    """OptionError for a value of another type, that is none of the choices, or beyond the bounds."""
+    if option.choices and value not in option.choices:
+        raise OptionError(f"{option.title or row.name} '{value}' is not one of {', '.join(option.choices)}")
+    kind = bool if row.default is False else option.kind
+    is_kind = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
+    if not is_kind or (kind in (int, float) and not _is_within(option, value)):
+        raise OptionError(f"{row.name} {value!r} is not {_wanted(kind, option)}")
+
+
+def _is_within(option: Option, value: float) -> bool:
+    if option.least is not None and not value >= option.least:
+        return False
+    return option.most is None or value < option.most or (value == option.most and not option.is_below)
+
+
+def _wanted(kind: type, option: Option) -> str:
+    if kind in (bool, str):
+        return "true or false" if kind is bool else "a text"
+    upper = "" if option.most is None else f" to {'below ' if option.is_below else ''}{option.most:g}"
+    return f"a {'whole ' if kind is int else ''}number from {option.least:g}{upper}"
+
+
+# Which verb takes what: the keywords of a verb are those of these rows that its own one joins.
+
+
+class ReadingKeywords(TypedDict, total=False):
+    """What every verb that reads a file takes."""
+
+    batch: int | None
+    strict: bool
+    trips: Mapping[str, int] | None
+    shapes: Mapping[str, TensorType] | None
+
+
+class _Folded(TypedDict, total=False):
+    assume_bn: bool
+
+
+class _Step(_Folded, total=False):
+    loss: str
+    optimizer: str
+    form: str | None
+    weight_decay: bool
+    freeze: Sequence[str]
+    dropout: float | None
+    attention_dropout: float | None
+
+
+class _Device(TypedDict, total=False):
+    device: str
+
+
+class _Precision(TypedDict, total=False):
+    precision: str
+
+
+class _OneDevice(_Precision, total=False):
+    accumulate: int
+    checkpoint: Sequence[str]
+    lora: str
+    offload: Sequence[str]
+
+
+class RunKeywords(_Folded, _Precision, total=False):
+    """Those of `fit` that a forward run has too."""
+
+
+class FitKeywords(ReadingKeywords, _Step, _OneDevice, total=False):
+    """The step of `fit`, whose device has a name or a size."""
+
+
+class RanksKeywords(ReadingKeywords, _Step, _Device, total=False):
+    """`train_ranks`."""
+
+
+class FrontierKeywords(ReadingKeywords, _Step, _Device, _Precision, total=False):
+    """`checkpoint_frontier`, which finds what to checkpoint."""
+
+
+class TrainKeywords(ReadingKeywords, _Step, _Device, _OneDevice, total=False):
+    """`train`."""
+
+    prune: float
+
+
+READING = tuple(row.name for row in fields(ReadingOptions))
+RAISING = ("assume_bn", "dropout", "attention_dropout")  # what changes the program of the step
+
+
+def step_names(keywords: type) -> tuple[str, ...]:
+    """The options of a training step among a verb's keywords, in the order of the record."""
+    return tuple(row.name for row in fields(TrainingOptions) if row.name in keywords.__annotations__)
+
+
+def step_defaults(keywords: type) -> dict[str, Any]:
+    """What those are when they are not given."""
+    return {row.name: row.default for row in fields(TrainingOptions) if row.name in keywords.__annotations__}
+
+
+def asked(
+    keywords: type, dims: Mapping[str, int] | None, given: Mapping[str, Any]
+) -> tuple[ReadingOptions, TrainingOptions]:
+    """What a verb was given, as records; OptionError for what it does not take."""
+    _refuse_unknown(keywords, given)
+    reading = {name: value for name, value in given.items() if name in READING}
+    step = {name: value for name, value in given.items() if name not in READING}
+    return ReadingOptions(dims=dims, **reading), TrainingOptions(**step)
+
+
+def _refuse_unknown(keywords: type, given: Mapping[str, Any]) -> None:
+    taken = keywords.__annotations__
+    unknown = sorted(set(given) - set(taken))
+    if unknown:
+        raise OptionError(f"'{unknown[0]}' is not an argument here; there are {', '.join(taken)}")
