@@ -7,7 +7,7 @@ import resource
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -16,8 +16,18 @@ import onnx
 import onnx.parser
 import pytest
 
+from graphmem.ir.errors import STRICT
+
 SHARED = Path(__file__).parents[1].parent / "shared"
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """A rule of ours that trips fails the test, where users would get a call without a rule."""
+    before = STRICT.set(True)
+    yield
+    STRICT.reset(before)
 
 
 @pytest.fixture

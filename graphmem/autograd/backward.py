@@ -18,8 +18,7 @@ from graphmem.autograd.tensor import Node, Tensor
 def backward(m: Machine, loss: Tensor) -> None:
     """Run the backward pass of `loss`, leaving gradients in the `grad` of its leaves."""
     assert loss.node is not None, "the loss needs a gradient"
-    m.phase = "backward"
-    with m.no_grad(), m.scope():
+    with m.within(phase="backward", grad_enabled=False), m.scope():
         seed = ops.like(m, "aten::ones_like", loss)
         Engine(m).run(loss.node, loss.output, seed)
 
@@ -56,8 +55,8 @@ class Engine:
         self._push(root)
         while self.ready:
             _, _, node = heapq.heappop(self.ready)
-            self._evaluate(node)
-        self.m.node = ""
+            with self.m.within(node=node.name, origin=node.origin):
+                self._evaluate(node)
 
     def _count_dependencies(self, root: Node) -> None:
         pending = [root]
@@ -82,7 +81,6 @@ class Engine:
 
     def _evaluate(self, node: Node) -> None:
         m = self.m
-        m.node, m.origin = node.name, node.origin
         grads = self.buffers.pop(id(node))
         if node.variable is not None:
             self._accumulate_leaf(node.variable, grads[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from copy import copy
 from functools import partial
 from typing import Any
@@ -15,7 +14,10 @@ from graphmem.autograd.releases import Holds, last_holds
 from graphmem.autograd.rules import rule_of
 from graphmem.autograd.saved_hooks import Frame, packing, random_state
 from graphmem.autograd.segments import Segment
+from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Tensor
+from graphmem.ir.errors import misfits
+from graphmem.ir.graph import Issue
 from graphmem.ir.program import Call, Program, Ref
 
 
@@ -31,7 +33,7 @@ class Forward:
         self.program = program
         self.values: dict[str, Tensor] = dict(values)
         self.given = frozenset(values)
-        self.unknown: dict[str, Call] = {}
+        self.unknown: dict[str, Issue] = {}  # by target, of its first call that no rule says anything about
         self.segments = segments  # of calls that are checkpointed, in order
         self.dies = holds(program)
 
@@ -59,8 +61,8 @@ class Forward:
         calls = self.program.calls[segment.start : segment.stop]
         names = dict.fromkeys(name for call in calls for name in call.reads)
         inputs = {n: m.hold(self.values[n]) for n in names if n in self.values and n not in self.given}
-        m.origin, m.label = calls[0].origin, ""
-        frame = Frame(segment.scope, [*inputs.values(), *random_state(m)], keep=segment.keep)
+        with m.within(origin=calls[0].origin, label=""):
+            frame = Frame(segment.scope, [*inputs.values(), *random_state(m)], keep=segment.keep)
         frame.precision = m.autocast.dtype if m.autocast else ""
         with packing(m, frame):
             self._span(segment.start, segment.stop)
@@ -84,19 +86,30 @@ class Forward:
         m = self.m
         if m.tape is not None:
             m.tape.call(m)
-        m.origin, m.label = call.origin, call.outputs[0] if call.outputs else ""
-        m.wanted = tuple(t.shape for t in call.types)
-        m.wanted_dtypes = tuple(t.dtype for t in call.types)
-        args = [self._value(arg) for arg in call.args]
-        if self.batch is not None:
-            m.wanted = wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
-        kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
-        function, first = rule_of(call.target), len(m.steps)
-        with m.scope(), nullcontext() if call.is_recorded else m.no_grad():
+        with m.within(origin=call.origin, label=call.outputs[0] if call.outputs else ""):
+            args = [self._value(arg) for arg in call.args]
+            kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
+            with m.within(
+                wanted=self._wanted(call, args), wanted_dtypes=tuple(t.dtype for t in call.types),
+                grad_enabled=m.context.grad_enabled and call.is_recorded,
+            ):  # fmt: skip
+                self._ruled(call, args, kwargs)
+
+    def _wanted(self, call: Call, args: Sequence[Any]) -> tuple[Shape, ...]:
+        """The shapes of the call's outputs, as far as the file states them for this batch."""
+        if self.batch is None:
+            return tuple(t.shape for t in call.types)
+        return wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
+
+    def _ruled(self, call: Call, args: list[Any], kwargs: Mapping[str, Any]) -> None:
+        """The call by its rule, or by what holds for any."""
+        m, function = self.m, rule_of(call.target)
+        first = len(m.steps)
+        with m.scope():
             made = _followed(m, function, args, kwargs) if function is not None else None
             if made is None and (function is None or call.types):
-                if any("float" in t.dtype for t in call.types) or not call.types:
-                    self.unknown.setdefault(call.target, call)  # integers are saved for nothing: their sizes are all
+                if any("float" in t.dtype for t in call.types) or not call.types:  # of integers the size is all
+                    self.unknown.setdefault(call.target, _gap(call, function is not None))
                 made = _unknown(m, call, args)
             outputs = [made] if isinstance(made, Tensor) else list(made or [])
             for name, tensor in zip(call.outputs, outputs, strict=False):
@@ -123,18 +136,21 @@ class Forward:
         return arg
 
 
-# What a rule trips over when a call has another form than the rule was written for.
-MISFITS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
-
 def _followed(m: Machine, function: Rule, args: list[Any], kwargs: Mapping[str, Any]) -> Any:
     """What the rule makes of the call, or None when the call does not fit it."""
     depth = len(m.scopes)
     try:
         return function(m, *args, **kwargs)
-    except MISFITS:
+    except misfits():
         m.unwind(depth)
         return None
+
+
+def _gap(call: Call, has_rule: bool) -> Issue:
+    """What is said of a call that is counted without its rule."""
+    what = f"the rule of {call.target} does not fit this call" if has_rule else f"no rule for {call.target}"
+    where = call.origin.scope or next(iter(call.outputs), call.target)
+    return Issue("unknown-rule", where, f"{what}: inputs and outputs are counted as saved")
 
 
 def _unknown(m: Machine, call: Call, args: list[Any]) -> list[Tensor]:

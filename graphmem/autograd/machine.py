@@ -1,8 +1,4 @@
-"""Machine: allocates, counts references, opens operators and writes the trace of everything that happened.
-
-Outermost operators are the steps of the trace. A buffer that is freed inside the operator that allocated it is that
-operator's workspace; every other buffer is alive from its operator through the last operator before its release.
-"""
+"""Rules' calls -> Machine: a Trace whose storages are freed with the last tensor on them, and the backward graph."""
 
 from __future__ import annotations
 
@@ -14,39 +10,11 @@ from typing import Any, Protocol, TypeVar
 
 from graphmem.autograd import strides as st
 from graphmem.autograd.strides import Shape, Strides
-from graphmem.autograd.tape import Tape
-from graphmem.autograd.tensor import Backward, Edge, Node, Storage, Tensor, itemsize
+from graphmem.autograd.tensor import Backward, Edge, Node, Tensor, itemsize
+from graphmem.autograd.trace import UNMADE, Trace
 from graphmem.ir.errors import BrokenInvariantError
-from graphmem.ir.graph import Origin
 
 F = TypeVar("F", bound=Callable[..., Any])
-NO_ORIGIN = Origin()
-UNMADE = "unmade"  # kind of a record that the trace has no allocation for
-
-
-@dataclass(slots=True)
-class Record:
-    """One allocation of the trace: alive in steps start..stop, half-open; `stop` is -1 while it lives."""
-
-    nbytes: int
-    start: int
-    stop: int
-    kind: str
-    name: str
-    origin: Origin
-    dtype: str
-    shape: Shape
-
-
-@dataclass(slots=True)
-class Operation:
-    """One outermost operator that ran."""
-
-    operator: str
-    phase: str
-    node: str
-    origin: Origin
-    workspace: int = 0
 
 
 class Packer(Protocol):
@@ -56,44 +24,39 @@ class Packer(Protocol):
         """Take them."""
 
 
+class Notes(Protocol):
+    """Writes down what runs, call by call and function by function; see tape.Tape."""
+
+    def call(self, m: Machine) -> None:
+        """The next call of the program begins."""
+
+    def function(self, m: Machine, name: str, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> None:
+        """A differentiable function has run."""
+
+    def recorded(self, node: Node) -> None:
+        """The function that has just run will be followed backward by this node."""
+
+    def undo(self) -> None:
+        """The function was stopped before it ran."""
+
+    def enter(self, m: Machine, grads: Sequence[Tensor | None]) -> tuple[int, int]:
+        """A backward node begins."""
+
+    def leave(self, m: Machine, node: Node, saved: Sequence[Tensor], entered: tuple[int, int]) -> None:
+        """It is done; `entered` is what `enter` returned."""
+
+
 @dataclass(slots=True)
-class Autocast:
-    """The lower precision of a torch.autocast that is entered, and the casts of weights that it keeps, by tensor."""
+class Machine(Trace):
+    """The state of one simulated process."""
 
-    dtype: str
-    cache: dict[int, Tensor]
-
-
-@dataclass(slots=True)
-class Machine:
-    """The state of one simulated process. `device` chooses between the rules of "cpu" and "cuda"."""
-
-    device: str = "cpu"
-    records: list[Record] = field(default_factory=list)
-    steps: list[Operation] = field(default_factory=list)
-    events: list[int] = field(default_factory=list)  # +number + 1 on allocation, -(number + 1) on release
-    reads: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)  # steps [a, b) read these records
-    phase: str = "forward"
-    grad_enabled: bool = True
-    origin: Origin = NO_ORIGIN
-    node: str = ""
-    kind: str = "activation"
-    label: str = ""
-    open_: str = ""
     sequence: int = 0
     scopes: list[list[Tensor]] = field(default_factory=lambda: [[]])
     accumulators: dict[int, Node] = field(default_factory=dict)
-    inner: dict[int, int] = field(default_factory=dict)  # storages allocated in the open operator
-    inner_live: int = 0
-    inner_top: int = 0
     guessed: dict[str, str] = field(default_factory=dict)  # operator -> what of its memory is a lower bound
-    wanted: tuple[Shape, ...] = ()  # output shapes and types that the file states, for the running call
-    wanted_dtypes: tuple[str, ...] = ()
-    autocast: Autocast | None = None
     packer: Packer | None = None  # takes what nodes save, while a checkpointed call runs
     frames: list[Any] = field(default_factory=list)  # of the checkpointed calls of the forward pass
-    tape: Tape | None = None
-    opened: int = 0  # number of events before the open operator
+    tape: Notes | None = None
 
     # -- memory
 
@@ -102,7 +65,7 @@ class Machine:
         strides = st.contiguous(shape) if strides is None else strides
         last = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
         elements = 0 if any(size == 0 for size in shape) else last + 1
-        storage = self._allocate(elements * itemsize(dtype), shape, dtype)
+        storage = self.allocate(elements * itemsize(dtype), shape, dtype)
         return self._owned(Tensor(storage, shape, strides, dtype))
 
     def alias(self, base: Tensor, shape: Shape, strides: Strides, dtype: str = "") -> Tensor:
@@ -113,18 +76,6 @@ class Machine:
         tensor.storage.refs += 1
         self.scopes[-1].append(tensor)
         return tensor
-
-    def _allocate(self, nbytes: int, shape: Shape, dtype: str) -> Storage:
-        if not self.open_:
-            self.steps.append(Operation("", self.phase, self.node, self.origin))
-        number, step = len(self.records), len(self.steps) - 1
-        self.records.append(Record(nbytes, step, -1, self.kind, self.label, self.origin, dtype, shape))
-        self.events.append(number + 1)
-        if self.open_:
-            self.inner[number] = nbytes
-            self.inner_live += nbytes
-            self.inner_top = max(self.inner_top, self.inner_live)
-        return Storage(number, nbytes)
 
     def hold(self, tensor: Tensor) -> Tensor:
         """One more handle."""
@@ -141,29 +92,7 @@ class Machine:
         storage = tensor.storage
         storage.refs -= 1
         if storage.refs == 0:
-            self._free(storage)
-
-    def _free(self, storage: Storage) -> None:
-        record = self.records[storage.number]
-        record.stop = len(self.steps)
-        if record.kind == UNMADE:
-            return
-        self.events.append(-(storage.number + 1))
-        if storage.number in self.inner:
-            self.inner_live -= self.inner.pop(storage.number)
-            record.kind = "workspace"
-
-    def unmake(self, number: int) -> None:
-        """Take an allocation of the open operator back: it was stopped before it came to that."""
-        if number not in self.inner:
-            return
-        self.records[number].kind, self.records[number].nbytes = UNMADE, 0
-        self.events.remove(number + 1)
-        self.inner_live -= self.inner.pop(number)
-        live = self.inner_top = 0
-        for event in self.events[self.opened :]:
-            live += self.records[abs(event) - 1].nbytes if event > 0 else -self.records[abs(event) - 1].nbytes
-            self.inner_top = max(self.inner_top, live)
+            self.free(storage)
 
     def never(self, tensor: Tensor) -> None:
         """Let a tensor that was made before the step not have been made: the step shows that nothing makes it."""
@@ -200,29 +129,7 @@ class Machine:
         while len(self.scopes) > depth:
             for tensor in reversed(self.scopes.pop()):
                 self.release(tensor)
-        if self.open_:
-            self.steps[-1].workspace = self.inner_top - self.inner_live
-        self.inner, self.open_ = {}, ""
-
-    @contextmanager
-    def operator(self, name: str) -> Iterator[None]:
-        """An ATen operator; inside another one it is not seen."""
-        if self.open_:
-            yield
-            return
-        self.open_ = name
-        self.inner, self.inner_live, self.inner_top = {}, 0, 0
-        self.opened = len(self.events)
-        self.steps.append(Operation(name, self.phase, self.node, self.origin))
-        yield
-        self.steps[-1].workspace = self.inner_top - self.inner_live
-        self.inner = {}
-        self.open_ = ""
-
-    def note_reads(self, first: int, records: Sequence[int]) -> None:
-        """Write down, for pictures only, that the operators from step `first` on have read these records."""
-        if records and len(self.steps) > first:
-            self.reads.append((first, len(self.steps), tuple(records)))
+        self.close()
 
     # -- autograd
 
@@ -238,20 +145,21 @@ class Machine:
 
         `backward(machine, node, *grads)` returns one gradient, or as many as there are inputs.
         """
-        if self.tape is not None and self.grad_enabled:
+        at = self.context
+        if self.tape is not None and at.grad_enabled:
             self.tape.function(self, name, inputs, outputs)
-        is_recorded = self.grad_enabled and any(t is not None and t.requires_grad for t in inputs)
+        is_recorded = at.grad_enabled and any(t is not None and t.requires_grad for t in inputs)
         if not is_recorded and self.packer is None:
             return
         kept = [t for t in saves if t is not None]
         if not is_recorded:
-            if self.packer is not None and self.grad_enabled:
+            if self.packer is not None and at.grad_enabled:
                 node = Node(name, 0, (), (), None)
                 self.packer.pack(self, node, [], _fresh(inputs, [*outputs, *kept]))
             return
         edges = tuple(self.edge(t) for t in inputs)
         metas = tuple((t.shape, t.dtype) if t is not None else ((), "") for t in inputs)
-        node = Node(name, self.sequence, edges, metas, backward, outputs=len(outputs), origin=self.origin)
+        node = Node(name, self.sequence, edges, metas, backward, outputs=len(outputs), origin=at.origin)
         self.sequence += 1
         if self.packer is None:
             node.saved = [self.hold(t) for t in kept]
@@ -270,16 +178,9 @@ class Machine:
         if tensor.node is not None:
             return tensor.node, tensor.output
         if id(tensor) not in self.accumulators:
-            name = "torch::autograd::AccumulateGrad"
-            self.accumulators[id(tensor)] = Node(name, 1 << 62, (), (), None, variable=tensor, origin=self.origin)
+            name, origin = "torch::autograd::AccumulateGrad", self.context.origin
+            self.accumulators[id(tensor)] = Node(name, 1 << 62, (), (), None, variable=tensor, origin=origin)
         return self.accumulators[id(tensor)], 0
-
-    @contextmanager
-    def no_grad(self) -> Iterator[None]:
-        """Record nothing inside."""
-        before, self.grad_enabled = self.grad_enabled, False
-        yield
-        self.grad_enabled = before
 
 
 def _fresh(inputs: Sequence[Tensor | None], made: Sequence[Tensor]) -> list[Tensor]:

@@ -88,9 +88,9 @@ class Step:
         m = self.machine
         for p in self.parameters:
             for label, shape, dtype in self._state_of(p):
-                m.label = f"{p.name}.{label}"
                 strides = st.like(*p.layout) if shape == p.shape else None
-                with m.operator("state"), m.scope():
+                about = {"phase": "before", "kind": "optimizer_state", "label": f"{p.name}.{label}"}
+                with m.within(**about), m.operator("state"), m.scope():
                     made.append(m.hold(m.empty(shape, dtype, strides)))
                 self.state.setdefault(p.name, []).append(made[-1])
         return made
@@ -120,9 +120,11 @@ class Step:
 
     def run(self) -> None:
         """One step over all parameters that have a gradient."""
+        with self.machine.within(phase="optimizer", kind="temporary", label="optimizer temporary"):
+            self._run([p for p in self.parameters if p.grad is not None])
+
+    def _run(self, with_grads: Sequence[Tensor]) -> None:
         m = self.machine
-        m.phase, m.node, m.kind, m.label = "optimizer", "", "temporary", "optimizer temporary"
-        with_grads = [p for p in self.parameters if p.grad is not None]
         if self.form == "fused":
             ops.in_place(m, f"aten::_fused_{self.name}_")
         elif self.form == "foreach" and self.name == "adafactor":

@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from graphmem.autograd import ops
-from graphmem.autograd.machine import Autocast, Machine
+from graphmem.autograd.machine import Machine
 from graphmem.autograd.tensor import Tensor
+from graphmem.autograd.trace import Autocast
 from graphmem.ir.program import Call, Inference, Program, Ref
 from graphmem.ir.types import TensorType
 
@@ -218,15 +219,15 @@ def autocast(m: Machine, dtype: str) -> Iterator[None]:
     if not dtype:
         yield
         return
-    before, m.autocast = m.autocast, Autocast(dtype, m.autocast.cache if m.autocast else {})
-    state = m.autocast
+    before = m.autocast
+    state = Autocast(dtype, before.cache if before else {})
     try:
-        yield
+        with m.within(autocast=state):
+            yield
     finally:
         if before is None:
             for tensor in state.cache.values():
                 m.release(tensor)
-        m.autocast = before
 
 
 def called(m: Machine, name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -238,11 +239,8 @@ def called(m: Machine, name: str, function: Callable[..., Any], args: Sequence[A
     # C++ compilers evaluate the arguments of a call from the last to the first
     named = {key: _cast(m, state, kwargs[key], dtype) for key in reversed([*kwargs])}
     given = [_cast(m, state, value, dtype) for value in reversed(args)][::-1]
-    m.autocast = None
-    try:
+    with m.within(autocast=None):
         return function(m, *given, **named)
-    finally:
-        m.autocast = state
 
 
 def _cast(m: Machine, state: Autocast, value: Any, dtype: str) -> Any:

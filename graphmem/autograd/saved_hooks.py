@@ -21,8 +21,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from graphmem.autograd import ops
-from graphmem.autograd.machine import Autocast, Machine, Packer
+from graphmem.autograd.machine import Machine, Packer
 from graphmem.autograd.tensor import Node, Tensor
+from graphmem.autograd.trace import Autocast
 
 RANDOM_STATE = 5056  # bytes of torch.get_rng_state() on the CPU, measured with torch 2.13; a GPU's lie in host memory
 
@@ -182,21 +183,19 @@ def random_state(m: Machine) -> list[Tensor]:
 
 def _recompute(m: Machine, frame: Frame) -> None:
     """Run the call again inside the backward node that asks for it; what no holder took dies at its end."""
-    before = m.origin, m.label, m.kind, m.grad_enabled, m.wanted, m.wanted_dtypes, m.autocast
-    m.grad_enabled, m.kind = True, "activation"
     casts: dict[int, Tensor] = {}  # a context of its own, whose cache ends with it
-    m.autocast = Autocast(frame.precision, casts) if frame.precision else None
+    autocast = Autocast(frame.precision, casts) if frame.precision else None
     depth = len(m.scopes)
     run = Recomputation(frame)
-    state = random_state(m)
-    try:
-        with packing(m, run):
-            frame.again()
-    except EarlyStop:
-        m.unwind(depth)
+    with m.within(kind="activation", grad_enabled=True, autocast=autocast):
+        state = random_state(m)
+        try:
+            with packing(m, run):
+                frame.again()
+        except EarlyStop:
+            m.unwind(depth)
     for tensor in [*run.held, *casts.values(), *state]:
         m.release(tensor)
-    m.origin, m.label, m.kind, m.grad_enabled, m.wanted, m.wanted_dtypes, m.autocast = before
 
 
 @dataclass(eq=False)

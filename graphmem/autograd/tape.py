@@ -20,13 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+from graphmem.autograd.machine import Machine
 from graphmem.autograd.tensor import Node, Tensor
 from graphmem.ir.graph import Origin
-
-if TYPE_CHECKING:
-    from graphmem.autograd.machine import Machine
 
 FLOPS_PER_BYTE = 10
 Inputs = Sequence["Tensor | None"]
@@ -160,12 +158,13 @@ class Tape:
     def _note(
         self, m: Machine, name: str, reads: tuple[int, ...], outputs: tuple[int, ...], cost: int, over: bool = False
     ) -> None:
-        kind: Kind = "forward" if m.phase == "forward" else "again" if m.packer is not None else "backward"
+        at = m.context
+        kind: Kind = "forward" if at.phase == "forward" else "again" if m.packer is not None else "backward"
         writes = tuple(range(self.seen, len(m.records)))
         self.seen = len(m.records)
         is_random = (m.device == "cuda" and "Dropout" in name) or any(_is_random(m, n) for n in writes)
         self.entries.append(
-            Entry(kind, name, m.label, reads, writes, outputs, cost, m.origin, self.position, is_random, over)
+            Entry(kind, name, at.label, reads, writes, outputs, cost, at.origin, self.position, is_random, over)
         )
 
     def recorded(self, node: Node) -> None:
@@ -188,8 +187,8 @@ class Tape:
         moved = arrived + sum(t.nbytes for t in saved) + sum(m.records[n].nbytes for n in mine)
         cost = backward_cost(node, self.node_costs.get(id(node), 0), moved)
         self.seen = len(m.records)
-        place = self.node_positions.get(id(node), self.position)
-        self.entries.append(Entry("backward", node.name, "", _numbers(saved), tuple(mine), (), cost, m.origin, place))
+        place, origin = self.node_positions.get(id(node), self.position), m.context.origin
+        self.entries.append(Entry("backward", node.name, "", _numbers(saved), tuple(mine), (), cost, origin, place))
 
     def _again(self, start: int) -> set[int]:
         found: set[int] = set()

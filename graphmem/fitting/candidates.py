@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from graphmem.autograd.forward import MISFITS
 from graphmem.fitting.devices import Accelerator
 from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
 from graphmem.fitting.recipe import code, what
 from graphmem.fitting.remedies import ACCUMULATE, ALIKE, BY_NAME, COMBINATIONS, REMEDIES, RUN_COMBINATIONS, applied
 from graphmem.fitting.search import largest_batch, rung_batch
 from graphmem.fitting.traffic import LINK, LINKS
-from graphmem.ir.errors import ModelError, OptionError
+from graphmem.ir.errors import ModelError, OptionError, misfits
 from graphmem.ir.fit import Largest, Need, Option, Outcome
 from graphmem.ir.options import FitKeywords, RanksKeywords, TrainingOptions, step_defaults, step_names
 from graphmem.ir.ranks import Ranked
@@ -224,7 +223,7 @@ def shared_options(question: Question, count: int, progress: Callable[[str], Non
         progress(f"{way} on {count} devices")
         try:
             option = _shared(question, way, count)
-        except (OptionError, *MISFITS):  # the model has no place to cut, or holds no batch to share
+        except misfits(OptionError):  # the model has no place to cut, or holds no batch to share
             continue
         if option is not None and option.need.compared <= question.capacity:
             found.append(option)

@@ -4,10 +4,13 @@ GraphmemError               anything that graphmem raises on purpose
 +-- InputError              the caller's file or options are at fault: one line, exit code 2
 |   +-- ModelError          the model file is unreadable or not a valid graph
 |   +-- OptionError         an option contradicts the model or itself
++-- MisfitError             a call has another form than its rule was written for; caught where the rule was asked
 +-- BrokenInvariantError    our own bug: a plan that overlaps, a schedule that reads before it writes
 """
 
 from __future__ import annotations
+
+from contextvars import ContextVar
 
 
 class GraphmemError(Exception):
@@ -35,3 +38,18 @@ class OptionError(InputError):
 
 class BrokenInvariantError(GraphmemError):
     """A promise that graphmem makes to itself does not hold: please report it."""
+
+
+class MisfitError(GraphmemError):
+    """A call has another form than its rule was written for: what the rule cannot say about it."""
+
+
+STRICT: ContextVar[bool] = ContextVar("strict", default=False)  # set by the tests: a slip of ours is no misfit
+SLIPS = (  # what a rule trips over unforeseen
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError,
+)  # fmt: skip
+
+
+def misfits(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What to catch around a rule: for users its slips too, so that one odd call does not cost the whole answer."""
+    return (MisfitError, *more) if STRICT.get() else (MisfitError, *SLIPS, *more)

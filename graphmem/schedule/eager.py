@@ -18,6 +18,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+from graphmem.autograd import ops
 from graphmem.autograd.backward import backward, forget
 from graphmem.autograd.forward import Forward
 from graphmem.autograd.lora import adapted, parsed_lora
@@ -26,7 +27,7 @@ from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.precision import PRECISIONS, autocast, prepared
 from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.releases import Holds, last_holds
-from graphmem.autograd.rules import RULES
+from graphmem.autograd.rules.pairs import mul
 from graphmem.autograd.saved_hooks import Host, packing
 from graphmem.autograd.segments import segments_of
 from graphmem.autograd.tape import Tape
@@ -86,7 +87,6 @@ def training_trace(
     if not parameters:
         raise OptionError("no parameter needs a gradient: the file holds no float weights, or --freeze leaves none")
     optimizer = optimizer_of(m, settings, parameters)
-    m.kind = "optimizer_state"
     if "optimizer" not in settings.offload:
         optimizer.make_state()
     target = target_value(m, program, settings)
@@ -111,10 +111,9 @@ def training_trace(
 
 def _step_on_host(m: Machine, parameters: list[Tensor]) -> None:
     """Gradients are copied to the host, where the optimizer steps; the parameters are copied back, in place."""
-    m.phase, m.node = "optimizer", ""
-    for _ in parameters:
-        with m.operator("aten::copy_"):
-            pass
+    with m.within(phase="optimizer"):
+        for _ in parameters:
+            ops.in_place(m, "aten::copy_")
 
 
 def _traffic(settings: TrainingOptions, saved: Host, optimizer: OptimizerStep, parameters: list[Tensor]) -> HostTraffic:
@@ -145,18 +144,15 @@ class _Loop:
     def micro_batch(self) -> None:
         """One forward and backward pass; gradients stay."""
         m = self.m
-        m.phase, m.kind = "forward", "activation"
         self.forward = Forward(m, self.program, self.values, self.batch, self.segments, self.holds)
         with autocast(m, PRECISIONS[self.settings.precision].autocast):
             self._forward()
         self.saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
-        m.kind, m.label = "temporary", ""
         assert self.loss is not None
         if self.loss.node is None:
             raise OptionError("the first output of the model does not depend on any trainable parameter")
-        m.phase = "backward"
-        with m.scope():
-            root = RULES["aten.mul"](m, self.loss, self.scale) if self.scale is not None else self.loss
+        with m.within(phase="backward", kind="temporary"), m.scope():
+            root = mul(m, self.loss, self.scale) if self.scale is not None else self.loss
             backward(m, root)
 
     def _forward(self) -> None:
@@ -182,26 +178,23 @@ def _scaler(m: Machine) -> Tensor:
 
 def _unscaled(m: Machine) -> None:
     """scaler.step before the optimizer's: gradients are multiplied in place; two numbers stay until scaler.update."""
-    m.phase, m.kind, m.label = "optimizer", "temporary", "scaler"
-    for _ in ("inverse scale", "found infinities"):
-        with m.operator("aten::to"):
-            m.empty((), "float32")
-    with m.operator("aten::_amp_foreach_non_finite_check_and_unscale_"):
-        pass
+    with m.within(phase="optimizer", kind="temporary", label="scaler"):
+        for _ in ("inverse scale", "found infinities"):
+            ops.full(m, "aten::to", (), "float32")
+        ops.in_place(m, "aten::_amp_foreach_non_finite_check_and_unscale_")
 
 
 def forward_trace(
     program: Program, device: str, precision: str = "fp32", batch: tuple[int, int] | None = None
 ) -> TrainingTrace:
     """The run on a simulated machine, its outputs held at the end; `batch` as for `training_trace`."""
-    m = Machine(device=device, grad_enabled=False)
+    m = Machine(device=device)
     program = prepared(program, precision)
     if batch is not None:
         program = rebatched(program, *batch)
     values = given_values(m, program, TrainingOptions("none", device=device, freeze=("*",)))
     first = len(m.steps)
-    m.phase, m.kind = "forward", "activation"
     forward = Forward(m, program, values, batch)
-    with autocast(m, PRECISIONS[precision].autocast):
+    with m.within(grad_enabled=False), autocast(m, PRECISIONS[precision].autocast):
         forward.run()
     return TrainingTrace(schedule_of(m, first), m, (), forward_issues(forward), first)

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from graphmem.autograd.machine import UNMADE, Machine
+from graphmem.autograd.machine import Machine
 from graphmem.autograd.saved_hooks import KEEPABLE
 from graphmem.autograd.segments import ModuleCall, blocks, module_calls
 from graphmem.autograd.tape import Entry, Tape
+from graphmem.autograd.trace import UNMADE
 from graphmem.ir.errors import OptionError
 from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program

@@ -16,8 +16,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from graphmem.autograd.machine import UNMADE, Machine, Record
+from graphmem.autograd.machine import Machine
 from graphmem.autograd.tape import Entry, Tape
+from graphmem.autograd.trace import UNMADE, Record
 from graphmem.ir.recompute import Operation, Recompute
 from graphmem.schedule.eager import TrainingTrace
 
@@ -148,7 +149,7 @@ def _optimizer(draft: _Draft, machine: Machine) -> None:
     """What no entry of the tape accounts for comes after it: the optimizer's allocations."""
     last = max(draft.of_record, default=-1)
     for record in draft.kept(range(last + 1, len(machine.records))):
-        draft.add(_later(draft, record, set(), machine.phase, 0))
+        draft.add(_later(draft, record, set(), "optimizer", 0))
 
 
 def _held(draft: _Draft) -> dict[int, set[int]]:

@@ -10,11 +10,12 @@ from fnmatch import fnmatchcase
 
 from graphmem.autograd.forward import Forward
 from graphmem.autograd.lora import is_adapter
-from graphmem.autograd.machine import UNMADE, Machine
+from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
-from graphmem.autograd.rules import RULES
 from graphmem.autograd.rules.loss import LOSSES, target_type
+from graphmem.autograd.rules.pairs import div
 from graphmem.autograd.tensor import Tensor
+from graphmem.autograd.trace import UNMADE
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
 from graphmem.ir.options import TrainingOptions
@@ -27,7 +28,6 @@ NOT_BUFFERS = ("workspace", UNMADE)  # kinds of records that are no buffers of t
 
 def given_values(m: Machine, program: Program, settings: TrainingOptions) -> dict[str, Tensor]:
     """The tensors that exist before the step, by name."""
-    m.phase = "before"
     values = {}
     for given in program.given:
         values[given.name] = given_value(m, given.role, given.name, given.type)
@@ -42,8 +42,7 @@ def optimizer_of(m: Machine, settings: TrainingOptions, parameters: Sequence[Ten
 
 def given_value(m: Machine, kind: str, name: str, type_: TensorType) -> Tensor:
     """A tensor that exists before the step."""
-    m.kind, m.label = kind, name
-    with m.operator("before the step"), m.scope():
+    with m.within(phase="before", kind=kind, label=name), m.operator("before the step"), m.scope():
         tensor = m.hold(m.empty(type_.shape, type_.dtype))
     tensor.name = name
     return tensor
@@ -69,26 +68,17 @@ def loss_value(m: Machine, settings: TrainingOptions, outputs: list[Tensor], tar
     floats = [t for t in outputs if t.is_float]
     if not floats:
         raise OptionError("the model has no float output to compute a loss of")
-    m.label, m.origin = "loss", type(m.origin)()
-    m.wanted, m.wanted_dtypes = (), ()
-    with m.scope():
+    with m.within(label="loss"), m.scope():
         loss = LOSSES[settings.loss](m, floats[0], target if target is not None else floats[0])
         if settings.accumulate > 1:
-            loss = RULES["aten.div"](m, loss, settings.accumulate)
+            loss = div(m, loss, settings.accumulate)
         return m.hold(loss)
 
 
 def forward_issues(forward: Forward) -> tuple[Issue, ...]:
     """What the rules of the operators could not say."""
     guessed = [Issue("unknown-workspace", where, what) for where, what in forward.m.guessed.items()]
-    return *guessed, *(
-        Issue(
-            "unknown-rule",
-            call.origin.scope or call.outputs[0],
-            f"no rule for {target}: inputs and outputs are counted as saved",
-        )
-        for target, call in forward.unknown.items()
-    )
+    return *guessed, *forward.unknown.values()
 
 
 def schedule_of(m: Machine, first: int) -> Schedule:

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graphmem.autograd.forward import MISFITS
-from graphmem.autograd.machine import Record
 from graphmem.autograd.releases import UNNAMED, longest_holds, tells_names
+from graphmem.autograd.trace import Record
 from graphmem.ir.device import CONTEXT_BYTES
-from graphmem.ir.errors import BrokenInvariantError, ModelError
+from graphmem.ir.errors import BrokenInvariantError, ModelError, misfits
 from graphmem.ir.graph import Graph, Issue, Origin
 from graphmem.ir.memory import IntColumn, Lifetimes
 from graphmem.ir.options import TrainingOptions
@@ -184,7 +183,7 @@ def followed(what: str) -> Iterator[None]:
     """Inside, a rule that meets shapes it was not written for is a ModelError that names `what`."""
     try:
         yield
-    except MISFITS as error:
+    except misfits() as error:
         raise ModelError(f"{what} cannot be followed ({error}); please report it with the model's graph") from error
 
 

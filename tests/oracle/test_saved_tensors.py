@@ -149,10 +149,10 @@ def _saved(device: str, op: str) -> Counter[str]:
     """
     bench = Bench(device)
     target, *args = CASES[op](bench)
-    bench.m.wanted_dtypes = ("bfloat16",) if "bf16" in op else ()
     rule = rule_of(f"aten.{target}")
     assert rule is not None, target
-    outputs = results(rule(bench.m, *args))
+    with bench.m.within(wanted_dtypes=("bfloat16",) if "bf16" in op else ()):
+        outputs = results(rule(bench.m, *args))
     names = {t.storage.number: name for name, t in bench.named.items()}
     own = {outputs[0].storage.number: "out0"}
     held: dict[int, Tensor] = {}

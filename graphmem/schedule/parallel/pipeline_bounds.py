@@ -75,7 +75,6 @@ def surveyed(program: Program, settings: TrainingOptions, batch: tuple[int, int]
                 known[name] = Sent(name, TensorType(tensor.dtype, tensor.shape), tensor.requires_grad)
 
     forward.after = after
-    m.phase, m.kind = "forward", "activation"
     forward.run()
     count = len(program.calls)
     saved = np.zeros(count + 1, dtype=np.int64)

@@ -25,7 +25,6 @@ from graphmem.autograd.strides import contiguous
 from graphmem.autograd.tensor import Edge, Node, Tensor, itemsize
 from graphmem.ir.graph import Issue
 from graphmem.ir.options import TrainingOptions
-from graphmem.ir.program import Call
 from graphmem.ir.ranks import Rank
 from graphmem.ir.types import TensorType
 from graphmem.schedule.parallel.process import Cohort, Hooked, figures, flat, optimized
@@ -56,7 +55,7 @@ class Runner:
     merged: list[Tensor] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     function: Forward | None = None
-    unknown: dict[str, Call] = field(default_factory=dict)
+    unknown: dict[str, Issue] = field(default_factory=dict)
 
     def prepare(self) -> None:
         """What exists before the step."""
@@ -83,7 +82,6 @@ class Runner:
     def forward(self) -> Forward:
         """One micro-batch forward; its outputs take the place of the last ones that were sent."""
         m, stage = self.m, self.stage
-        m.phase, m.kind = "forward", "activation"
         leaves = [_leaf(buffer, sent) for buffer, sent in zip(self.received, stage.inputs, strict=True)]
         values = {**self.values, **{sent.name: leaf for sent, leaf in zip(stage.inputs, leaves, strict=True)}}
         forward = self._function(values)
@@ -101,7 +99,6 @@ class Runner:
         if stage.is_last:
             self.merged += [m.hold(t) for t in outputs]
             self.losses += [loss] if loss is not None else []
-        m.kind, m.label = "temporary", ""
         self.chunks.append(Chunk(leaves, outputs, loss))
         return forward
 
@@ -132,8 +129,7 @@ class Runner:
         """The oldest micro-batch backward; its input gradients take the place of those that were sent."""
         m, stage = self.m, self.stage
         chunk = self.chunks.pop(0)
-        m.phase = "backward"
-        with m.no_grad(), m.scope():
+        with m.within(phase="backward", kind="temporary", grad_enabled=False), m.scope():
             if chunk.loss is not None:
                 if chunk.loss.node is not None:
                     Hooked(m, {}, _nothing).run(chunk.loss.node, 0, ops.like(m, "aten::ones_like", chunk.loss))
@@ -171,7 +167,6 @@ class Runner:
         outputs, both = _storages(self.merged), _storages([*self.merged, *self.losses])
         if more and both:
             count = len(self.losses)
-            self.m.phase = "forward"
             flat(self.m, more * outputs // count, "aten::empty", "outputs of other micro-batches", "activation")
             nbytes = more * (both - outputs) // count
             self.losses.append(flat(self.m, nbytes, "aten::empty", "losses of other micro-batches", "activation"))
@@ -182,10 +177,9 @@ class Runner:
         for tensor in (*self.sending, *self.latest):
             m.release(tensor)
         if self.merged:
-            m.phase, m.kind, m.label = "backward", "activation", "joined outputs"
             whole = sum(t.nbytes for t in self.merged) // self.run * self.stage.micro_batches
-            with m.operator("aten::cat"), m.scope():
-                m.hold(m.empty((whole,), "uint8"))
+            with m.within(phase="backward"):
+                flat(m, whole, "aten::cat", "joined outputs", "activation")
 
 
 def _nothing(_: Tensor) -> None:

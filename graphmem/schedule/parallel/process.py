@@ -99,19 +99,14 @@ def backward_pass(
     """As autograd.backward.backward, with hooks."""
     if loss.node is None:
         raise OptionError("the first output of the model does not depend on any trainable parameter")
-    m.phase = "backward"
-    with m.no_grad(), m.scope():
+    with m.within(phase="backward", kind="temporary", grad_enabled=False), m.scope():
         seed = ops.like(m, "aten::ones_like", loss)
         Hooked(m, before, ready).run(loss.node, loss.output, seed)
 
 
 def forward_pass(m: Machine, forward: Forward, settings: TrainingOptions, target: Tensor | None) -> Tensor:
     """The loss; output and loss stay held, as the locals of a training loop are."""
-    m.phase, m.kind = "forward", "activation"
-    outputs = forward.run()
-    loss = loss_value(m, settings, outputs, target)
-    m.kind, m.label = "temporary", ""
-    return loss
+    return loss_value(m, settings, forward.run(), target)
 
 
 def optimized(m: Machine, settings: TrainingOptions, cohorts: Sequence[Cohort]) -> None:
@@ -181,18 +176,16 @@ def unmade(shape: Shape, dtype: str, name: str = "") -> Tensor:
 def resize(m: Machine, storage: Storage, elements: int, dtype: str) -> None:
     """Give the storage other memory; views of it follow."""
     if storage.nbytes:
-        m._free(storage)
+        m.free(storage)
     storage.nbytes = elements * itemsize(dtype)
     if storage.nbytes:
-        storage.number = m._allocate(storage.nbytes, (elements,), dtype).number
+        storage.number = m.allocate(storage.nbytes, (elements,), dtype).number
 
 
 def flat(m: Machine, nbytes: int, operator: str, label: str, kind: str = "communication") -> Tensor:
     """A flat buffer with a handle of its own."""
-    m.kind, m.label = kind, label
-    with m.operator(operator), m.scope():
+    with m.within(kind=kind, label=label), m.operator(operator), m.scope():
         tensor = m.hold(m.empty((nbytes,), "uint8"))
-    m.kind, m.label = "temporary", ""
     tensor.name = label
     return tensor
 

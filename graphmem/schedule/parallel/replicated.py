@@ -136,7 +136,6 @@ def replicated(
 
 def _synced(m: Machine, program: Program) -> list[int]:
     """Flat copies of the buffers, made and dropped as the forward pass starts: bytes of one for each type."""
-    m.phase = "forward"
     sizes: dict[str, int] = {}
     for given in program.of("buffer"):
         elements = 1

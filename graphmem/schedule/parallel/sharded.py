@@ -45,13 +45,13 @@ def sharded(program: Program, settings: TrainingOptions, parallel: Parallel, bat
     }
     target = target_value(m, program, settings)
     first = len(m.steps)
-    m.phase = "forward"
     work = Sharding(m, parallel.ranks, parallel.kind == "zero3", groups)
     forward = Wrapped(m, program, values, batch)
     forward.wrap(work)
     loss = forward_pass(m, forward, settings, target)
     backward_pass(m, loss, forward.hooks, lambda _: None)
-    work.end_backward()
+    with m.within(phase="backward", kind="temporary"):
+        work.end_backward()
     cohorts = _cohorts([shards[g.name] for g in program.of("parameter")], parallel.ranks)
     optimized(m, settings, cohorts)
     sent = [
@@ -68,7 +68,6 @@ def _given_shards(
     m: Machine, program: Program, settings: TrainingOptions, ranks: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What exists before the step: every parameter as a padded shard, its whole an empty storage."""
-    m.phase = "before"
     values, shards = {}, {}
     for given in program.given:
         if given.role != "parameter":
@@ -79,8 +78,8 @@ def _given_shards(
             raise OptionError(f"fully_shard refuses parameter '{given.name}': it has no dimension to shard")
         whole = unmade(shape, dtype, given.name)
         whole.requires_grad = is_trained(given, settings)
-        m.kind, m.label = "parameter", given.name
-        with m.operator("before the step"), m.scope():
+        about = m.within(phase="before", kind="parameter", label=given.name)
+        with about, m.operator("before the step"), m.scope():
             shard = m.hold(m.empty((padded_elements(shape, ranks),), dtype))
         shard.name, shard.shape = given.name, shape
         shard.requires_grad = whole.requires_grad

@@ -81,9 +81,8 @@ class Sharding:
         before = self.deferred if is_forward else None
         m = self.m
         for p in group.full:
-            m.kind, m.label = "parameter", p.name
-            resize(m, p.storage, padded_elements(p.shape, self.ranks) * self.ranks, p.dtype)
-        m.kind, m.label = "activation" if is_forward else "temporary", ""
+            with m.within(kind="parameter", label=p.name):
+                resize(m, p.storage, padded_elements(p.shape, self.ranks) * self.ranks, p.dtype)
         if before is not None:
             m.release(before)
             self.deferred = None

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphmem.autograd.strides import Shape
+from graphmem.ir.errors import misfits
 from graphmem.ir.program import Call, Program, Ref
 from graphmem.schedule.parallel.transfer import Cut, NeedsError, StuckError, base, passed
 
@@ -161,7 +162,7 @@ class _Finder:
             if not self._own_parameter(block, call, str(need)):
                 raise
             dim = passed(call, Cut({**block.dims, **block.weights}, self.shapes, self.parts))
-        except (LookupError, TypeError, ValueError) as error:  # a call of another form than its rule is for
+        except misfits() as error:  # a call of another form than its rule is for
             raise StuckError(f"{call.target} is not followed ({error})") from error
         self._set(block, call, dim)
 

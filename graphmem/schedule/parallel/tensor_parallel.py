@@ -88,7 +88,6 @@ def _shapes(program: Program, settings: TrainingOptions) -> dict[str, Shape]:
                 found[name] = tensor.shape
 
     forward.after = after
-    m.phase, m.kind = "forward", "activation"
     forward.run()
     return found
 
