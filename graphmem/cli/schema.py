@@ -11,6 +11,6 @@ KINDS = ("analysis", "training", "ranks", "plan", "checkpoint", "verification", 
 @click.argument("kind", type=click.Choice(KINDS))
 def schema(kind: str) -> None:
     """Print the JSON Schema of KIND, a document that `--format json` writes."""
-    from graphmem.report.analysis import schema_text
+    from graphmem.report.envelope import schema_text
 
     click.echo(schema_text(kind))

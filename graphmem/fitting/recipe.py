@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -10,6 +11,7 @@ from graphmem.autograd.precision import PRECISIONS
 from graphmem.autograd.segments import segments_of
 from graphmem.fitting.remedies import ACCUMULATE, BY_NAME, head
 from graphmem.ir.program import Program
+from graphmem.ir.quoting import python_string
 
 Settings: TypeAlias = Mapping[str, Any]
 
@@ -95,6 +97,8 @@ def _made(settings: Settings) -> str:
 
 def _listed(scopes: Sequence[str]) -> str:
     """Names as a Python expression of short lines."""
+    if not all(re.fullmatch(r"[\w.:/-]+", scope) for scope in scopes):
+        return "[\n" + "".join(f"    {python_string(scope)},\n" for scope in scopes) + "]"
     lines = textwrap.wrap(" ".join(scopes), 72)
     return f"{lines[0]!r}.split()" if len(lines) == 1 else '"""\n' + "\n".join(lines) + '\n""".split()'
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fleet import COLUMNS, SweepRecord
+from graphmem.ir.quoting import csv_cell, csv_name
 
 Add = Callable[[SweepRecord], None]
 ROWS_AT_ONCE = 65_536  # of a parquet row group
@@ -35,7 +36,7 @@ def _named_values(row: SweepRecord) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
+    return str(value).lower() if isinstance(value, bool) else csv_cell(value) if isinstance(value, str) else value
 
 
 @contextmanager
@@ -157,7 +158,7 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8", newline="") as file:
         table = csv.DictReader(file)
         _named(dict.fromkeys(table.fieldnames or ()))
-        return list(table)
+        return [{name: csv_name(cell or "") for name, cell in row.items() if name} for row in table]
 
 
 def _read_json(path: Path) -> list[dict[str, Any]]:

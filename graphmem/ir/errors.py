@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
+from graphmem.ir.quoting import sentence
+
 
 class GraphmemError(Exception):
     """Root of everything that graphmem raises on purpose."""
@@ -20,12 +22,11 @@ class GraphmemError(Exception):
 class InputError(GraphmemError):
     """The caller's file or options are at fault; the message says what, where and what to do next.
 
-    It is one line of printable text whatever names it quotes.
+    It is one line of printable text, and not a long one, whatever names it quotes.
     """
 
     def __init__(self, message: str) -> None:
-        line = " ".join(message.split())
-        super().__init__("".join(c if c.isprintable() else "?" for c in line))
+        super().__init__(sentence(message))
 
 
 class ModelError(InputError):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from graphmem.ir.errors import InputError
 from graphmem.ir.memory import Lifetime, Lifetimes, Plan
+from graphmem.ir.quoting import csv_name, csv_names
 from graphmem.planner.plan import MAX_ALIGNMENT
 
 SYNONYMS = {
@@ -46,7 +47,7 @@ def table_of(text: str) -> Table:
         if not any(cell.strip() for cell in cells):
             continue
         row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-        name = row["id"] if row.get("id") else f"line {reader.line_num}"
+        name = csv_name(row["id"]) if row.get("id") else f"line {reader.line_num}"
         lower, upper, size = (_integer(row, column, reader.line_num) for column in REQUIRED[1:])
         lives.append(Lifetime(name, size, lower, upper))
         if row.get("alignment"):
@@ -63,8 +64,9 @@ def table_text(plan: Plan) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow((*REQUIRED, "offset"))
-    for p in plan.placements:
-        writer.writerow((p.lifetime.buffer, p.lifetime.start, p.lifetime.stop, p.lifetime.nbytes, p.offset))
+    names = csv_names(p.lifetime.buffer for p in plan.placements)
+    for name, p in zip(names, plan.placements, strict=True):
+        writer.writerow((name, p.lifetime.start, p.lifetime.stop, p.lifetime.nbytes, p.offset))
     return out.getvalue()
 
 

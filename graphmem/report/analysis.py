@@ -1,35 +1,29 @@
-"""Analysis -> the terminal summary: weights, peak, where, a plot of live bytes, what is alive at the peak.
-
-OnnxRuntimeMemory -> the lines of the terminal summary that only this memory model has.
-
-Analysis -> JSON text (schema graphmem.analysis/1), and the JSON Schemas that say what the keys mean.
-"""
+"""Analysis -> the terminal summary (weights, peak, where, plot, what is alive there) and JSON (graphmem.analysis/1)."""
 
 from __future__ import annotations
 
-import io
-import json
+from collections.abc import Iterable
 from dataclasses import asdict
-from importlib.resources import files
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.analysis import Analysis, Inference, LiveTensor
-from graphmem.ir.graph import Issue
+from graphmem.ir.quoting import json_text, name_shown
 from graphmem.ir.runtime import OnnxRuntimeMemory
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
-from graphmem.report.terminal import console_of, fitted, plotted, written
+from graphmem.report.envelope import schema_name, standing
+from graphmem.report.notes import issue_notes, note_lines
+from graphmem.report.terminal import fitted, plain_table, plotted, printed, width_of
 from graphmem.report.units import SIGNS, count, shape, size
 
 
 def runtime_figures(memory: OnnxRuntimeMemory, sign: str = "") -> Table:
     """First run, later runs, arena, side by side, each with the sign of how to read it."""
-    table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False)
-    for heading in ("first run", "later runs (pattern)", "arena holds", "onnxruntime"):
-        table.add_column(heading, header_style="dim", no_wrap=True)
+    headings = ("first run", "later runs (pattern)", "arena holds", "onnxruntime")
+    table = plain_table(*headings, left=headings, gap=3)
     off = Text("off", style="dim")
     table.add_row(
         sign + size(memory.first_run_peak),
@@ -44,9 +38,8 @@ def runtime_advice(memory: OnnxRuntimeMemory) -> Group | Text:
     """What to change, what the peaks would then be, and the code of the first row."""
     if not memory.advice:
         return Text("no session option lowers the peak", style="dim")
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    for heading in ("to lower the peak", "saves", "first run", "later runs"):
-        table.add_column(heading, no_wrap=True)
+    headings = ("to lower the peak", "saves", "first run", "later runs")
+    table = plain_table(*headings, left=headings)
     for row in memory.advice:
         table.add_row(row.change, size(row.saving), size(row.first_run_peak), size(row.later_peak))
     return Group(table, Text("\n" + memory.advice[0].code, style="green"))
@@ -57,37 +50,36 @@ ROWS_SHOWN = 10
 
 def analysis_text(analysis: Analysis, width: int = 80, color: bool = False) -> str:
     """The summary, `width` columns wide; figures are never cut, columns are dropped instead."""
-    buffer = io.StringIO()
-    console = console_of(buffer, width, color)
-    run = analysis.inference
-    console.print(_headline(analysis))
-    console.print()
-    console.print(_figures(analysis))
-    console.print(_where(analysis))
+    return printed(_parts(analysis, width_of(width)), width, color)
+
+
+def _parts(analysis: Analysis, width: int) -> Iterable[RenderableType]:
+    run, sign = analysis.inference, SIGNS[analysis.exactness]
+    yield _headline(analysis)
+    yield ""
+    yield _figures(analysis)
+    yield _where(analysis)
     if run.onnxruntime is not None:
-        console.print()
-        console.print(runtime_figures(run.onnxruntime, SIGNS[analysis.exactness]))
+        yield ""
+        yield runtime_figures(run.onnxruntime, sign)
     if run.timeline.live.size:
-        console.print()
-        console.print(_plot(run, console.width))
-    console.print()
-    sign = SIGNS[analysis.exactness]
-    console.print(Text(f"alive at the peak ({sign}{size(run.peak)}, step {run.peak_step})", style="bold"))
-    console.print(_table(run.live_at_peak, run.peak, console.width))
+        yield ""
+        yield _plot(run, width)
+    yield ""
+    yield Text(f"alive at the peak ({sign}{size(run.peak)}, step {run.peak_step})", style="bold")
+    yield _table(run.live_at_peak, run.peak, width)
     if run.workspace:
-        console.print(f"and {size(run.workspace)} inside {run.peak_operator} itself")
-    console.print()
-    console.print(Text("greatest tensors", style="bold"))
-    console.print(_table(run.greatest, 0, console.width))
+        yield f"and {size(run.workspace)} inside {name_shown(run.peak_operator)} itself"
+    yield ""
+    yield Text("greatest tensors", style="bold")
+    yield _table(run.greatest, 0, width)
     if run.onnxruntime is not None:
-        console.print()
-        console.print(runtime_advice(run.onnxruntime))
-    notes = _notes(analysis)
+        yield ""
+        yield runtime_advice(run.onnxruntime)
+    notes = note_lines(issue_notes(analysis.issues), analysis.exactness)
     if notes:
-        console.print()
-    for line in notes:
-        console.print(line)
-    return written(buffer)
+        yield ""
+        yield from notes
 
 
 def _headline(analysis: Analysis) -> Text:
@@ -95,10 +87,12 @@ def _headline(analysis: Analysis) -> Text:
     opset = model.opsets.get("", 0)
     facts = [f"{model.nodes} nodes", f"{len(run.schedule.steps)} steps", f"{count(model.parameters)} parameters"]
     facts += [f"opset {opset}"] if opset else []
-    line = Text("graphmem ", style="dim").append(model.name, style="bold not dim")
+    line = Text("graphmem ", style="dim").append(name_shown(model.name), style="bold not dim")
     line.append("   " + " · ".join(facts), style="dim")
     inputs = [
-        f"{name} {type_.dtype} {shape(type_)}" for name, type_ in model.inputs.items() if isinstance(type_, TensorType)
+        f"{name_shown(name)} {type_.dtype} {shape(type_)}"
+        for name, type_ in model.inputs.items()
+        if isinstance(type_, TensorType)
     ]
     return line.append("\ninputs   " + ", ".join(inputs), style="dim") if inputs else line
 
@@ -123,8 +117,8 @@ def _where(analysis: Analysis) -> Text:
         filter(None, (run.peak_origin.scope, f"({run.peak_origin.source})" if run.peak_origin.source else ""))
     )
     line = Text("at step ", style="dim").append(f"{run.peak_step} of {len(run.schedule.steps)}", style="magenta")
-    line.append(f", {run.peak_operator}", style="magenta")
-    line.append(f" in {place}" if place else "")
+    line.append(f", {name_shown(run.peak_operator)}", style="magenta")
+    line.append(f" in {name_shown(place)}" if place else "")
     proof = "; proved: no order is lower" if run.is_optimal_order and analysis.is_complete else ""
     return line.append(f"\n{run.memory_model} memory model, {run.order} order{proof}", style="dim")
 
@@ -168,34 +162,16 @@ def _typed(row: LiveTensor) -> str:
     return f"{dtype} {shape(row.type)}" if dtype else str(row.type)
 
 
-def _notes(analysis: Analysis) -> list[Text]:
-    """What was assumed and what is missing; consequences are folded under their causes."""
-    lines = [_note(issue, "note") for issue in analysis.issues if issue.effect == "exact"]
-    roots = [issue for issue in analysis.issues if issue.is_root and issue.effect != "exact"]
-    lines += [_note(issue, issue.kind) for issue in roots[:ROWS_SHOWN]]
-    folded = sum(not issue.is_root for issue in analysis.issues) + max(0, len(roots) - ROWS_SHOWN)
-    if folded:
-        lines.append(Text(f"and {folded} more that follow from these", style="dim"))
-    if not analysis.is_complete:
-        reading = {"at most": "an upper bound", "at least": "a lower bound"}[analysis.exactness]
-        lines.append(Text(f"incomplete: every figure above is {reading}", style="bold yellow"))
-    return lines
-
-
-def _note(issue: Issue, label: str) -> Text:
-    return Text(f"{label}: ", style="yellow").append(f"{issue.where}: {issue.what}", style="default")
-
-
 def analysis_json(analysis: Analysis, tensors: bool = False, timeline: bool = False) -> str:
     """The whole analysis, or with `tensors` and `timeline` also every type and every step's live bytes."""
-    return json.dumps(analysis_document(analysis, tensors, timeline), indent=1, ensure_ascii=False)
+    return json_text(analysis_document(analysis, tensors, timeline))
 
 
 def analysis_document(analysis: Analysis, tensors: bool = False, timeline: bool = False) -> dict[str, Any]:
     """The same as plain values."""
     model, run = analysis.model, analysis.inference
     document: dict[str, Any] = {
-        "schema": "graphmem.analysis/1",
+        "schema": schema_name("analysis"),
         "model": {
             "name": model.name,
             "nodes": model.nodes,
@@ -204,12 +180,7 @@ def analysis_document(analysis: Analysis, tensors: bool = False, timeline: bool 
             "opsets": {domain or "ai.onnx": version for domain, version in model.opsets.items()},
             "inputs": {name: _described(type_) for name, type_ in model.inputs.items()},
         },
-        "complete": analysis.is_complete,
-        "exactness": analysis.exactness,
-        "issues": [
-            {"kind": i.kind, "where": i.where, "what": i.what, "effect": i.effect, "root": i.is_root}
-            for i in analysis.issues
-        ],
+        **standing(analysis.exactness, analysis.issues),
         "inference": {
             "memory_model": run.memory_model,
             "order": run.order,
@@ -259,11 +230,6 @@ def onnxruntime_document(memory: OnnxRuntimeMemory) -> dict[str, Any]:
             ],
         },
     }
-
-
-def schema_text(kind: str) -> str:
-    """The JSON Schema of a kind of document."""
-    return files("graphmem.report").joinpath("schemas").joinpath(f"{kind}.json").read_text(encoding="utf-8").rstrip()
 
 
 def _live(row: LiveTensor) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 
+from graphmem.ir.quoting import name_shown, python_comment, python_string
 from graphmem.ir.recompute import Judged, ModelFrontier, Recompute, WrapPlan
 from graphmem.report.units import size
 
@@ -77,16 +77,16 @@ def code(found: ModelFrontier, form: str) -> str:
 def torch_code(found: ModelFrontier, plan: WrapPlan) -> str:
     """Python that wraps a model as the plan says, with what it predicts in a comment."""
     base, total = found.operations.baseline.peak, max(1, found.operations.question.total_cost)
-    head = (
-        f"# graphmem checkpoint, {found.operations.question.name}: peak {size(plan.peak)} ({plan.peak:,} bytes), "
-        f"{plan.peak / base:.1%} of keeping all;\n# {plan.again / total:.2%} more computation a step\n"
-    )
+    name = name_shown(found.operations.question.name)
+    peak = f"peak {size(plan.peak)} ({plan.peak:,} bytes), {plan.peak / base:.1%} of keeping all;"
+    told = (f"graphmem checkpoint, {name}: {peak}", f"{plan.again / total:.2%} more computation a step")
+    head = "".join(f"{python_comment(line)}\n" for line in told)
     if not plan.wraps:
         return head + "# nothing needs to be computed again\n"
     if plan.grain == "module":
-        rows = "".join(f'    "{w.scope}",\n' for w in plan.wraps)
+        rows = "".join(f"    {python_string(w.scope)},\n" for w in plan.wraps)
         return head + _TORCH.format(names=f"[\n{rows}]")
-    rows = "".join(f'    "{w.scope}": {json.dumps(w.keep)},\n' for w in plan.wraps)
+    rows = "".join(f"    {python_string(w.scope)}: [{', '.join(map(python_string, w.keep))}],\n" for w in plan.wraps)
     return head + _SELECTIVE.format(names=f"{{\n{rows}}}")
 
 
@@ -125,9 +125,9 @@ def names_for_jax(question: Recompute, judged: Judged) -> str:
     for v in used:
         roles.setdefault(_role(question, v), []).append(v not in again)
     kept = [role for role, flags in roles.items() if sum(flags) * 2 > len(flags)]
-    mixed = [f"{role} ({sum(f)} of {len(f)})" for role, f in roles.items() if 0 < sum(f) < len(f)]
-    rows = "".join(f'    "{role}",\n' for role in kept)
-    note = f"# kept in some blocks only: {', '.join(mixed)}\n" if mixed else ""
+    mixed = [f"{name_shown(role)} ({sum(f)} of {len(f)})" for role, f in roles.items() if 0 < sum(f) < len(f)]
+    rows = "".join(f"    {python_string(role)},\n" for role in kept)
+    note = python_comment(f"kept in some blocks only: {', '.join(mixed)}") + "\n" if mixed else ""
     return (
         "# tag the values with jax.ad_checkpoint.checkpoint_name(x, NAME) where they are computed, wrap blocks with\n"
         "# jax.checkpoint(block, policy=policy)\nimport jax\n\n"

@@ -1,40 +1,42 @@
-"""Comparison -> text, Markdown or JSON (schema graphmem.diff/1)."""
+"""Comparison -> text, Markdown or JSON (graphmem.diff/1)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import Any
 
 from graphmem.ir.comparison import Change, Comparison
-from graphmem.report.gates import cell
+from graphmem.ir.quoting import clipped, json_text, lines_text, markdown, shown
+from graphmem.report.envelope import schema_name
 from graphmem.report.units import size
 
 ROWS_SHOWN = 20
+LEAST_NAME = 16
 HEADS = ("was", "is", "change", "peak was", "peak is", "change at peak")
 DROPPED = (4, 1, 5, 2, 3)  # columns given up, first to last, where the terminal is narrow; figures are never cut
 
 
 def comparison_text(comparison: Comparison, width: int = 80) -> str:
     """Figures, then modules and tensors that moved, in aligned columns."""
-    lines = [f"{comparison.old} -> {comparison.new}", ""]
+    lines = [*wrap(f"{comparison.old} -> {comparison.new}", width), ""]
     lines += _aligned([(c.name, *_cells(c)[:3]) for c in comparison.figures], ("", "was", "is", "change"))
     for title, changes in (("modules", comparison.modules), ("tensors", comparison.tensors)):
         if changes:
             rows = [(c.name, *_cells(c)) for c in changes[:ROWS_SHOWN]]
             lines += ["", *_fitted(rows, (title, *HEADS), width)]
             lines += _more(changes)
-    return "\n".join([*lines, *(["", "nothing moved"] if comparison.is_empty else [])])
+    return lines_text([*lines, *(["", "nothing moved"] if comparison.is_empty else [])])
 
 
 def comparison_markdown(comparison: Comparison) -> str:
     """Tables for a pull request, tensors folded."""
-    head = f"**graphmem**: {cell(comparison.old)} → {cell(comparison.new)}"
+    head = f"**graphmem**: {markdown(comparison.old)} → {markdown(comparison.new)}"
     lines = [head, "", *_table("", [(c.name, *_cells(c)[:3]) for c in comparison.figures], ("was", "is", "change"))]
     if comparison.is_empty:
         return "\n".join([*lines, "", "Nothing moved."])
     for title, changes in (("module", comparison.modules), ("tensor", comparison.tensors)):
-        rows = [(cell(c.name), *_cells(c)) for c in changes[:ROWS_SHOWN]]
+        rows = [(markdown(c.name), *_cells(c)) for c in changes[:ROWS_SHOWN]]
         if rows:
             lines += ["", f"<details><summary>{len(changes)} {title}s moved</summary>", ""]
             lines += [*_table(title, rows, HEADS), *_more(changes), "", "</details>"]
@@ -44,7 +46,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 def comparison_json(comparison: Comparison) -> str:
     """Everything that moved, sizes in bytes; null where a thing did not exist."""
     document = {
-        "schema": "graphmem.diff/1",
+        "schema": schema_name("diff"),
         "old": comparison.old,
         "new": comparison.new,
         "empty": comparison.is_empty,
@@ -52,7 +54,7 @@ def comparison_json(comparison: Comparison) -> str:
         "modules": [_document(change) for change in comparison.modules],
         "tensors": [_document(change) for change in comparison.tensors],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
+    return json_text(document)
 
 
 COMPARISON_FORMATS: dict[str, Callable[..., str]] = {
@@ -95,15 +97,19 @@ def _signed(delta: int, old: int | None) -> str:
 
 
 def _fitted(rows: Sequence[tuple[str, ...]], heads: tuple[str, ...], width: int) -> list[str]:
-    """The rows aligned, without as many columns as do not fit."""
+    """The rows aligned, without as many columns as do not fit, then with the ends of names alone."""
     kept = list(range(len(heads)))
+    rows = [(shown(name), *cells) for name, *cells in rows]
     for dropped in (None, *DROPPED):
         if dropped is not None:
             kept.remove(dropped)
         lines = _aligned([tuple(row[i] for i in kept) for row in rows], tuple(heads[i] for i in kept))
         if max(map(len, lines)) <= width:
-            break
-    return lines
+            return lines
+    room = max(LEAST_NAME, width - (max(map(len, lines)) - max(len(row[0]) for row in rows)))
+    return _aligned(
+        [(clipped(row[0], room), *(row[i] for i in kept[1:])) for row in rows], tuple(heads[i] for i in kept)
+    )
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], heads: tuple[str, ...]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphmem.ir.device import Device
+from graphmem.ir.quoting import lines_text
 from graphmem.report.units import size
 
 
@@ -36,4 +37,4 @@ def devices_text(devices: Sequence[Device]) -> str:
         )
     lines.append("")
     lines.append("reported: the total a framework sees on Linux (~ inferred); usable: less 450 MiB of context")
-    return "\n".join(lines)
+    return lines_text(lines)

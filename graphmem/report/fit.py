@@ -1,38 +1,33 @@
-"""Fit -> the terminal answer: yes or no, why, memory over batch, what else fits and what it costs, system memory.
-
-Fit -> JSON text (schema graphmem.fit/1).
-"""
+"""Fit -> the terminal answer (yes or no, why, memory over batch, what else fits) and JSON (graphmem.fit/1)."""
 
 from __future__ import annotations
 
-import io
-import json
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.device import CONTEXT_BYTES, DISPLAY_BYTES
 from graphmem.ir.fit import Candidate, Fit, Need, Option, Paging
+from graphmem.ir.quoting import json_text, name_shown
 from graphmem.report.devices import device_document
+from graphmem.report.envelope import issue_documents, schema_name
 from graphmem.report.fit_options import ROWS, figure, options_parts
-from graphmem.report.terminal import console_of, written
+from graphmem.report.notes import Note, issue_notes, note_lines
+from graphmem.report.terminal import plain_table, printed, width_of
 from graphmem.report.units import size
 
 
 def fit_text(fit: Fit, width: int = 80, color: bool = False, explain: bool = False) -> str:
     """The answer, `width` columns wide; with `explain` the code of each option."""
-    buffer = io.StringIO()
-    console = console_of(buffer, width, color)
-    for part in _parts(fit, console.width, explain):
-        console.print(part)
-        console.print()
-    return written(buffer)
+    parts = [one for part in _parts(fit, width_of(width), explain) for one in (part, "")]
+    return printed(parts, width, color)
 
 
-def _parts(fit: Fit, width: int, explain: bool) -> Iterable[Text | Table]:
+def _parts(fit: Fit, width: int, explain: bool) -> Iterable[RenderableType]:
     yield _headline(fit)
     yield _verdict(fit)
     yield _reasons(fit, width)
@@ -44,11 +39,9 @@ def _parts(fit: Fit, width: int, explain: bool) -> Iterable[Text | Table]:
     if fit.paging is not None:
         yield _paging(fit.paging, width)
     yield _host(fit)
-    notes = [f"{issue.kind}: {issue.where}: {issue.what}" for issue in fit.issues[:ROWS]] + list(fit.notes)
-    if len(fit.issues) > ROWS:
-        notes.append(f"and {len(fit.issues) - ROWS} more issues")
+    notes = note_lines([*issue_notes(fit.issues), *(Note("note", note) for note in fit.notes)])
     if notes:
-        yield Text("\n".join(notes), style="yellow")
+        yield Text("\n").join(notes)
 
 
 def _paging(paging: Paging, width: int) -> Text:
@@ -66,7 +59,7 @@ def _headline(fit: Fit) -> Text:
         s = fit.settings
         asked = ["training", s["loss"], s["optimizer"], s["precision"]]
         asked += [f"{s['accumulate']} passes"] if s["accumulate"] > 1 else []
-    line = Text("graphmem ", style="dim").append(fit.model.name, style="bold not dim")
+    line = Text("graphmem ", style="dim").append(name_shown(fit.model.name), style="bold not dim")
     where = f" on {fit.device.name}" if fit.device else ", on which device?"
     return line.append("   " + " · ".join(asked)).append(where)
 
@@ -170,10 +163,7 @@ def _bar(filled: int, mark: int | None, fits: bool) -> str:
 
 
 def _devices(candidates: Sequence[Candidate]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    table.add_column("device", no_wrap=True)
-    for name in ("usable", "needs", "to spare"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = plain_table("device", "usable", "needs", "to spare")
     for row in candidates[:ROWS]:
         table.add_row(row.device.name, size(row.usable), figure(row.need), size(row.headroom))
     if len(candidates) > ROWS:
@@ -190,14 +180,14 @@ def _host(fit: Fit) -> Text:
 
 def fit_json(fit: Fit) -> str:
     """The whole answer."""
-    return json.dumps(fit_document(fit), indent=1, ensure_ascii=False)
+    return json_text(fit_document(fit))
 
 
 def fit_document(fit: Fit) -> dict[str, Any]:
     """The same as plain values."""
     model = fit.model
     return {
-        "schema": "graphmem.fit/1",
+        "schema": schema_name("fit"),
         "model": {"name": model.name, "nodes": model.nodes, "parameters": model.parameters},
         "mode": fit.mode,
         "settings": _plain(fit.settings),
@@ -220,7 +210,7 @@ def fit_document(fit: Fit) -> dict[str, Any]:
             "sold_bytes": fit.host.sold,
             "parts": [{"what": part.what, "bytes": part.nbytes} for part in fit.host.parts],
         },
-        "issues": [{"kind": i.kind, "where": i.where, "what": i.what, "effect": i.effect} for i in fit.issues],
+        "issues": issue_documents(fit.issues),
         "notes": list(fit.notes),
     }
 

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.fit import Fit, Need, Option
+from graphmem.ir.quoting import python_comment
+from graphmem.report.terminal import plain_table
 from graphmem.report.units import SIGNS, size
 
 ROWS = 12  # options and devices shown
@@ -82,15 +84,12 @@ def _options_title(fit: Fit) -> str:
 
 
 def _options(fit: Fit, shown: Sequence[Option]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
     by_batch = fit.device is not None and fit.batch_asked is None and fit.largest is not None
-    table.add_column("cost", justify="right", no_wrap=True)
-    table.add_column("result", no_wrap=True)
-    if by_batch:
-        table.add_column("batch", justify="right", no_wrap=True)
-    table.add_column("needs", justify="right", no_wrap=True)
-    if not by_batch:
-        table.add_column("to spare" if fit.device else "smallest device", no_wrap=True)
+    room = "to spare" if fit.device else "smallest device"
+    table = plain_table(
+        *["cost", "result", *(["batch", "needs"] if by_batch else ["needs", room])], left=("result", room)
+    )
+    table.columns[0].justify = "right"
     table.add_column("what to do")
     for option in shown:
         cells = [f"{option.cost:.2f}", _RESULTS[option.outcome]]
@@ -121,7 +120,7 @@ def _legend(more: int) -> Text:
 def _code(shown: Sequence[Option]) -> Text:
     """The code of every option, its lines left as they are: they are to be pasted."""
     blocks = [
-        "\n".join(textwrap.wrap(option.what, 76, initial_indent="# ", subsequent_indent="# ")) + "\n" + option.code
+        "\n".join([*map(python_comment, textwrap.wrap(option.what, 76)), option.code])
         for option in shown
         if option.code
     ]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from graphmem.ir.fleet import CHANGES, Overview, SweepRecord
+from graphmem.ir.quoting import cut, lines_text
 from graphmem.report.units import SIGNS, size
 
 SHOWN = 5
@@ -23,7 +24,7 @@ def fleet_text(seen: Overview, written: str | None, width: int = 80) -> str:
     )
     if seen.failures:
         lines += ["", "failures"]
-        lines += [_cut(f"  {f.rows:>6,} rows  {f.error}", width) for f in seen.failures[:SHOWN]]
+        lines += [cut(f"  {f.rows:>6,} rows  {f.error}", width) for f in seen.failures[:SHOWN]]
         lines += [f"  and {len(seen.failures) - SHOWN} more kinds"] if len(seen.failures) > SHOWN else []
     if seen.changes is not None:
         counts = Counter(change.what for change in seen.changes)
@@ -35,7 +36,7 @@ def fleet_text(seen: Overview, written: str | None, width: int = 80) -> str:
                     f"  {change.what:14}  {_delta(change.delta):>12}", change.row.model, setting(change.row), width
                 )
             )
-    return "\n".join(lines)
+    return lines_text(lines)
 
 
 def _devices(seen: Overview) -> Iterable[str]:
@@ -91,7 +92,3 @@ def setting(row: SweepRecord) -> str:
 
 def _delta(nbytes: int) -> str:
     return "" if not nbytes else ("+" if nbytes > 0 else "-") + size(abs(nbytes))
-
-
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else line[: width - 1] + "…"

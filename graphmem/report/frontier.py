@@ -1,19 +1,17 @@
-"""Point or Frontier -> text (table and plot of overhead against peak) or JSON (schema graphmem.checkpoint/1).
-
-ModelFrontier -> text (table, plot, what stands in the way, what to paste) or JSON (schema graphmem.checkpoint/1).
-"""
+"""Frontier, ModelFrontier -> text (table, plot, what stands in the way, code) and JSON (graphmem.checkpoint/1)."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import shorten, wrap
 from typing import Any
 
+from graphmem.ir.quoting import cut, json_text, lines_text, name_shown
 from graphmem.ir.recompute import Frontier, Judged, ModelFrontier, Point, Recompute, WrapPlan
 from graphmem.report.checkpoint_code import torch_code, verdict
+from graphmem.report.envelope import schema_name
 from graphmem.report.units import size
 
 HEIGHT = 12
@@ -22,18 +20,22 @@ LISTED = 8  # values to recompute, in a table
 
 def checkpoint_json(found: Frontier, all_names: bool) -> str:
     """The frontier, or the one point asked for; names of what to keep and recompute with `all_names`."""
+    points = [_point(found.question, point, all_names) for point in found.points]
+    return json_text(_head(found) | {"points": points})
+
+
+def _head(found: Frontier) -> dict[str, Any]:
+    """What both kinds of document begin with."""
     question = found.question
-    document = {
-        "schema": "graphmem.checkpoint/1",
+    return {
+        "schema": schema_name("checkpoint"),
         "problem": {"name": question.name, "operations": len(question), "keep_order": question.keep_order},
         "baseline_peak_bytes": found.baseline.peak,
         "step_flops": question.total_cost,
         "floor_bytes": found.floor,
         "floor_operation": question.operations[found.floor_operation].name,
         "notes": list(found.notes),
-        "points": [_point(question, point, all_names) for point in found.points],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
 
 
 def _point(question: Recompute, point: Point, all_names: bool) -> dict[str, Any]:
@@ -65,19 +67,24 @@ def recomputed(judged: Judged) -> set[int]:
 def checkpoint_text(found: Frontier, width: int = 80) -> str:
     """A table of the points, and for more than one the plot."""
     question, base = found.question, max(1, found.baseline.peak)
+    order = "kept" if question.keep_order else "free"
     lines = [
-        f"{question.name or 'question'}: {len(question)} operations, order {'kept' if question.keep_order else 'free'}",
+        f"{name_shown(question.name) or 'question'}: {len(question)} operations, order {order}",
         f"keep-all peak {size(found.baseline.peak)} ({found.baseline.peak:,} bytes)",
-        f"no course needs less than {size(found.floor)}, for {question.operations[found.floor_operation].name}",
+        f"no course needs less than {size(found.floor)}, for {_name(question, found.floor_operation)}",
         "",
         f"{'peak':>12} {'of keep-all':>11} {'overhead':>10} {'at least':>10}  strategy",
     ]
-    lines += [_row(question, point, base) for point in found.points]
+    lines += [cut(_row(question, point, base), width) for point in found.points]
     if len(found.points) == 1:
-        lines += ["", *_what(question, found.points[0].judged)]
+        lines += ["", *(line for text in _what(question, found.points[0].judged) for line in wrap(text, width))]
     else:
         lines += ["", *plot(question, found.points, base, width)]
-    return "\n".join([*lines, *(f"note: {text}" for text in found.notes)])
+    return lines_text([*lines, *(line for text in found.notes for line in wrap(f"note: {text}", width))])
+
+
+def _name(question: Recompute, operation: int) -> str:
+    return name_shown(question.operations[operation].name)
 
 
 def _row(question: Recompute, point: Point, base: int) -> str:
@@ -91,7 +98,7 @@ def _what(question: Recompute, judged: Judged) -> list[str]:
     again = sorted(recomputed(judged), key=lambda v: (-question.operations[v].nbytes, v))
     if not again:
         return ["nothing needs to be computed twice"]
-    shown = ", ".join(question.operations[v].name for v in again[:LISTED])
+    shown = ", ".join(_name(question, v) for v in again[:LISTED])
     more = f" and {len(again) - LISTED} more (--format json lists all)" if len(again) > LISTED else ""
     return [f"computed again, greatest first: {shown}{more}"]
 
@@ -110,15 +117,17 @@ def plot(question: Recompute, points: Sequence[Point], base: int, width: int) ->
         for value, mark in ((bound, "."), (high, "*")):
             row = HEIGHT - 1 - round(value / top * (HEIGHT - 1))
             grid[row][column] = "#" if mark == "*" and grid[row][column] == "." else mark
-    labels = [f"{top * (HEIGHT - 1 - row) / (HEIGHT - 1):>8.1%} |" for row in range(HEIGHT)]
-    axis = " " * 9 + "+" + "-" * columns
-    ends = f"{' ' * 10}{low:<.0%}{'100% of the keep-all peak':>{columns - 3}}"
     return [
         "overhead: * found, . proved bound, # both",
-        *(label + "".join(row).rstrip() for label, row in zip(labels, grid, strict=True)),
-        axis,
-        ends,
+        *_framed(grid, top, f"{low:<.0%}{'100% of the keep-all peak':>{columns - 3}}"),
     ]
+
+
+def _framed(grid: Sequence[Sequence[str]], top: float, ends: str) -> list[str]:
+    """The grid with the overhead at its left, `top` at the top, and the ends of the other axis below."""
+    labels = [f"{top * (HEIGHT - 1 - row) / (HEIGHT - 1):>8.1%} |" for row in range(HEIGHT)]
+    rows = [label + "".join(row).rstrip() for label, row in zip(labels, grid, strict=True)]
+    return [*rows, " " * 9 + "+" + "-" * len(grid[0]), " " * 10 + ends]
 
 
 JUDGES = {"operation": "question", "selective": "step", "module": "step"}
@@ -158,15 +167,8 @@ def rows_of(found: ModelFrontier) -> list[Row]:
 
 def model_frontier_json(found: ModelFrontier) -> str:
     """Every point, with the names of what is kept and computed again and the modules to wrap."""
-    question, total = found.operations.question, max(1, found.operations.question.total_cost)
-    document = {
-        "schema": "graphmem.checkpoint/1",
-        "problem": {"name": question.name, "operations": len(question), "keep_order": question.keep_order},
-        "baseline_peak_bytes": found.operations.baseline.peak,
-        "step_flops": question.total_cost,
-        "floor_bytes": found.operations.floor,
-        "floor_operation": question.operations[found.operations.floor_operation].name,
-        "notes": list(found.operations.notes),
+    total = max(1, found.operations.question.total_cost)
+    document = _head(found.operations) | {
         "exactness": found.exactness,
         "least_peak_bytes": found.least,
         "obstacles": [{"what": o.what, "bytes": o.nbytes} for o in found.obstacles],
@@ -183,7 +185,7 @@ def model_frontier_json(found: ModelFrontier) -> str:
         ],
         "points": [_model_point(found, row) for row in rows_of(found)],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
+    return json_text(document)
 
 
 def _model_point(found: ModelFrontier, row: Row) -> dict[str, Any]:
@@ -216,15 +218,18 @@ def _model_point(found: ModelFrontier, row: Row) -> dict[str, Any]:
 def model_frontier_text(found: ModelFrontier, width: int = 80) -> str:
     """For a terminal of that width."""
     base, rows = found.operations.baseline.peak, rows_of(found)
-    sign = {"at most": "<= ", "at least": ">= "}.get(found.exactness, "")
+    name, sign = (
+        name_shown(found.operations.question.name),
+        {"at most": "<= ", "at least": ">= "}.get(found.exactness, ""),
+    )
     lines = [
-        f"{found.operations.question.name}: a training step that keeps all needs {sign}{size(base)} ({base:,} bytes)",
+        *wrap(f"{name}: a training step that keeps all needs {sign}{size(base)} ({base:,} bytes)", width),
         f"least peak reached {size(found.least)} ({found.least / base:.1%})",
         "",
         f"{'peak':>11} {'of all':>7} {'overhead':>9} {'at least':>9}  {'grain':<10} strategy",
     ]
     shown = rows if len(rows) <= ROWS else [rows[i * (len(rows) - 1) // (ROWS - 1)] for i in range(ROWS)]
-    lines += [_model_row(row, base, max(1, found.operations.question.total_cost)) for row in shown]
+    lines += [cut(_model_row(row, base, max(1, found.operations.question.total_cost)), width) for row in shown]
     if len(shown) < len(rows):
         lines.append(f"{len(rows) - len(shown)} points between these: --format json")
     if found.budget is None:
@@ -236,10 +241,10 @@ def model_frontier_text(found: ModelFrontier, width: int = 80) -> str:
         lines += ["", *(line for text in verdict(found) for line in wrap(text, width, subsequent_indent="  "))]
     plans = [p for p in found.wraps if found.budget is not None]
     if plans:
-        lines += ["", torch_code(found, plans[0]).rstrip()]
+        lines += ["", *torch_code(found, plans[0]).rstrip().split("\n")]
     judges = "operation: judged by replaying the course; selective, module: by running the step as PyTorch does"
     lines += ["", *wrap(judges, width)]
-    return "\n".join([*lines, *(f"note: {text}" for text in found.operations.notes)])
+    return lines_text([*lines, *(line for text in found.operations.notes for line in wrap(f"note: {text}", width))])
 
 
 def _model_row(row: Row, base: int, total: int) -> str:
@@ -278,10 +283,7 @@ def _plot(found: ModelFrontier, rows: Sequence[Row], base: int, width: int) -> l
         put(row.peak, row.again / total, {"operation": "*", "selective": "s", "module": "m"}[row.grain])
     for peak, again in habits:
         put(peak, again / total, "x")
-    labels = [f"{top * (HEIGHT - 1 - row) / (HEIGHT - 1):>8.1%} |" for row in range(HEIGHT)]
     return [
-        "overhead: * operations, s selective, m modules, . bound, x every (n-th) block",
-        *(label + "".join(row).rstrip() for label, row in zip(labels, grid, strict=True)),
-        " " * 9 + "+" + "-" * columns,
-        f"{' ' * 10}{low:<.0%}{'100% of the peak that keeps all':>{columns - 3}}",
+        *wrap("overhead: * operations, s selective, m modules, . bound, x every (n-th) block", width),
+        *_framed(grid, top, f"{low:<.0%}{'100% of the peak that keeps all':>{columns - 3}}"),
     ]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 from graphmem.ir.gate import Gate
+from graphmem.ir.quoting import (
+    clipped,
+    file_uri,
+    github_message,
+    github_property,
+    json_text,
+    lines_text,
+    markdown,
+    markup,
+    sarif_message,
+)
 from graphmem.ir.version import __version__
-from graphmem.report.drawing.svg import escaped
+from graphmem.report.envelope import schema_name
 from graphmem.report.units import size
 
 RULES = {
@@ -27,19 +37,19 @@ def said(gate: Gate) -> str:
     sign = "" if gate.is_proved else ">= "
     relation = "<=" if gate.figure <= gate.limit else ">"
     reason = "" if gate.is_proved else ", and the figure is incomplete"
-    place = f" ({gate.where})" if gate.where else ""
+    place = f" ({clipped(gate.where)})" if gate.where else ""
     return f"{gate.what} {sign}{size(gate.figure)} {relation} {size(gate.limit)}{reason}{place}"
 
 
 def gates_text(gates: Sequence[Gate]) -> str:
     """One line per gate."""
-    return "\n".join(f"{'ok  ' if g.passes else 'FAIL'} {g.model}  --{g.name}  {said(g)}" for g in _sorted(gates))
+    return lines_text(f"{'ok  ' if g.passes else 'FAIL'} {g.model}  --{g.name}  {said(g)}" for g in _sorted(gates))
 
 
 def gates_json(gates: Sequence[Gate]) -> str:
     """Schema graphmem.check/1."""
     document = {
-        "schema": "graphmem.check/1",
+        "schema": schema_name("check"),
         "passes": all(gate.passes for gate in gates),
         "gates": [
             {
@@ -54,7 +64,7 @@ def gates_json(gates: Sequence[Gate]) -> str:
             for gate in gates
         ],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
+    return json_text(document)
 
 
 def gates_github(gates: Sequence[Gate]) -> str:
@@ -62,17 +72,9 @@ def gates_github(gates: Sequence[Gate]) -> str:
     lines = []
     for gate in _sorted(gates):
         kind = "notice" if gate.passes else "error"
-        title, file = _property(f"graphmem {gate.name}"), _property(gate.model)
-        lines.append(f"::{kind} title={title},file={file}::{_command(said(gate))}")
+        title, file = github_property(f"graphmem {gate.name}"), github_property(gate.model)
+        lines.append(f"::{kind} title={title},file={file}::{github_message(said(gate))}")
     return "\n".join(lines)
-
-
-def _command(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _command(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def gates_junit(gates: Sequence[Gate]) -> str:
@@ -80,8 +82,8 @@ def gates_junit(gates: Sequence[Gate]) -> str:
     failures = sum(not gate.passes for gate in gates)
     cases = []
     for gate in gates:
-        inside = "" if gate.passes else f'<failure message="{escaped(said(gate))}"/>'
-        cases.append(f'  <testcase classname="{escaped(gate.model)}" name="{escaped(gate.name)}">{inside}</testcase>')
+        inside = "" if gate.passes else f'<failure message="{markup(said(gate))}"/>'
+        cases.append(f'  <testcase classname="{markup(gate.model)}" name="{markup(gate.name)}">{inside}</testcase>')
     head = f'<testsuite name="graphmem" tests="{len(gates)}" failures="{failures}" errors="0" skipped="0">'
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', head, *cases, "</testsuite>"])
 
@@ -95,8 +97,8 @@ def gates_sarif(gates: Sequence[Gate]) -> str:
             "ruleIndex": list(RULES).index(gate.name),
             "kind": "pass" if gate.passes else "fail",
             "level": "none" if gate.passes else "error",
-            "message": {"text": said(gate)},
-            "locations": [{"physicalLocation": {"artifactLocation": {"uri": _uri(gate.model)}}}],
+            "message": {"text": sarif_message(said(gate))},
+            "locations": [{"physicalLocation": {"artifactLocation": {"uri": file_uri(gate.model)}}}],
         }
         for gate in gates
     ]
@@ -106,13 +108,7 @@ def gates_sarif(gates: Sequence[Gate]) -> str:
         "version": "2.1.0",
         "runs": [{"tool": {"driver": driver}, "results": results}],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
-
-
-def _uri(path: str) -> str:
-    from urllib.parse import quote
-
-    return quote(path)
+    return json_text(document)
 
 
 def gates_markdown(gates: Sequence[Gate]) -> str:
@@ -121,15 +117,9 @@ def gates_markdown(gates: Sequence[Gate]) -> str:
     for gate in _sorted(gates):
         sign = "" if gate.is_proved else "≥ "
         mark = "✅" if gate.passes else "❌"
-        cells = (cell(gate.model), gate.name, sign + size(gate.figure), size(gate.limit), cell(gate.where))
+        cells = (markdown(gate.model), gate.name, sign + size(gate.figure), size(gate.limit), markdown(gate.where))
         rows.append(f"| {mark} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
-
-
-def cell(text: str) -> str:
-    """Text that cannot leave its cell of a Markdown table nor become markup."""
-    plain = " ".join(escaped(text).split())
-    return "".join("\\" + letter if letter in "\\`*_[]|" else letter for letter in plain)
 
 
 GATE_FORMATS: dict[str, Callable[[Sequence[Gate]], str]] = {

@@ -1,30 +1,21 @@
-"""Plan -> JSON text of the schema graphmem.plan/1.
-
-Plan -> a table for the screen: what was achieved and proved, then every buffer from the bottom of the arena up.
-
-Plan -> a C header: offsets and sizes as constants, for firmware and runtimes.
-
-Execution -> some lines for the screen: what ran where, and whether it gave what an ordinary run gives.
-"""
+"""Plan, Execution -> JSON (graphmem.plan/1), a table (what is proved, every buffer from the bottom up), a C header."""
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import asdict
 from typing import Any
 
 from graphmem.ir.execution import Execution
 from graphmem.ir.memory import Plan
+from graphmem.ir.quoting import c_comment, c_identifiers, clipped, json_text, lines_text
+from graphmem.report.envelope import schema_name
 from graphmem.report.units import size
-
-SCHEMA = "graphmem.plan/1"
 
 
 def plan_document(plan: Plan, execution: Execution | None = None) -> dict[str, Any]:
     """The plan as JSON values; bytes are integers, `last_step` is the last step of life, not the one after."""
     document: dict[str, Any] = {
-        "schema": SCHEMA,
+        "schema": schema_name("plan"),
         "method": plan.method,
         "arena_bytes": plan.arena,
         "lower_bound_bytes": plan.lower_bound,
@@ -66,7 +57,7 @@ def execution_document(execution: Execution) -> dict[str, Any]:
 
 def plan_json(plan: Plan, execution: Execution | None = None) -> str:
     """The document as indented text."""
-    return json.dumps(plan_document(plan, execution), indent=2) + "\n"
+    return json_text(plan_document(plan, execution), indent=2) + "\n"
 
 
 def plan_table(plan: Plan, capacity: int | None = None) -> str:
@@ -83,11 +74,11 @@ def plan_table(plan: Plan, capacity: int | None = None) -> str:
     rows = [("offset", "bytes", "steps", "buffer")]
     for p in sorted(plan.placements, key=lambda p: (p.offset, p.lifetime.start, p.lifetime.buffer)):
         life = p.lifetime
-        rows.append((str(p.offset), str(life.nbytes), f"[{life.start}, {life.stop})", life.buffer))
+        rows.append((str(p.offset), str(life.nbytes), f"[{life.start}, {life.stop})", clipped(life.buffer)))
     widths = [max(len(row[k]) for row in rows) for k in range(3)]
     lines.append("")
     lines += ["  ".join((*(cell.rjust(w) for cell, w in zip(row, widths, strict=False)), row[3])) for row in rows]
-    return "\n".join(lines)
+    return lines_text(lines)
 
 
 PREFIX = "GRAPHMEM"
@@ -96,7 +87,7 @@ PREFIX = "GRAPHMEM"
 def plan_header(plan: Plan) -> str:
     """Two constants a buffer and three for the arena; names are made C identifiers, numbered where two would be one."""
     lines = [
-        f"/* {len(plan.placements)} buffers by {plan.method}; {_certificate(plan)}. Written by graphmem plan. */",
+        c_comment(f"{len(plan.placements)} buffers by {plan.method}; {_certificate(plan)}. Written by graphmem plan."),
         f"#ifndef {PREFIX}_PLAN_H",
         f"#define {PREFIX}_PLAN_H",
         "",
@@ -105,10 +96,9 @@ def plan_header(plan: Plan) -> str:
         f"#define {PREFIX}_ARENA_LOWER_BOUND {plan.lower_bound}ULL",
         "",
     ]
-    names = _identifiers([p.lifetime.buffer for p in plan.placements])
+    names = c_identifiers([p.lifetime.buffer for p in plan.placements])
     for name, p in zip(names, plan.placements, strict=True):
-        comment = re.sub(r"[^ -~]|\*/|/\*|\\|\?\?", "_", p.lifetime.buffer)
-        lines.append(f"/* {comment}: steps [{p.lifetime.start}, {p.lifetime.stop}) */")
+        lines.append(c_comment(f"{clipped(p.lifetime.buffer)}: steps [{p.lifetime.start}, {p.lifetime.stop})"))
         lines.append(f"#define {PREFIX}_OFFSET_{name} {p.offset}ULL")
         lines.append(f"#define {PREFIX}_BYTES_{name} {p.lifetime.nbytes}ULL")
     return "\n".join([*lines, "", "#endif", ""])
@@ -116,21 +106,6 @@ def plan_header(plan: Plan) -> str:
 
 def _certificate(plan: Plan) -> str:
     return "proved optimal" if plan.is_optimal else f"{plan.gap:.3%} above a proved bound"
-
-
-def _identifiers(names: list[str]) -> list[str]:
-    """Upper-case identifiers in the order given; a clash gets the first free number."""
-    taken: set[str] = set()
-    result = []
-    for name in names:
-        base = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_").upper() or "BUFFER"
-        unique, number = base, 1
-        while unique in taken:
-            number += 1
-            unique = f"{base}_{number}"
-        taken.add(unique)
-        result.append(unique)
-    return result
 
 
 NAMED = 3  # of the tensors that were not bound
@@ -157,7 +132,8 @@ def execution_text(execution: Execution) -> str:
         (execution.outside, "outside the arena, since they are no tensors"),
     ):
         if names:
-            lines.append(f"         {len(names)} {why}: {', '.join(names[:NAMED])}{', ...' * (len(names) > NAMED)}")
+            named = ", ".join([*map(clipped, names[:NAMED]), *(["..."] if len(names) > NAMED else [])])
+            lines.append(f"         {len(names)} {why}: {named}")
     if execution.filled:
         lines.append(f"         {size(execution.filled)} of weights are not in the file and were made up for both runs")
-    return "\n".join(lines)
+    return lines_text(lines)

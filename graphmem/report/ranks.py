@@ -1,45 +1,44 @@
-"""Ranked -> the terminal summary: the peak of every rank, what it is made of, and what is sent.
-
-Ranked -> JSON text (schema graphmem.ranks/1).
-"""
+"""Ranked -> the terminal summary (every rank's peak, what it is made of, what is sent) and JSON (graphmem.ranks/1)."""
 
 from __future__ import annotations
 
-import io
-import json
+from collections.abc import Iterable
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from graphmem.ir.quoting import json_text, name_shown, sentence, shown
 from graphmem.ir.ranks import SHARED, Rank, Ranked
-from graphmem.report.terminal import console_of, written
+from graphmem.report.envelope import schema_name, standing
+from graphmem.report.notes import Note, issue_notes, note_lines
+from graphmem.report.terminal import printed
 from graphmem.report.units import SIGNS, size
 
 _FORMULAS = {
     "all-reduce": "2(W-1)n", "reduce-scatter": "(W-1)n", "all-gather": "(W-1)n", "broadcast": "(W-1)n",
     "point-to-point": "n",
 }  # fmt: skip
-ISSUES_SHOWN = 12
 RANKS_SHOWN = 16
 PLACE = 24  # characters of an operator's name: a figure is never cut for it
 
 
 def ranks_text(ranked: Ranked, width: int = 80, color: bool = False) -> str:
     """The summary, `width` columns wide."""
-    buffer = io.StringIO()
-    console = console_of(buffer, width, color)
+    return printed(_parts(ranked), width, color)
+
+
+def _parts(ranked: Ranked) -> Iterable[RenderableType]:
     for part in (_headline(ranked), _ranks(ranked), _breakdown(ranked), _sent(ranked)):
-        console.print(part)
-        console.print()
-    for line in _notes(ranked):
-        console.print(line)
-    return written(buffer)
+        yield part
+        yield ""
+    yield from _notes(ranked)
 
 
 def _headline(ranked: Ranked) -> Text:
     settings, sign = ranked.settings, SIGNS[ranked.exactness]
-    line = Text("graphmem ", style="dim").append(ranked.name, style="bold not dim")
+    line = Text("graphmem ", style="dim").append(name_shown(ranked.name), style="bold not dim")
     line.append(
         f"   {ranked.parallel} · {settings.loss} · {settings.optimizer} ({settings.optimizer_form}) · {settings.device}"
     )
@@ -59,7 +58,7 @@ def _ranks(ranked: Ranked) -> Table:
         label = str(rank.rank) if len(group) == 1 else f"{rank.rank}-{group[-1].rank}"
         phases = [size(rank.phase_peaks[phase]) for phase in ("forward", "backward", "optimizer")]
         operator = rank.peak_operator.removeprefix("aten::") or "an allocation"
-        table.add_row(label, SIGNS[ranked.exactness] + size(rank.peak), *phases, operator[:PLACE])
+        table.add_row(label, SIGNS[ranked.exactness] + size(rank.peak), *phases, shown(operator)[:PLACE])
     return table
 
 
@@ -103,34 +102,25 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _notes(ranked: Ranked) -> list[Text]:
-    lines = [Text(f"{row.operation}: {row.what}", style="dim") for row in ranked.communication]
+    lines = [Text(sentence(f"{row.operation}: {row.what}"), style="dim") for row in ranked.communication]
     held = [group[0] for group in _alike(ranked.ranks) if group[0].holds]
-    lines += [Text(f"rank {rank.rank}: {rank.holds}", style="dim") for rank in held[:RANKS_SHOWN]]
+    lines += [Text(sentence(f"rank {rank.rank}: {rank.holds}"), style="dim") for rank in held[:RANKS_SHOWN]]
     if len(held) > RANKS_SHOWN:
         lines.append(Text(f"and {len(held) - RANKS_SHOWN} more, in the JSON document", style="dim"))
-    lines += [Text("note: ", style="yellow").append(note, style="default") for note in ranked.notes]
-    lines += [
-        Text(f"{issue.kind}: ", style="yellow").append(f"{issue.where}: {issue.what}", style="default")
-        for issue in ranked.issues[:ISSUES_SHOWN]
-    ]
-    if len(ranked.issues) > ISSUES_SHOWN:
-        lines.append(Text(f"and {len(ranked.issues) - ISSUES_SHOWN} more issues", style="dim"))
-    if ranked.exactness != "exact":
-        reading = {"at most": "an upper bound", "at least": "a lower bound"}[ranked.exactness]
-        lines.append(Text(f"incomplete: the peaks above are {reading}", style="bold yellow"))
-    return lines
+    told = [*(Note("note", note) for note in ranked.notes), *issue_notes(ranked.issues)]
+    return [*lines, *note_lines(told, ranked.exactness)]
 
 
 def ranks_json(ranked: Ranked) -> str:
     """The whole answer."""
-    return json.dumps(ranks_document(ranked), indent=1, ensure_ascii=False)
+    return json_text(ranks_document(ranked))
 
 
 def ranks_document(ranked: Ranked) -> dict[str, Any]:
     """The same as plain values."""
     settings, way = ranked.settings, ranked.parallel
     return {
-        "schema": "graphmem.ranks/1",
+        "schema": schema_name("ranks"),
         "model": {"name": ranked.name},
         "parallel": {
             "kind": way.kind,
@@ -145,12 +135,7 @@ def ranks_document(ranked: Ranked) -> dict[str, Any]:
             "device": settings.device,
             "frozen": list(settings.freeze),
         },
-        "complete": ranked.exactness == "exact",
-        "exactness": ranked.exactness,
-        "issues": [
-            {"kind": i.kind, "where": i.where, "what": i.what, "effect": i.effect, "root": i.is_root}
-            for i in ranked.issues
-        ],
+        **standing(ranked.exactness, ranked.issues),
         "notes": list(ranked.notes),
         "peak_bytes": ranked.peak,
         "single_device_peak_bytes": ranked.single_peak,

@@ -1,17 +1,19 @@
-"""What terminal summaries share: a console that writes text, tables that drop columns, plots of live bytes."""
+"""Parts of a summary -> text for a terminal: on it no name can act; tables drop columns, plots show live bytes."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.memory import IntColumn
+from graphmem.ir.quoting import lines_text
 from graphmem.report.units import size
 
 if TYPE_CHECKING:
@@ -26,22 +28,53 @@ _LEAST_NAME = 12
 DROPPED_FIRST = ("source", "module", "made by", "steps", "%")
 
 
-def console_of(buffer: io.StringIO, width: int, color: bool) -> Console:
-    """A console that writes to `buffer`, at least LEAST_WIDTH wide."""
-    return Console(
+class _Screen(Console):
+    """A console that reads no markup and shows what does not print as "?", but for the ends of lines."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """A cell or a line, as it is."""
+        return super().render_str(_printable(text), **{**how, "markup": False, "emoji": False, "highlight": False})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is printed or stands in a table."""
+        if isinstance(renderable, Text):
+            renderable = renderable.copy()
+            renderable.plain = _printable(renderable.plain)
+        return super().render(renderable, options)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else lines_text(text.split("\n"))
+
+
+def width_of(columns: int) -> int:
+    """The width that a summary for a terminal of so many columns takes."""
+    return max(columns, LEAST_WIDTH)
+
+
+def printed(parts: Iterable[RenderableType], width: int, color: bool) -> str:
+    """The parts one below the other, `width_of` the terminal wide, without blanks at the ends of lines."""
+    buffer = io.StringIO()
+    console = _Screen(
         file=buffer,
-        width=max(width, LEAST_WIDTH),
+        width=width_of(width),
         force_terminal=color,
         no_color=not color,
         highlight=False,
         soft_wrap=False,
         color_system="truecolor" if color else None,
     )
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().removesuffix("\n").split("\n"))
 
 
-def written(buffer: io.StringIO) -> str:
-    """What was printed, without blanks at the ends of lines."""
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+def plain_table(*columns: str, left: Sequence[str] = (), gap: int = 2) -> Table:
+    """A table of figures, to the right but for the first column and those named in `left`; no cell is cut."""
+    table = Table(box=None, padding=(0, gap, 0, 0), show_edge=False, header_style="dim")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number and name not in left else "left", no_wrap=True)
+    return table
 
 
 def fitted(columns: Mapping[str, Sequence[str]], width: int, more: int = 0) -> Table:

@@ -1,62 +1,62 @@
-"""Training -> the terminal summary: peak, where, what it is made of, the phases as a plot, the largest activations.
-
-Training -> JSON text (schema graphmem.training/1).
-"""
+"""Training -> the terminal summary (peak, where, of what, the phases as a plot) and JSON (graphmem.training/1)."""
 
 from __future__ import annotations
 
-import io
-import json
+from collections.abc import Iterable
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.graph import Origin
+from graphmem.ir.quoting import json_text, name_shown
 from graphmem.ir.training import PHASES, Training
-from graphmem.report.terminal import console_of, fitted, plotted, written
+from graphmem.report.envelope import schema_name, standing
+from graphmem.report.notes import inferred_notes, issue_notes, note_lines
+from graphmem.report.terminal import fitted, plain_table, plotted, printed, width_of
 from graphmem.report.units import SIGNS, shape, size
 
-NOTES_SHOWN = 12
 _COLORS = {"forward": "yellow", "backward": "red", "optimizer": "blue"}
 
 
 def training_text(training: Training, width: int = 80, color: bool = False) -> str:
     """The summary, `width` columns wide."""
-    buffer = io.StringIO()
-    console = console_of(buffer, width, color)
-    for part in (_headline(training), _peak(training), _breakdown(training), _plot(training, console.width)):
-        console.print(part)
-        console.print()
-    console.print(Text(f"largest saved activations (of {_signed(training, training.saved_bytes)})", style="bold"))
-    console.print(_saved(training, console.width))
-    notes = _notes(training)
-    if notes:
-        console.print()
-    for line in notes:
-        console.print(line)
-    return written(buffer)
+    return printed(_parts(training, width_of(width)), width, color)
+
+
+def _parts(training: Training, width: int) -> Iterable[RenderableType]:
+    for part in (_headline(training), _peak(training), _breakdown(training), _plot(training, width)):
+        yield part
+        yield ""
+    yield Text(f"largest saved activations (of {_signed(training, training.saved_bytes)})", style="bold")
+    yield _saved(training, width)
+    notes = [*inferred_notes(training.inferred), *issue_notes(training.issues)]
+    lines = note_lines(notes, training.exactness)
+    if lines:
+        yield ""
+        yield from lines
 
 
 def _headline(training: Training) -> Text:
     settings = training.settings
-    line = Text("graphmem ", style="dim").append(training.model.name, style="bold not dim")
+    line = Text("graphmem ", style="dim").append(name_shown(training.model.name), style="bold not dim")
     asked = [settings.loss, f"{settings.optimizer} ({settings.optimizer_form})", settings.device]
     asked += [settings.precision] if settings.precision != "fp32" else []
     asked += [f"{settings.accumulate} passes"] if settings.accumulate > 1 else []
     asked += [f"checkpoint {', '.join(settings.checkpoint)}"] if settings.checkpoint else []
     asked += [f"LoRA {settings.lora}"] if settings.lora else []
     asked += [f"{' and '.join(settings.offload)} on the host"] if settings.offload else []
-    return line.append("   training step · " + " · ".join(asked), style="dim")
+    return line.append("   training step · " + " · ".join(map(name_shown, asked)), style="dim")
 
 
 def _peak(training: Training) -> Text:
     text = Text("peak  ").append(_signed(training, training.peak), style="bold magenta")
     text.append(f"  ({training.peak:,} bytes)", style="dim")
     where = " in ".join(filter(None, (training.peak_operator or "an allocation", training.peak_node)))
-    text.append(f"\nat    {training.peak_phase}: {where}")
+    text.append(f"\nat    {training.peak_phase}: {name_shown(where)}")
     place = " ".join(filter(None, (training.peak_origin.scope, training.peak_origin.source)))
-    text.append(f"\nof    {place}" if place else "")
+    text.append(f"\nof    {name_shown(place)}" if place else "")
     if training.allocator is not None:
         found = training.allocator
         sign = ">= " if found.unknown else SIGNS[training.exactness]
@@ -74,10 +74,7 @@ def _signed(training: Training, nbytes: int) -> str:
 
 
 def _breakdown(training: Training) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    table.add_column("at the peak", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("%", justify="right", no_wrap=True)
+    table = plain_table("at the peak", "size", "%")
     for name, nbytes in training.breakdown.items():
         beside = name == "workspace"
         share = "" if beside or not training.peak else f"{100 * nbytes / training.peak:.0f}"
@@ -127,44 +124,16 @@ def _saved(training: Training, width: int) -> Table:
     return fitted(columns, width)
 
 
-def _notes(training: Training) -> list[Text]:
-    """Inferences folded by kind, then issues."""
-    by_kind: dict[str, list[str]] = {}
-    effects: dict[str, str] = {}
-    for inferred in training.inferred:
-        if inferred.nbytes is not None:
-            effects[inferred.what] = f" ({'-' if inferred.nbytes < 0 else '+'}{size(abs(inferred.nbytes))})"
-        by_kind.setdefault(inferred.what, []).append(inferred.where)
-    notes = [
-        Text("inferred: ", style="yellow").append(f"{what}{effects.get(what, '')}: {_places(places)}", style="default")
-        for what, places in by_kind.items()
-    ]
-    notes += [
-        Text(f"{issue.kind}: ", style="yellow").append(f"{issue.where}: {issue.what}", style="default")
-        for issue in training.issues[:NOTES_SHOWN]
-    ]
-    if len(training.issues) > NOTES_SHOWN:
-        notes.append(Text(f"and {len(training.issues) - NOTES_SHOWN} more issues", style="dim"))
-    if not training.is_complete:
-        reading = {"at most": "an upper bound", "at least": "a lower bound"}[training.exactness]
-        notes.append(Text(f"incomplete: the figures above are {reading}", style="bold yellow"))
-    return notes
-
-
-def _places(places: list[str]) -> str:
-    return places[0] if len(places) == 1 else f"{places[0]} and {len(places) - 1} more"
-
-
 def training_json(training: Training, timeline: bool = False) -> str:
     """The whole answer; with `timeline` also the bytes alive in every operator."""
-    return json.dumps(training_document(training, timeline), indent=1, ensure_ascii=False)
+    return json_text(training_document(training, timeline))
 
 
 def training_document(training: Training, timeline: bool = False) -> dict[str, Any]:
     """The same as plain values."""
     settings, model, found = training.settings, training.model, training.allocator
     document: dict[str, Any] = {
-        "schema": "graphmem.training/1",
+        "schema": schema_name("training"),
         "model": {"name": model.name, "nodes": model.nodes, "parameters": model.parameters},
         "settings": {
             "loss": settings.loss,
@@ -178,12 +147,7 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
             "lora": settings.lora,
             "offload": list(settings.offload),
         },
-        "complete": training.is_complete,
-        "exactness": training.exactness,
-        "issues": [
-            {"kind": i.kind, "where": i.where, "what": i.what, "effect": i.effect, "root": i.is_root}
-            for i in training.issues
-        ],
+        **standing(training.exactness, training.issues),
         "inferred": [
             {"what": i.what, "where": i.where, "evidence": i.evidence, "bytes": i.nbytes} for i in training.inferred
         ],

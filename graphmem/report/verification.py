@@ -1,60 +1,61 @@
-"""Verification -> text and JSON (schema graphmem.verification/1).
-
-What `graphmem optimize` says: the copy written, the peaks before and after, the check, the code.
-"""
+"""Verification -> text and JSON (graphmem.verification/1); peaks before and after -> what `graphmem optimize` says."""
 
 from __future__ import annotations
 
-import io
-import json
+from collections.abc import Iterable
 from dataclasses import asdict
 
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from graphmem.ir.quoting import json_text, lines_text, name_shown, sentence
 from graphmem.ir.runtime import OnnxRuntimeMemory
 from graphmem.ir.verification import Verification
+from graphmem.report.envelope import issue_documents, schema_name
+from graphmem.report.notes import issue_notes, note_lines
+from graphmem.report.terminal import plain_table, printed
 from graphmem.report.units import size
 
 
 def verification_text(found: Verification, width: int = 80, color: bool = False) -> str:
     """Predicted beside measured, the first node at which they part, and how it was measured."""
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=max(width, 72), force_terminal=color, no_color=not color, highlight=False)
-    console.print(Text("graphmem verify ", style="dim").append(found.model, style="bold not dim"), end="")
-    console.print(Text(f"   onnxruntime {found.version}", style="dim"))
-    console.print()
-    table = Table(box=None, padding=(0, 3, 0, 0), show_edge=False, header_style="dim")
-    table.add_column("", no_wrap=True)
-    for heading in ("predicted", "measured", "difference"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in found.trials:
-        same = row.predicted == row.measured
-        verdict = Text("exact", style="green") if same else Text(f"{100 * row.error:+.2f} %", style="yellow")
-        table.add_row(row.label, f"{row.predicted:,}", f"{row.measured:,}", verdict)
-    console.print(table)
+    return printed(_parts(found), width, color)
+
+
+def _parts(found: Verification) -> Iterable[RenderableType]:
+    head = Text("graphmem verify ", style="dim").append(name_shown(found.model), style="bold not dim")
+    yield head.append(f"   onnxruntime {found.version}", style="not bold dim")
+    yield ""
+    yield _trials(found)
     for row in found.trials:
         if row.parting is not None:
             where = f"step {row.parting.step}, {row.parting.operator} '{row.parting.node}'"
             text = f"{row.label}: they part at {where}: expected {row.parting.expected}, found {row.parting.found}"
-            console.print()
-            console.print(Text(text, style="yellow"))
-    console.print()
-    console.print(Text(f"measured  {found.method}", style="dim"))
-    console.print(Text(f"not seen  {found.blind}", style="dim"))
-    for issue in (issue for issue in found.issues if issue.is_root):
-        console.print(Text("note: ", style="yellow").append(f"{issue.where}: {issue.what}", style="default"))
+            yield ""
+            yield Text(sentence(text), style="yellow")
+    yield ""
+    yield Text(f"measured  {found.method}", style="dim")
+    yield Text(f"not seen  {found.blind}", style="dim")
+    yield from note_lines(issue_notes(found.issues))
     worst = max((abs(row.predicted - row.measured) for row in found.trials), default=0)
-    console.print()
-    console.print("every figure is exact" if found.agrees else f"off by {size(worst)} at most")
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+    yield ""
+    yield "every figure is exact" if found.agrees else f"off by {size(worst)} at most"
+
+
+def _trials(found: Verification) -> Table:
+    table = plain_table("", "predicted", "measured", "difference", gap=3)
+    for row in found.trials:
+        same = row.predicted == row.measured
+        verdict = Text("exact", style="green") if same else Text(f"{100 * row.error:+.2f} %", style="yellow")
+        table.add_row(row.label, f"{row.predicted:,}", f"{row.measured:,}", verdict)
+    return table
 
 
 def verification_json(found: Verification) -> str:
     """The same as a document."""
     document = {
-        "schema": "graphmem.verification/1",
+        "schema": schema_name("verification"),
         "model": found.model,
         "onnxruntime": found.version,
         "method": found.method,
@@ -70,12 +71,9 @@ def verification_json(found: Verification) -> str:
             }
             for row in found.trials
         ],
-        "issues": [
-            {"kind": i.kind, "where": i.where, "what": i.what, "effect": i.effect, "root": i.is_root}
-            for i in found.issues
-        ],
+        "issues": issue_documents(found.issues),
     }
-    return json.dumps(document, indent=1, ensure_ascii=False)
+    return json_text(document)
 
 
 def optimized_text(
@@ -92,6 +90,6 @@ def optimized_text(
         "",
         f"outputs       {check}",
         "",
-        code,
+        *code.split("\n"),
     ]
-    return "\n".join(rows)
+    return lines_text(rows)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import graphmem
 from graphmem.cli import group
 from graphmem.ir.errors import OptionError
-from graphmem.report.analysis import schema_text
+from graphmem.report.envelope import schema_text
 from graphmem.report.training import training_document, training_text
 
 Write = Callable[..., Path]

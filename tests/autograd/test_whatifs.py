@@ -13,7 +13,7 @@ import graphmem
 from graphmem.autograd.precision import POLICIES, PRECISIONS
 from graphmem.autograd.rules import RULES, rule_of
 from graphmem.ir.errors import OptionError
-from graphmem.report.analysis import schema_text
+from graphmem.report.envelope import schema_text
 from graphmem.report.training import training_json, training_text
 from graphmem.schedule import eager as schedule
 

@@ -16,8 +16,8 @@ import graphmem
 from graphmem.checkpoint.evaluate import judged
 from graphmem.cli.checkpoint import checkpoint
 from graphmem.ir.recompute import ModelFrontier
-from graphmem.report.analysis import schema_text
 from graphmem.report.checkpoint_code import code
+from graphmem.report.envelope import schema_text
 from graphmem.report.frontier import model_frontier_text
 from tests.checkpoint.questions import chain, document
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jsonschema import validate
 
-from graphmem.report.analysis import schema_text
+from graphmem.report.envelope import schema_text
 from graphmem.report.units import size
 
 MODELS = Path(__file__).parents[2] / "models"

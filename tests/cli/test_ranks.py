@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 import graphmem
-from graphmem.report.analysis import schema_text
+from graphmem.report.envelope import schema_text
 
 MODELS = Path(__file__).parents[2] / "models"
 DIMS = ("--dim", "sequence=16", "--batch", "4")

@@ -10,7 +10,7 @@ import jsonschema
 from click.testing import CliRunner
 
 from graphmem.cli import group
-from graphmem.report.analysis import schema_text
+from graphmem.report.envelope import schema_text
 
 TEXT = "g (float[b,64] x) => (float[b,64] y) { a = Exp(x) b1 = Neg(a) c = Neg(b1) y = Neg(c) }"
 

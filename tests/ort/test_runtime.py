@@ -16,7 +16,8 @@ import graphmem
 from graphmem.ir.errors import OptionError
 from graphmem.ir.runtime import SessionOptions
 from graphmem.ort.optimize import optimize
-from graphmem.report.analysis import analysis_document, analysis_text, schema_text
+from graphmem.report.analysis import analysis_document, analysis_text
+from graphmem.report.envelope import schema_text
 
 # a(256) is freed after b; the free list hands it to d, so it is held while b and c (1024 each) are alive
 IDLE = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphmem.ir.errors import OptionError
+from graphmem.ir.quoting import dot_label
 from graphmem.report.drawing import layout as layered
 from graphmem.report.drawing.picture import ELSEWHERE, Picture
 from graphmem.report.drawing.svg import PEAK, heat, svg
@@ -14,12 +15,12 @@ FORMATS = ("svg", "png", "gv")
 
 def dot(picture: Picture) -> str:
     """DOT text, downwards for a whole run, else left to right, in the colours of the page."""
-    from graphviz import Digraph, escape
+    from graphviz import Digraph
 
     drawing = Digraph("graphmem", node_attr={"shape": "box", "style": "filled,rounded", "fontname": "Helvetica"})
     drawing.attr(
         rankdir="TB" if picture.is_whole else "LR",
-        label=escape(picture.title),
+        label=dot_label([picture.title]),
         labelloc="t",
         fontname="Helvetica",
         nodesep="0.2",
@@ -30,7 +31,7 @@ def dot(picture: Picture) -> str:
     for number, box in enumerate(picture.boxes):
         fill, ink = heat(box.share)
         ring = {"color": PEAK, "penwidth": "4"} if box.is_peak else {"color": "#8d6e63"}
-        drawing.node(f"b{number}", _lines(box.label), fillcolor=fill, fontcolor=ink, **ring)
+        drawing.node(f"b{number}", dot_label(box.label), fillcolor=fill, fontcolor=ink, **ring)
     for number, arrow in enumerate(picture.arrows):
         ends = []
         for end, name in ((arrow.source, f"from{arrow.row}"), (arrow.target, f"to{number}")):
@@ -40,7 +41,9 @@ def dot(picture: Picture) -> str:
         color = PEAK if arrow.at_peak else GREY
         wide = f"{1 + 4 * min(arrow.share, 1.0):.1f}"
         loose = {"constraint": "false"} if arrow.is_loose and picture.is_whole else {}
-        drawing.edge(ends[0], ends[1], **loose, label=_lines(arrow.label), color=color, fontcolor=color, penwidth=wide)
+        drawing.edge(
+            ends[0], ends[1], **loose, label=dot_label(arrow.label), color=color, fontcolor=color, penwidth=wide
+        )
     return str(drawing.source)
 
 
@@ -82,9 +85,3 @@ def _by_pygraphviz(source: str, format_: str) -> bytes | None:
     except ImportError:
         return None
     return bytes(pygraphviz.AGraph(string=source).draw(prog="dot", format=format_))
-
-
-def _lines(label: tuple[str, ...]) -> str:
-    from graphviz import escape
-
-    return "\n".join(escape(line) for line in label)

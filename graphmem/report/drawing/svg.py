@@ -1,14 +1,10 @@
-"""Picture -> SVG, by the layout of this package: for pages, and for machines without Graphviz.
-
-A share of the peak -> its colour: one scale, light to dark, for pages, pictures and viewers.
-"""
+"""Picture -> SVG by the layout of this package, for pages and without Graphviz; a share of the peak -> its colour."""
 
 from __future__ import annotations
 
-import re
-from html import escape
 from importlib.resources import files
 
+from graphmem.ir.quoting import markup
 from graphmem.report.drawing.layout import Layout, layout
 from graphmem.report.drawing.picture import ELSEWHERE, Arrow, Box, Picture
 
@@ -34,12 +30,6 @@ LETTER = 6.2  # mean width of a letter at 11 px; labels are as wide per letter, 
 BOX_HEIGHT = 38.0
 LABEL_HEIGHT = 30.0
 MARGIN = 14.0
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def escaped(text: str) -> str:
-    """Text that may stand in HTML and XML, in content and in quoted attributes, whatever a model file says."""
-    return escape(_NOT_XML.sub("\ufffd", text))
 
 
 def svg(picture: Picture, is_standalone: bool = True) -> str:
@@ -59,12 +49,12 @@ def svg(picture: Picture, is_standalone: bool = True) -> str:
         area += f' style="width:{width:.0f}px;max-width:max(100%,{0.7 * width:.0f}px);height:auto"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" {area} role="img">',
-        f"<title>{escaped(picture.title)}</title>",
+        f"<title>{markup(picture.title)}</title>",
     ]
     if is_standalone:
         parts.append(f"<style>{graph_style()}</style>")
         parts.append('<rect class="ground" width="100%" height="100%"/>')
-        parts.append(f'<text class="title" x="{MARGIN}" y="22">{escaped(picture.title)}</text>')
+        parts.append(f'<text class="title" x="{MARGIN}" y="22">{markup(picture.title)}</text>')
     parts.append(f'<g transform="translate({MARGIN},{top})">')
     parts += [_arrow(a, route, has) for a, route, has in zip(shown, places.routes, labelled, strict=True)]
     parts += [_box(box, sizes[i][0], places, i) for i, box in enumerate(boxes)]
@@ -109,7 +99,7 @@ def _box(box: Box | None, width: float, places: Layout, position: int) -> str:
     fill, ink = heat(box.share)
     ring = " ring" if box.is_peak else ""
     lines = "".join(
-        f'<text x="{x:.1f}" y="{y - 3 + 14 * i:.1f}" style="fill:{ink}">{escaped(line)}</text>'
+        f'<text x="{x:.1f}" y="{y - 3 + 14 * i:.1f}" style="fill:{ink}">{markup(line)}</text>'
         for i, line in enumerate(box.label)
     )
     return (
@@ -141,5 +131,5 @@ def _label(arrow: Arrow, route: tuple[tuple[float, float], ...]) -> str:
     x = x1 + max(len(line) for line in arrow.label) * LETTER / 2 + 8
     top = y1 + 13 if y2 < y1 - 3 else y1 - 6 - 12 * (len(arrow.label) - 1)
     return "".join(
-        f'<text x="{x:.1f}" y="{top + 12 * i:.1f}">{escaped(line)}</text>' for i, line in enumerate(arrow.label)
+        f'<text x="{x:.1f}" y="{top + 12 * i:.1f}">{markup(line)}</text>' for i, line in enumerate(arrow.label)
     )

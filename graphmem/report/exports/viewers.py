@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from graphmem.ir.profile import Profile
+from graphmem.ir.quoting import compact_json, csv_names
 from graphmem.report.drawing.svg import HEAT
 
 MIB = 1 << 20
@@ -29,7 +29,7 @@ def netron(profile: Profile) -> str:
         if row in at_peak:
             metrics.append(_metric("value", tensor.tensor, "at peak", "yes"))
     model = [_metric("model", "", "peak MiB", round(profile.timeline.peak / MIB, 3))]
-    return _json({"signature": "netron:attachment", "metadata": [], "metrics": model + metrics})
+    return compact_json({"signature": "netron:attachment", "metadata": [], "metrics": model + metrics})
 
 
 def _metric(kind: str, target: str, name: str, value: object) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def model_explorer(profile: Profile, graph: str, node_ids: Mapping[str, str]) ->
         "gradient": gradient,
         "hideAggregatedStats": ["sum", "avg"],  # adding up live bytes of different moments means nothing
     }
-    return _json({graph: data})
+    return compact_json({graph: data})
 
 
 def speedscope(profile: Profile, name: str, version: str) -> str:
@@ -81,7 +81,7 @@ def speedscope(profile: Profile, name: str, version: str) -> str:
                 "weights": weights,
             }
         )
-    return _json(
+    return compact_json(
         {
             "$schema": "https://www.speedscope.app/file-format-schema.json",
             "name": name,
@@ -113,7 +113,7 @@ def trace(profile: Profile, name: str) -> str:
         events.append({"ph": "C", "ts": number, "pid": 1, "tid": 1, "name": "live bytes", "args": bytes_})
     if profile.standing:
         events.append({"ph": "C", "ts": 0, "pid": 1, "name": "weights", "args": {"weights": profile.standing}})
-    return _json({"traceEvents": events, "displayTimeUnit": "ms"})
+    return compact_json({"traceEvents": events, "displayTimeUnit": "ms"})
 
 
 def _module_slices(profile: Profile) -> list[dict[str, Any]]:
@@ -140,18 +140,8 @@ def lifetimes_csv(profile: Profile) -> str:
     writer = csv.writer(text, lineterminator="\n")
     offsets = profile.offsets
     writer.writerow(["id", "lower", "upper", "size", *(["offset"] if offsets else [])])
-    seen: dict[str, int] = {}
-    for row, lifetime in enumerate(profile.lifetimes):
-        times = seen[lifetime.buffer] = seen.get(lifetime.buffer, 0) + 1
-        own = [
-            lifetime.buffer if times == 1 else f"{lifetime.buffer}#{times}",
-            lifetime.start,
-            lifetime.stop,
-            lifetime.nbytes,
-        ]
+    names = csv_names(profile.lifetimes.buffers)
+    for row, (name, lifetime) in enumerate(zip(names, profile.lifetimes, strict=True)):
+        own = [name, lifetime.start, lifetime.stop, lifetime.nbytes]
         writer.writerow([*own, *([offsets[row]] if offsets else [])])
     return text.getvalue()
-
-
-def _json(document: object) -> str:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
@@ -11,7 +10,7 @@ from string import Template
 from typing import Any
 
 from graphmem.ir.fleet import CHANGES, SETTING, Overview, SweepRecord
-from graphmem.report.drawing.svg import escaped
+from graphmem.ir.quoting import markup, script_json
 from graphmem.report.fleet import setting, signed_size, variant
 from graphmem.report.units import size
 
@@ -26,7 +25,7 @@ def fleet_html(rows: Sequence[SweepRecord], seen: Overview) -> str:
     """The page of a sweep; with a baseline in `seen` also what changed since."""
     folder = _folder([line.model for line in seen.lines])
     return Template(_text("fleet.html")).substitute(
-        subtitle=escaped(_subtitle(rows, seen, folder)),
+        subtitle=markup(_subtitle(rows, seen, folder)),
         cards="".join(_card(*card) for card in _cards(seen)),
         failures="".join(_failures(seen, folder)),
         failures_hidden="" if seen.failures else "hidden",
@@ -35,20 +34,15 @@ def fleet_html(rows: Sequence[SweepRecord], seen: Overview) -> str:
         tightest_hidden="" if seen.tightest else "hidden",
         fits_hidden="" if seen.devices else "hidden",
         changes_hidden="" if seen.changes is not None else "hidden",
-        changes=escaped(_told(seen)),
+        changes=markup(_told(seen)),
         style="".join(map(_text, STYLES)),
-        data=_json(_document(rows, seen, folder)),
+        data=script_json(_document(rows, seen, folder)),
         script="".join(map(_text, SCRIPTS)),
     )
 
 
 def _text(name: str) -> str:
     return files("graphmem.report").joinpath("page").joinpath(name).read_text(encoding="utf-8")
-
-
-def _json(value: object) -> str:
-    """JSON that no text of a model can end early: inside a script element only "<" has a meaning."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _folder(models: Sequence[str]) -> str:
@@ -99,17 +93,15 @@ def _cards(seen: Overview) -> Iterable[tuple[str, str, str, str]]:
 
 
 def _card(kind: str, what: str, figure: str, small: str) -> str:
-    return (
-        f'<div class="{kind}"><dt>{escaped(what)}</dt><dd>{escaped(figure)}<small>{escaped(small)}</small></dd></div>'
-    )
+    return f'<div class="{kind}"><dt>{markup(what)}</dt><dd>{markup(figure)}<small>{markup(small)}</small></dd></div>'
 
 
 def _failures(seen: Overview, folder: str) -> Iterable[str]:
     for failure in seen.failures[:FAILURES_SHOWN]:
         more = f" and {len(failure.models) - 1:,} more" if len(failure.models) > 1 else ""
         yield (
-            f"<li><b>{failure.rows:,} rows</b> {escaped(failure.error)} "
-            f"<small>{escaped(_short(failure.models[0], folder))}{more}</small></li>"
+            f"<li><b>{failure.rows:,} rows</b> {markup(failure.error)} "
+            f"<small>{markup(_short(failure.models[0], folder))}{more}</small></li>"
         )
     if len(seen.failures) > FAILURES_SHOWN:
         yield f"<li>and {len(seen.failures) - FAILURES_SHOWN:,} more kinds, in the table below</li>"
@@ -125,8 +117,8 @@ def _bars(
     top = max((figure(row) for row in rows), default=0)
     return "".join(
         f'<li><span class="bar" style="width:{100 * figure(row) / top if top else 0:.1f}%"></span>'
-        f"<b>{escaped(signed_size(figure(row), row.exactness))}</b> {escaped(_short(row.model, folder))} "
-        f"<small>{escaped(told(row))}</small></li>"
+        f"<b>{markup(signed_size(figure(row), row.exactness))}</b> {markup(_short(row.model, folder))} "
+        f"<small>{markup(told(row))}</small></li>"
         for row in rows
     )
 

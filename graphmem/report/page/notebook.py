@@ -7,9 +7,10 @@ import numpy as np
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.memory import IntColumn
 from graphmem.ir.profile import Profile
+from graphmem.ir.quoting import markup
 from graphmem.ir.training import Training
 from graphmem.report.drawing.picture import peak_title
-from graphmem.report.drawing.svg import PEAK, escaped
+from graphmem.report.drawing.svg import PEAK
 from graphmem.report.page.sheets import settings_text
 from graphmem.report.units import SIGNS, size
 
@@ -27,7 +28,7 @@ def analysis_html(analysis: Analysis, profile: Profile) -> str:
     """The block that Jupyter shows for an Analysis."""
     sign = SIGNS[analysis.exactness]
     head = (
-        f"<b>{escaped(analysis.model.name)}</b> {sign}{size(analysis.peak_with_weights)} = weights "
+        f"<b>{markup(analysis.model.name)}</b> {sign}{size(analysis.peak_with_weights)} = weights "
         f"{size(analysis.model.weight_bytes)} + activations {sign}{size(analysis.inference.peak)}"
     )
     return _block(head, profile, sign)
@@ -41,13 +42,13 @@ def training_html(training: Training, profile: Profile) -> str:
         for name, nbytes in training.breakdown.items()
         if nbytes and name != "workspace"
     )
-    head = f"<b>{escaped(training.model.name)}</b> training step {sign}{size(training.peak)} = {made_of}"
-    return _block(f"{head}<div>{escaped(settings_text(training))}</div>", profile, sign)
+    head = f"<b>{markup(training.model.name)}</b> training step {sign}{size(training.peak)} = {made_of}"
+    return _block(f"{head}<div>{markup(settings_text(training))}</div>", profile, sign)
 
 
 def _block(head: str, profile: Profile, sign: str) -> str:
     legend = " ".join(
-        f'<span style="color:{HUES.get(band.kind, OTHER_HUE)}">■</span> {escaped(band.kind.replace("_", " "))}'
+        f'<span style="color:{HUES.get(band.kind, OTHER_HUE)}">■</span> {markup(band.kind.replace("_", " "))}'
         for band in profile.bands
     )
     return f'<div style="font:13px sans-serif"><div>{head}</div>{_timeline(profile, sign)}<div>{legend}</div></div>'
@@ -68,7 +69,7 @@ def _timeline(profile: Profile, sign: str) -> str:
     x = (profile.timeline.peak_step + 0.5) / live.size * WIDTH
     anchor = "start" if x < WIDTH / 2 else "end"
     stem = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT}" stroke="{PEAK}" stroke-width="2"/>'
-    title = escaped(peak_title(profile, sign))
+    title = markup(peak_title(profile, sign))
     label = f'<text x="{x:.1f}" y="15" text-anchor="{anchor}" fill="{PEAK}">{title}</text>'
     area = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" style="max-width:{WIDTH}px;font:12px sans-serif"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {area}>{"".join(paths)}{stem}{label}</svg>'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 from string import Template
@@ -10,10 +9,11 @@ from typing import Any
 
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.profile import Profile
+from graphmem.ir.quoting import markup, script_json
 from graphmem.ir.training import Training
 from graphmem.ir.types import TensorType
 from graphmem.report.drawing.picture import MARKS, has_checkpoints, peak_title, picture
-from graphmem.report.drawing.svg import escaped, graph_style, svg
+from graphmem.report.drawing.svg import graph_style, svg
 from graphmem.report.page.curve import Curve, curve_document, curve_title
 from graphmem.report.page.data import page_document
 from graphmem.report.page.sheets import Sheet, cards_html, inference_sheet, notes_html, settings_text, training_sheet
@@ -45,12 +45,12 @@ def report_html(
     has_training = any(document["saved"] or "frontier" in document for document in documents)
     scripts = (*SCRIPTS[:-2], "training.js", *SCRIPTS[-2:]) if has_training else SCRIPTS
     return _file("page.html").substitute(
-        title=escaped(analysis.model.name),
-        subtitle=escaped(_subtitle(analysis, training)),
+        title=markup(analysis.model.name),
+        subtitle=markup(_subtitle(analysis, training)),
         tabs=_tabs(profiles, sheets),
         runs="".join(map(_run, profiles, sheets, documents, frontiers)),
         style=_text("page.css") + graph_style(),
-        data=_json(documents),
+        data=script_json(documents),
         script="".join(_text(name) for name in scripts),
     )
 
@@ -69,11 +69,6 @@ def _file(name: str) -> Template:
     return Template(_text(name))
 
 
-def _json(value: object) -> str:
-    """JSON that no text of the model can end early: inside a script element only "<" has a meaning."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
 def _subtitle(analysis: Analysis, training: Training | None) -> str:
     model, run = analysis.model, analysis.inference
     inputs = [f"{n} {t.dtype} {shape(t)}" for n, t in model.inputs.items() if isinstance(t, TensorType)]
@@ -88,7 +83,7 @@ def _tabs(profiles: Sequence[Profile], sheets: Sequence[Sheet]) -> str:
     if len(profiles) < 2:
         return ""
     tabs = "".join(
-        f'<button type="button" role="tab">{escaped(_tab(profile, sheet.sign))}</button>'
+        f'<button type="button" role="tab">{markup(_tab(profile, sheet.sign))}</button>'
         for profile, sheet in zip(profiles, sheets, strict=True)
     )
     return f'<div class="tabs" role="tablist">{tabs}</div>'
@@ -111,13 +106,13 @@ def _run(profile: Profile, sheet: Sheet, document: dict[str, Any], frontier: Cur
         blocks="the phases, cut by module"
         if is_training
         else "cut where a single tensor is alive, but for small and long-lived ones",
-        plan="" if plan is None else escaped(f"{size(plan.arena)} by {plan.method}, bound {size(plan.lower_bound)}"),
+        plan="" if plan is None else markup(f"{size(plan.arena)} by {plan.method}, bound {size(plan.lower_bound)}"),
         plan_hidden="hidden" if plan is None else "",
         modules_hidden="hidden" if len(profile.scopes) < 2 else "",
         saved=saved,
         saved_hidden="" if saved else "hidden",
-        frontier="" if frontier is None else escaped(curve_title(frontier, document["frontier"]["chosen"])),
+        frontier="" if frontier is None else markup(curve_title(frontier, document["frontier"]["chosen"])),
         frontier_hidden="hidden" if frontier is None else "",
-        around=escaped(around),
+        around=markup(around),
         graph=svg(picture(profile, around), is_standalone=False),
     )

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.graph import Effect, Issue
 from graphmem.ir.memory import Plan
+from graphmem.ir.quoting import markup
 from graphmem.ir.training import PHASES, Training
-from graphmem.report.drawing.svg import escaped
+from graphmem.report.notes import READINGS, Note, inferred_notes, issue_notes
 from graphmem.report.units import SIGNS, count, size
 
-NOTES_SHOWN = 8
 SHOWN_PASSES = 2  # of accumulated ones, those that the engine runs
 
 
@@ -32,34 +32,34 @@ class Sheet:
 
     sign: str
     cards: tuple[Card, ...]
-    notes: tuple[tuple[str, str], ...]  # (what kind of note, text)
+    notes: tuple[Note, ...]
 
 
 def inference_sheet(analysis: Analysis, plan: Plan | None, device: int | None) -> Sheet:
     """The forward run."""
     cards = tuple(_inference_cards(analysis, plan, device))
-    return Sheet(SIGNS[analysis.exactness], cards, tuple(_notes(analysis.issues, analysis.exactness)))
+    return Sheet(SIGNS[analysis.exactness], cards, _notes(analysis.issues, analysis.exactness))
 
 
 def training_sheet(training: Training, device: int | None) -> Sheet:
     """The training step."""
-    inferred = tuple(_inferred(training))
+    concluded = (*inferred_notes(training.inferred), *_beside(training))
     cards = tuple(_training_cards(training, device))
-    return Sheet(SIGNS[training.exactness], cards, (*inferred, *_notes(training.issues, training.exactness)))
+    return Sheet(SIGNS[training.exactness], cards, (*concluded, *_notes(training.issues, training.exactness)))
 
 
 def cards_html(sheet: Sheet) -> str:
     """The figures as definitions."""
     return "".join(
-        f'<div class="{c.kind}"><dt>{escaped(c.what)}</dt>'
-        f"<dd>{escaped(c.figure)}<small>{escaped(c.small)}</small></dd></div>"
+        f'<div class="{c.kind}"><dt>{markup(c.what)}</dt>'
+        f"<dd>{markup(c.figure)}<small>{markup(c.small)}</small></dd></div>"
         for c in sheet.cards
     )
 
 
 def notes_html(sheet: Sheet) -> str:
     """The notes as items of a list."""
-    return "".join(f"<li><b>{escaped(kind)}</b> {escaped(text)}</li>" for kind, text in sheet.notes)
+    return "".join(f"<li><b>{markup(note.label or 'more')}</b> {markup(note.text)}</li>" for note in sheet.notes)
 
 
 def settings_text(training: Training) -> str:
@@ -120,30 +120,16 @@ def _device_card(figure: int, exactness: Effect, device: int | None, what: str) 
         yield Card("device", "fits", share)
 
 
-def _notes(issues: Sequence[Issue], exactness: Effect) -> Iterable[tuple[str, str]]:
-    roots = [issue for issue in issues if issue.is_root]
-    for issue in roots[:NOTES_SHOWN]:
-        yield issue.kind, f"{issue.where}: {issue.what}"
-    if len(issues) > min(len(roots), NOTES_SHOWN):
-        yield "more", f"{len(issues) - min(len(roots), NOTES_SHOWN)} that follow from these or are like them"
-    if exactness != "exact":
-        bound = {"at most": "an upper bound", "at least": "a lower bound"}[exactness]
-        yield "incomplete", f"every figure here is {bound}"
+def _notes(issues: Sequence[Issue], exactness: Effect) -> tuple[Note, ...]:
+    bound = [] if exactness == "exact" else [Note("incomplete", f"every figure here is {READINGS[exactness]}")]
+    return (*issue_notes(issues), *bound)
 
 
-def _inferred(training: Training) -> Iterable[tuple[str, str]]:
-    """What was concluded, one note for each kind, with its effect on the peak."""
-    places: dict[str, list[str]] = {}
-    effects: dict[str, str] = {}
-    for one in training.inferred:
-        places.setdefault(one.what, []).append(one.where)
-        if one.nbytes is not None:
-            effects[one.what] = f" ({'-' if one.nbytes < 0 else '+'}{size(abs(one.nbytes))} of the peak)"
-    for what, found in places.items():
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        yield "inferred", f"{what}{effects.get(what, '')}: {found[0]}{more}"
+def _beside(training: Training) -> Iterable[Note]:
+    """What of the step is not shown or not counted."""
     if training.settings.accumulate > SHOWN_PASSES:
-        yield "passes", f"{SHOWN_PASSES} of {training.settings.accumulate} are shown; each later one is like the second"
+        passes = f"{SHOWN_PASSES} of {training.settings.accumulate} are shown; each later one is like the second"
+        yield Note("passes", passes)
     if training.allocator is not None:
         for text in training.allocator.unknown:
-            yield "not counted", text
+            yield Note("not counted", text)

@@ -1,0 +1,29 @@
+"""Exactness, issues -> what every document says in the same words: its schema, and how to read its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+from graphmem.ir.graph import Effect, Issue
+
+
+def schema_name(kind: str) -> str:
+    """What a document of that kind says in "schema"."""
+    return f"graphmem.{kind}/1"
+
+
+def schema_text(kind: str) -> str:
+    """The JSON Schema of a kind of document."""
+    return files("graphmem.report").joinpath("schemas").joinpath(f"{kind}.json").read_text(encoding="utf-8").rstrip()
+
+
+def standing(exactness: Effect, issues: Sequence[Issue]) -> dict[str, Any]:
+    """Whether the figures are complete, how to read them, and every issue, unfolded."""
+    return {"complete": exactness == "exact", "exactness": exactness, "issues": issue_documents(issues)}
+
+
+def issue_documents(issues: Iterable[Issue]) -> list[dict[str, Any]]:
+    """Every issue; those that follow from another one are no roots."""
+    return [{"kind": i.kind, "where": i.where, "what": i.what, "effect": i.effect, "root": i.is_root} for i in issues]
