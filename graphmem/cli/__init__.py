@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from graphmem.ir.errors import InputError
+from graphmem.ir.quoting import sentence
 from graphmem.ir.version import __version__
 
 # Subcommand -> (module that holds a click command of the same name, its line in --help).
@@ -83,13 +84,11 @@ def main() -> None:
             prog_name="graphmem", standalone_mode=False
         )  # the code of a click Exit, or what the command returned
         sys.exit(code if isinstance(code, int) else 0)
-    except click.UsageError as error:
-        error.show()
-        sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
+        error.message = sentence(error.message)
         error.show()
         sys.exit(2)
     except InputError as error:

@@ -12,6 +12,7 @@ import click
 from graphmem.cli.options import deliver, output_option, parsed_size, reading_options
 from graphmem.cli.training_options import training_options
 from graphmem.ir.errors import OptionError
+from graphmem.ir.quoting import sentence
 
 if TYPE_CHECKING:
     from graphmem.ir.recompute import Frontier, ModelFrontier, Point, Recompute
@@ -153,5 +154,5 @@ def _progress(text: str) -> None:
 
 
 def _refuse(text: str) -> None:
-    click.echo(f"graphmem: {text}", err=True)
+    click.echo(f"graphmem: {sentence(text)}", err=True)
     raise click.exceptions.Exit(1)
