@@ -88,7 +88,7 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.message = sentence(error.message)
+        error.message = sentence(error.message)  # type: ignore[misc]
         error.show()
         sys.exit(2)
     except InputError as error:

@@ -14,7 +14,7 @@ WRITERS = {
     r"json\.dumps\(": {"fleet/results.py", "fleet/journal.py", "cli/devices.py"},
     r"\bescape\(|\bquote\(|xml\.sax|repr\(": set(),
     r"csv\.writer\(": {"fleet/results.py", "planner/table.py", "report/exports/viewers.py"},
-    r"\bConsole\(": {"cli/progress.py", "cli/sweep.py"},
+    r"\bConsole\(": {"cli/fit.py", "cli/sweep.py"},
     r"\"\"\"\s*\+|'''\s*\+": set(),
 }
 
@@ -29,4 +29,4 @@ def test_there_is_no_other_way_to_write_a_models_text(pattern: str) -> None:
 def test_scripts_of_the_page_write_text_and_no_markup() -> None:
     for path in sorted((PACKAGE / "report" / "page").glob("*.js")):
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), path
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|Function\(", text), path
