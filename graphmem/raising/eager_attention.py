@@ -8,6 +8,7 @@ is_causal and enable_gqa.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from graphmem.ir.program import Call, Ref
@@ -31,6 +32,8 @@ def eager_attention(draft: Draft, call: Call) -> Call:
         call = Call(call.target, tuple(args), call.outputs, call.types, call.kwargs, call.origin)
     mask = args[3]
     if "transformers." not in call.origin.module or not isinstance(mask, Ref) or not _is_settled(draft, mask.name):
+        return call
+    if _is_windowed(draft, mask.name):
         return call
     where = call.origin.scope
     if not draft.infers(MASK, where, "transformers builds its mask only under export"):
@@ -70,6 +73,42 @@ def _with_heads(draft: Draft, call: Call) -> tuple[Any, ...]:
 def _is_settled(draft: Draft, name: str) -> bool:
     """True when no input of the model decides the value."""
     return name in draft.static or is_weight(draft, name)
+
+
+def _is_windowed(draft: Draft, name: str) -> bool:
+    """True when the mask lets no query see further than a window that the keys fill: eager code builds it too.
+
+    transformers (masking_utils.py) writes it as key > query - size, as |query - key| <= size, or as
+    query // size == key // size, and leaves it out where there are fewer keys than that.
+    """
+    type_, made = draft.type_of(name), {out: call for call in draft.calls for out in call.outputs}
+    pending, seen = [name], {name}
+    while pending:
+        call = made.get(pending.pop())
+        if call is None:
+            continue
+        size = _window(call, made)
+        if size and type_ is not None and type_.shape[-1] >= size:
+            return True
+        pending += [n for n in call.reads if n not in seen]
+        seen.update(call.reads)
+    return False
+
+
+def _window(call: Call, made: Mapping[str, Call]) -> int:
+    """The size that a comparison compares with, or 0."""
+    makers = [made[arg.name] for arg in call.args if isinstance(arg, Ref) and arg.name in made]
+    if call.target.startswith("aten.gt") and len(makers) == 2 and makers[1].target.startswith("aten.sub"):
+        return _size(makers[1])
+    if call.target.startswith(("aten.le", "aten.lt")) and makers and makers[0].target.startswith("aten.abs"):
+        return _size(call)
+    if call.target.startswith("aten.eq") and makers and "floor" in (makers[0].target + str(makers[0].kwargs)):
+        return _size(makers[0])
+    return 0
+
+
+def _size(call: Call) -> int:
+    return next((arg for arg in call.args if isinstance(arg, int) and arg > 0), 0)
 
 
 def _before_repeat(draft: Draft, ref: object) -> Ref | None:
