@@ -17,6 +17,7 @@ from graphmem.ir.program import Call
 _TARGET = r"[A-Za-z_]\w*"
 _ASSIGNED = re.compile(rf"^({_TARGET}(?:\s*,\s*{_TARGET})*)\s*(?::[^=()\[\]]+)?(?:[-+*/@]|//)?=(?!=)")
 _COLLECTED = re.compile(rf"^({_TARGET})(?:\.(?:append|extend|insert|add|update)\(|\[.*?\]\s*=(?!=))")
+_KEYWORD = re.compile(rf"^{_TARGET}=[^=\s]")  # an argument of a call over several lines: an assignment has spaces
 _WORD = re.compile(r"(?<![\w.\"'])([A-Za-z_]\w*)(?!\w)(?!\s*\()(?!\.pop\()(?!\s*=(?!=))")
 _NO_LOCALS = frozenset(
     "self torch nn F math np if else for in not and or is None True False return lambda int float str".split()  # noqa: SIM905
@@ -33,11 +34,12 @@ class Statement:
     text: str
     start: int
     stop: int
+    is_argument: bool = False  # of a call that begins on a line before, and runs after it
 
     @property
     def names(self) -> tuple[str, ...]:
         """The local names that the line binds when it has run."""
-        found = _ASSIGNED.match(self.text)
+        found = _ASSIGNED.match(self.text) if not self.is_argument else None
         return tuple(name.strip() for name in found[1].split(",")) if found else ()
 
     @property
@@ -88,6 +90,8 @@ class Invocation:
         if self.statements and self.is_at(frame) and not is_again:
             self.statements[-1].stop = position
         else:
+            if self.statements and _KEYWORD.match(self.statements[-1].text):
+                self.statements[-1].is_argument = frame.line < self.statements[-1].line and _is_open(frame.text)
             self.statements.append(Statement(frame.line, frame.text, position, position))
 
 
@@ -109,6 +113,11 @@ def invocations(calls: Sequence[Call]) -> list[Invocation]:
         for depth, (invocation, frame) in enumerate(zip(running, frames, strict=True)):
             invocation.run(frame, position, is_next and depth == deepest and " for " not in frame.text)
     return found
+
+
+def _is_open(text: str) -> bool:
+    """True when the statement goes on in the next line."""
+    return text.count("(") > text.count(")")
 
 
 def _is_next(before: Sequence[str], path: Sequence[str]) -> bool:
