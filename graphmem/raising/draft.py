@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,8 +112,8 @@ class Draft:
         self.note(what, where, evidence)
         return True
 
-    def batch_norm(self, source: str, output: str, scope: str, origin: Origin, names: list[str] | None = None) -> None:
-        """Emit a batch norm in training with parameters and statistics of its own."""
+    def batch_norm(self, source: str, output: str, scope: str, origin: Origin, names: Sequence[str | Ref] = ()) -> None:
+        """Emit a batch norm in training with parameters and statistics of its own, or with values that are computed."""
         type_ = self.type_of(output)
         assert type_ is not None
         channels = TensorType(type_.dtype, (type_.shape[1],))
@@ -121,6 +121,9 @@ class Draft:
         roles: tuple[Role, ...] = ("parameter", "parameter", "buffer", "buffer")
         refs: list[Ref | None] = []
         for name, role in zip(names, roles, strict=True):
+            if isinstance(name, Ref):
+                refs.append(name)
+                continue
             if not name:  # without scale and shift, or without running statistics
                 refs.append(None)
                 continue

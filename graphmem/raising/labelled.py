@@ -23,21 +23,21 @@ from graphmem.raising.call_text import FxNode
 from graphmem.raising.draft import NO_DROPOUT, NORM, Draft
 from graphmem.raising.eager_attention import eager_attention
 from graphmem.raising.operands import operand
-from graphmem.raising.removed import Lost, leaves, lost_dropout, padded, put, resolved, value_of, weight_of
+from graphmem.raising.removed import ROLES, Lost, leaves, lost_dropout, padded, put, resolved, value_of, weight_of
 from graphmem.raising.unlabelled import convolution, raise_node
 
 
 def raise_norm(draft: Draft, fx: FxNode, group: Sequence[Node], output: str) -> None:
     """A batch norm written to `output`, or one that was folded into the convolution before it and is put back."""
-    names = [arg.name[2:] if isinstance(arg, Ref) else "" for arg in fx.args[1:5]]
+    names = [_norm_weight(draft, arg) for arg in fx.args[1:5]]
+    scope = names[0].removesuffix("_weight") if isinstance(names[0], str) else group[-1].origin.scope
     conv = next((n for n in group if n.op_type in ("Conv", "ConvTranspose", "Gemm")), None)
     if conv is None:
         node = next((n for n in group if n.op_type == "BatchNormalization"), group[-1])
         output = node.outputs[0] if node.op_type == "BatchNormalization" else output
         source = draft.renamed.get(node.inputs[0], node.inputs[0])
-        draft.batch_norm(source, output, names[0].removesuffix("_weight"), group[-1].origin, names)
+        draft.batch_norm(source, output, scope, group[-1].origin, names)
         return
-    scope = names[0].removesuffix("_weight")
     if not draft.infers(NORM, scope, f"rule FuseBatchNormInto{conv.op_type}"):
         raise_node(draft, conv)
         return
@@ -51,6 +51,16 @@ def raise_norm(draft: Draft, fx: FxNode, group: Sequence[Node], output: str) -> 
         args = (padded(draft, conv), *last.args[1:4], [0] * len(last.args[4]), *last.args[5:])
         draft.calls.append(replace(last, args=args))
     draft.batch_norm(before, conv.outputs[0], scope, conv.origin, names)
+
+
+def _norm_weight(draft: Draft, arg: object) -> str | Ref:
+    """The name of a weight, "" for none, or the value that one is computed as, as a standardised weight's gain is."""
+    if not isinstance(arg, Ref):
+        return ""
+    if arg.name[:2] in ROLES:
+        return arg.name[2:]
+    found = resolved(draft, arg)
+    return found if isinstance(found, Ref) else ""  # statistics that an earlier call of the module has moved
 
 
 def _linear(draft: Draft, gemm: Node, output: str) -> None:
