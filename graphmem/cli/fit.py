@@ -17,7 +17,7 @@ from graphmem.cli.training_options import training_options
 
 # Options that describe a training step; without --train they would be ignored, so they are refused.
 _OF_TRAINING = (
-    "loss", "optimizer", "form", "weight_decay", "freeze", "dropout", "attention_dropout", "accumulate",
+    "loss", "optimizer", "form", "weight_decay", "freeze", "dropout", "attention_dropout", "inplace", "accumulate",
     "checkpoint", "lora", "offload",
 )  # fmt: skip
 

@@ -35,6 +35,7 @@ def train(
     assume_bn: bool,
     dropout: float | None,
     attention_dropout: float | None,
+    inplace: tuple[str, ...],
     precision: str,
     accumulate: int,
     checkpoint: tuple[str, ...],
@@ -59,7 +60,7 @@ def train(
     found = graphmem.train(
         model, loss=loss, optimizer=optimizer, form=form, weight_decay=weight_decay, device=device,
         freeze=freeze, assume_bn=assume_bn, dropout=dropout, attention_dropout=attention_dropout,
-        precision=precision, accumulate=accumulate, checkpoint=checkpoint, lora=lora, prune=prune,
+        inplace=inplace, precision=precision, accumulate=accumulate, checkpoint=checkpoint, lora=lora, prune=prune,
         offload=offload, **reading,
     )  # fmt: skip
     by_suffix = "json" if output is not None and output.suffix == ".json" else "table"

@@ -41,6 +41,9 @@ TRAINING: dict[str, Callable[..., Any]] = {
     "attention_dropout": click.option(
         "--attention-dropout", type=click.FloatRange(0, 1), metavar="P", help="The same for attention weights."
     ),
+    "inplace": click.option(
+        "--inplace", multiple=True, metavar="PATTERN", help="Modules whose activations run in place: 'features.*', '*'."
+    ),
     "precision": _choice("--precision", PRECISIONS, "fp32", "Of the step."),
     "accumulate": click.option(
         "--accumulate", type=click.IntRange(min=1), default=1, metavar="N", help="Passes before the optimizer steps."

@@ -21,6 +21,7 @@ ISSUE_KINDS: dict[str, Effect] = {
     "free-dimension": "exact",  # a dimension that nobody bound, taken as 1
     "assumption": "exact",  # anything else taken as given, stated with its value
     "unknown-rule": "at most",  # an operation that training has no rule for, counted with all that it could save
+    "in-place": "at most",  # activations of which nothing tells whether they run in place, counted as if they did not
     "data-dependent": "at most",  # a shape that the data decides, with a proved upper bound
     "unknown-names": "at least",  # a file that does not tell which Python names hold values while a function runs
     "unknown-operator": "at least",

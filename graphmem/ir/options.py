@@ -88,6 +88,10 @@ class TrainingOptions:
     attention_dropout: float | None = _option(
         None, "The same for attention weights.", metavar="P", kind=float, least=0, most=1
     )
+    inplace: tuple[str, ...] = _option(
+        (), "Modules whose activations run in place, such as 'features.*' or '*'; none where they do not.",
+        metavar="PATTERN",
+    )  # fmt: skip
     precision: str = _option("fp32", "Of the step.", choices=PRECISIONS)
     accumulate: int = _option(1, "Passes before the optimizer steps.", metavar="N", kind=int, least=1)
     checkpoint: tuple[str, ...] = _option(
@@ -170,6 +174,7 @@ class _Step(_Folded, total=False):
     freeze: Sequence[str]
     dropout: float | None
     attention_dropout: float | None
+    inplace: Sequence[str]
 
 
 class _Device(TypedDict, total=False):
@@ -210,7 +215,7 @@ class TrainKeywords(ReadingKeywords, _Step, _Device, _OneDevice, total=False):
 
 
 READING = tuple(row.name for row in fields(ReadingOptions))
-RAISING = ("assume_bn", "dropout", "attention_dropout")  # what changes the program of the step
+RAISING = ("assume_bn", "dropout", "attention_dropout", "inplace")  # what changes the program of the step
 
 
 def step_names(keywords: type) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from graphmem.raising.composed import compose
 from graphmem.raising.draft import Draft, is_buffer, is_named, spelling
 from graphmem.raising.dropouts import note_gaps, place_dropouts
 from graphmem.raising.folded import note_missing
+from graphmem.raising.in_place import run_in_place
 from graphmem.raising.labelled import raise_exported, rename_item
 from graphmem.raising.unlabelled import raise_nodes
 from graphmem.raising.without_grad import mark_without_grad
@@ -43,6 +44,7 @@ def raised(graph: Graph, options: TrainingOptions | None = None, without: str = 
     note_missing(draft)
     compose(draft)
     mark_without_grad(draft)
+    run_in_place(draft)
     place_dropouts(draft)
     note_gaps(draft)
     floats = [t for name in graph.outputs if (t := draft.type_of(name)) is not None and "float" in t.dtype]

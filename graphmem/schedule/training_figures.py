@@ -33,11 +33,13 @@ from graphmem.ir.training import (
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
+from graphmem.raising.in_place import all_in_place
 from graphmem.schedule.eager import TrainingTrace, training_trace
 from graphmem.schedule.inference_figures import model_facts
 from graphmem.schedule.step import NOT_BUFFERS
 
 SAVED_SHOWN = 10
+SETTLED = 0.001  # share of the peak below which a question is none
 CUDNN = (  # operators whose algorithm, and with it their scratch, cuDNN chooses on the device
     "aten::conv1d", "aten::conv2d", "aten::conv3d", "aten::convolution", "aten::conv_transpose1d",
     "aten::conv_transpose2d", "aten::conv_transpose3d", "aten::convolution_backward", "aten::lstm", "aten::gru",
@@ -202,6 +204,7 @@ def training(
     peak = trace.schedule.steps[bare.peak_step]
     where = trace.machine.steps[trace.first_step + bare.peak_step]
     unnamed = _unnamed(program, settings, batch, bare.peak, peak.phase)
+    unnamed = (*unnamed, *_in_place(program, settings, batch, bare.peak))
     return ShownTraining(
         model=model_facts(graph, name),
         settings=settings,
@@ -252,3 +255,17 @@ def _unnamed(
         return ()
     told = f"with every value held until its function returns, its peak, and the step's, would be {most:,} bytes"
     return (Issue("assumption", "the forward pass", f"the file tells no Python names; {told}"),)
+
+
+def _in_place(
+    program: Program, settings: TrainingOptions, batch: tuple[int, int] | None, peak: int
+) -> tuple[Issue, ...]:
+    """What a file does not tell of activations: whether they run in place, which --inplace answers."""
+    other = all_in_place(program)
+    if settings.inplace or other == program:
+        return ()
+    least = peak_of(training_trace(other, settings, batch))
+    if peak - least <= SETTLED * peak:
+        return ()
+    told = f"activations may run in place; if all do, the peak is {least:,} bytes: give --inplace PATTERN, or none"
+    return (Issue("in-place", "activations", told),)

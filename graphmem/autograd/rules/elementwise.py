@@ -77,8 +77,24 @@ def _unary(name: str, saves: str, formula: str) -> None:
     rule(f"aten.{name}", f"aten.{name}_")(run)
 
 
+def _over(name: str) -> None:
+    """In place: the result takes the memory of x, and is what is saved (derivatives.yaml: `is_result`)."""
+    title = "".join(part.capitalize() for part in name.split("_")) + "Backward1"
+
+    def run(m: Machine, x: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
+        with m.operator(f"aten::{name}_"):
+            out = m.alias(x, x.shape, x.strides)
+        formula = UNARY[name][1]
+        m.record(title, [x], [out], lambda m, _n, g: chain(m, g, formula, out), [out])
+        return out
+
+    rule(f"aten.{name}_")(run)
+
+
 for _name, (_saves, _formula) in UNARY.items():
     _unary(_name, _saves, _formula)
+for _name in ("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "hardtanh"):
+    _over(_name)
 
 
 @rule("aten.clamp", "aten.clip", "aten.clamp_min", "aten.clamp_max", "aten.clamp_")
