@@ -105,6 +105,11 @@ class Node:
     trips: int | None = 1
 
     @property
+    def standard_type(self) -> str:
+        """The operator as tables know it: "" for one of another domain, which may share the name of ONNX's own."""
+        return "" if self.domain else self.op_type
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """Names that the node reads, those of its bodies included, in order, each once."""
         return tuple(dict.fromkeys(name for name in (*self.inputs, *self.captures) if name))

@@ -7,6 +7,8 @@ from the elements at the same position alone, so an output may overwrite an inpu
 
 from __future__ import annotations
 
+from graphmem.ir.graph import Node
+
 VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 
 _UNARY = {
@@ -23,11 +25,11 @@ _NARY = {
 ELEMENTWISE = frozenset(_UNARY | _NARY)
 
 
-def is_view(op_type: str, domain: str) -> bool:
+def is_view(node: Node) -> bool:
     """True when the first output may share the first input's buffer."""
-    return not domain and op_type in VIEWS
+    return node.standard_type in VIEWS
 
 
-def is_elementwise(op_type: str, domain: str) -> bool:
+def is_elementwise(node: Node) -> bool:
     """True when the first output may overwrite any input of its own size that nobody needs any more."""
-    return not domain and op_type in ELEMENTWISE
+    return node.standard_type in ELEMENTWISE

@@ -198,7 +198,7 @@ def _floor(section: Section) -> int:
     touch can be over by then: no step that touches them is this one or one that follows it in every order.
     """
     count = len(section.needs)
-    if count > LONGEST_SECTION:
+    if not count or count > LONGEST_SECTION:
         return section.base
     before: NDArray[np.bool_] = np.zeros((count, count), dtype=bool)
     for step in range(count):

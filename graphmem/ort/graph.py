@@ -110,7 +110,7 @@ def _control_flow(graph: Graph) -> Iterator[Issue]:
     """What is not known of nodes with bodies before the run."""
     for node in graph.nodes:
         where = f"node '{node.name or node.outputs[0]}' ({node.op_type})"
-        if node.op_type == "If":
+        if node.standard_type == "If":
             yield Issue("data-dependent", where, "the data decides which branch runs; the larger one is counted")
         elif node.bodies:
             yield Issue("unknown-shape", where, "one turn of the body is counted; what turns carry over is not")

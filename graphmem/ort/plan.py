@@ -142,7 +142,7 @@ class RuntimePlan:
 
 def _without_constants(graph: Graph) -> Graph:
     """A Constant node is an initializer by the time the planner sees the graph."""
-    kept = tuple(node for node in graph.nodes if node.op_type != "Constant" or node.domain)
+    kept = tuple(node for node in graph.nodes if node.standard_type != "Constant")
     return graph if len(kept) == len(graph.nodes) else replace(graph, nodes=kept)
 
 
@@ -233,7 +233,7 @@ def _packing_buffers(runtime: RuntimeGraph, graph: Graph) -> Iterator[tuple[int,
 
 def node_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> tuple[int, ...]:
     """Bytes alive only while the node runs: the kernel's own, or the most that a body needs."""
-    if node.op_type in ("Loop", "Scan"):
+    if node.standard_type in ("Loop", "Scan"):
         return (_loop_workspace(runtime, node, reuse),)
     if node.bodies:
         return (max(_body_peak(runtime, body, reuse, counts_outputs=False) for _, body in node.bodies),)
@@ -267,7 +267,9 @@ def _sized(type_: Type | None) -> TensorType | None:
 def _loop_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> int:
     """The most that a turn of the body needs, its outputs included, and Loop's counter and condition."""
     body = node.bodies[0][1]
-    return _body_peak(runtime, body, reuse, counts_outputs=True) + (2 * aligned(1) if node.op_type == "Loop" else 0)
+    return _body_peak(runtime, body, reuse, counts_outputs=True) + (
+        2 * aligned(1) if node.standard_type == "Loop" else 0
+    )
 
 
 def _body_peak(runtime: RuntimeGraph, body: Graph, reuse: bool, counts_outputs: bool) -> int:

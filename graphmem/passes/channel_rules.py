@@ -22,8 +22,8 @@ def tied_channels(graph: Graph) -> Channels:
     """The channels of every layer of the graph, tied where one cannot shrink without the other."""
     found = Channels(graph)
     for node in graph.steps:
-        rule = _RULES.get(node.op_type) if not node.domain else None
-        if rule is None and is_elementwise(node.op_type, node.domain):
+        rule = _RULES.get(node.standard_type)
+        if rule is None and is_elementwise(node):
             rule = _elementwise
         if rule is None or not rule(found, node):
             found.pin_reads(node)
@@ -66,7 +66,7 @@ def _matmul(c: Channels, node: Node) -> bool:
 def _norm(c: Channels, node: Node) -> bool:
     """A norm with weights per channel: its axis is 1, of a layer norm the last."""
     x = node.inputs[0]
-    axis = len(c.shape(x)) - 1 if node.op_type == "LayerNormalization" else 1
+    axis = len(c.shape(x)) - 1 if node.standard_type == "LayerNormalization" else 1
     row = c.segments(x, axis)
     if row is None or node.attributes.get("axis", -1) not in (-1, axis):
         return False
@@ -81,7 +81,7 @@ def _elementwise(c: Channels, node: Node) -> bool:
     """Sides of the size of the result are tied where one has channels; weights shrink with them."""
     out = c.shape(node.outputs[0])
     rows = {}
-    sides = node.inputs[:1] if node.op_type in ("CastLike", "Clip", "Dropout") else node.inputs
+    sides = node.inputs[:1] if node.standard_type in ("CastLike", "Clip", "Dropout") else node.inputs
     for name in sides:
         if name in c.axis:
             rows[name] = (c.axis[name] + len(out) - len(c.shape(name)), c.of[name, c.axis[name]])

@@ -117,10 +117,10 @@ class Channels:
         if maker is None:
             return
         source = maker.inputs[0] if maker.inputs else ""
-        if maker.op_type == "Transpose":
+        if maker.standard_type == "Transpose":
             order = maker.attributes.get("perm") or range(len(self.shape(name)) - 1, -1, -1)
             self.weigh(source, list(order)[axis], row)
-        elif maker.op_type in ("Identity", "Cast"):
+        elif maker.standard_type in ("Identity", "Cast"):
             self.weigh(source, axis, row)
         else:
             self.groups.pin(row)
@@ -137,8 +137,9 @@ class Channels:
             self.pin(x)
         made = self.groups.new(shape[outs])
         self.weigh(weight, outs, made)
-        if len(node.inputs) > 2 and node.inputs[2]:
-            self.weigh(node.inputs[2], len(self.shape(node.inputs[2])) - 1, made)
+        bias = node.inputs[2] if len(node.inputs) > 2 else ""
+        if self.shape(bias)[-1:] == (shape[outs],):  # one number for all channels stays as it is
+            self.weigh(bias, len(self.shape(bias)) - 1, made)
         self.give(node.outputs[0], axis, made)
         return True
 

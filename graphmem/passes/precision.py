@@ -115,7 +115,7 @@ def _quantizable(graph: Graph) -> Mapping[str, int]:
             while axis is not None and _is_float_matrix(graph, name):
                 found.setdefault(name, axis)
                 maker = makers.get(name)
-                if maker is None or maker.op_type not in ("Transpose", "Identity"):
+                if maker is None or maker.standard_type not in ("Transpose", "Identity"):
                     break
                 axis = _through(maker, axis, graph)
                 name = maker.inputs[0]  # noqa: PLW2901 (the walk upwards)
@@ -123,16 +123,16 @@ def _quantizable(graph: Graph) -> Mapping[str, int]:
 
 
 def _axis(node: Node, position: int) -> int | None:
-    if node.op_type == "Gemm" and position == 1 and node.attributes.get("transB"):
+    if node.standard_type == "Gemm" and position == 1 and node.attributes.get("transB"):
         return 0
-    return _CHANNELS.get((node.op_type, position))
+    return _CHANNELS.get((node.standard_type, position))
 
 
 def _through(maker: Node, axis: int, graph: Graph) -> int:
     """The axis of the channels in the operand of a node that turns a weight."""
     type_ = graph.tensors[maker.inputs[0]].type
     rank = len(type_.shape) if isinstance(type_, TensorType) else 2
-    if maker.op_type == "Identity":
+    if maker.standard_type == "Identity":
         return axis
     order = list(maker.attributes.get("perm") or range(rank - 1, -1, -1))
     return int(order[axis % rank])

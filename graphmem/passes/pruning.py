@@ -45,7 +45,7 @@ def pruned(graph: Graph, share: float) -> Graph:
 
 def _regrouped(node: Node, channels: Channels, kept: list[int]) -> Node:
     """A depthwise convolution has as many groups as channels."""
-    row = channels.of.get((node.inputs[1], 0)) if node.op_type == "Conv" and len(node.inputs) > 1 else None
+    row = channels.of.get((node.inputs[1], 0)) if node.standard_type == "Conv" and len(node.inputs) > 1 else None
     if row is None or node.attributes.get("group", 1) == 1:
         return node
     return replace(node, attributes={**node.attributes, "group": sizes(row, channels.groups, kept)})

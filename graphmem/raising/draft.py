@@ -157,9 +157,9 @@ def _is_buffer(name: str, users: Mapping[str, list[Node]]) -> bool:
     if name.rpartition(".")[2] in _BUFFERS:
         return True
     front = users.get(name, [])
-    while front and all(node.op_type in ("Slice", "Unsqueeze", "Reshape") for node in front):
+    while front and all(node.standard_type in ("Slice", "Unsqueeze", "Reshape") for node in front):
         front = [user for node in front for user in users.get(node.outputs[0], [])]
-    return bool(front) and all(node.op_type in _COMPARES for node in front)
+    return bool(front) and all(node.standard_type in _COMPARES for node in front)
 
 
 def _settled(graph: Graph, held: list[str], users: Mapping[str, list[Node]]) -> tuple[set[str], set[str]]:
@@ -173,12 +173,12 @@ def _settled(graph: Graph, held: list[str], users: Mapping[str, list[Node]]) -> 
     static: set[str] = set()
     derived: set[str] = set()
     for node in graph.nodes:
-        if node.op_type in ("Shape", "Size"):
+        if node.standard_type in ("Shape", "Size"):
             static.update(node.writes)
-        elif node.op_type in _LAYERS and any(n in trained for n in node.reads):
+        elif node.standard_type in _LAYERS and any(n in trained for n in node.reads):
             continue  # a layer on constants, such as states of zeros, runs in every step, and has a gradient
-        elif all(n in static or n in derived or _is_weight(graph, n) for n in node.reads):
-            looked_through = node.op_type in _AS_THEY_ARE and node.inputs[0] in trained
+        elif not node.domain and all(n in static or n in derived or _is_weight(graph, n) for n in node.reads):
+            looked_through = node.standard_type in _AS_THEY_ARE and node.inputs[0] in trained
             reads_parameters = any(n in trained or n in derived for n in node.reads)
             is_part = reads_parameters and not looked_through and not has_text and packed.isdisjoint(node.writes)
             is_float = any(_is_float(graph, n) for n in node.writes)
@@ -198,15 +198,15 @@ _LAYERS = {
 
 def _filled_weights(graph: Graph, maker: Mapping[str, Node]) -> set[str]:
     """Weights of layers that nodes hold: Constant, or ConstantOfShape in files that were made light."""
-    read = {n.inputs[i] for n in graph.nodes for i in _LAYERS.get(n.op_type, ()) if i < len(n.inputs)}
-    made = {name for name in read & maker.keys() if maker[name].op_type in ("Constant", "ConstantOfShape")}
+    read = {n.inputs[i] for n in graph.nodes for i in _LAYERS.get(n.standard_type, ()) if i < len(n.inputs)}
+    made = {name for name in read & maker.keys() if maker[name].standard_type in ("Constant", "ConstantOfShape")}
     return {name for name in made if _is_float(graph, name) and graph.tensors[name].role == "weight"}
 
 
 def _packed(graph: Graph) -> set[str]:
     """The matrices that ONNX's recurrent operators take, and what they are put together from."""
     maker = {name: node for node in graph.nodes for name in node.writes}
-    layers = [node for node in graph.nodes if node.op_type in ("LSTM", "GRU", "RNN")]
+    layers = [node for node in graph.nodes if node.standard_type in ("LSTM", "GRU", "RNN")]
     pending = [name for node in layers for name in node.inputs[1:4]]
     found: set[str] = set()
     while pending:
@@ -238,9 +238,9 @@ Matcher = Callable[[Draft, Node], "list[Node] | None"]
 def only_user(draft: Draft, node: Node, *op_types: str) -> Node | None:
     """The one node that reads the first output, when it is of these operators and the value is not an output."""
     users = draft.users.get(node.outputs[0], [])
-    if len(users) != 1 or node.outputs[0] in draft.graph.outputs or (op_types and users[0].op_type not in op_types):
+    if len(users) != 1 or node.outputs[0] in draft.graph.outputs:
         return None
-    return users[0]
+    return users[0] if not op_types or users[0].standard_type in op_types else None
 
 
 def other_input(node: Node, name: str) -> str:

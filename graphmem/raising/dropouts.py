@@ -37,11 +37,11 @@ def place_dropouts(draft: Draft) -> None:
     nodes = draft.graph.nodes
     if not draft.options.dropout and not draft.options.attention_dropout:
         return
-    if any(n.op_type == "Dropout" or n.origin.call for n in nodes):
+    if any(n.standard_type == "Dropout" or n.origin.call for n in nodes):
         return
     for value, readers, why in _places(_Flow(draft)):
         p = draft.p_after("Softmax" if why.startswith("attention") else "")
-        origin = next(call.origin for call in draft.calls if value in call.outputs)
+        origin = next((call.origin for call in draft.calls if value in call.outputs), readers[0].origin)
         if p and draft.infers(DROPOUT, origin.scope or value, why):
             _insert(draft, value, readers, p)
 
@@ -163,8 +163,8 @@ def _is_position_sum(flow: _Flow, call: Call, inputs: list[str], known: set[str]
 
 def _insert(draft: Draft, value: str, readers: list[Call], p: float) -> None:
     """A dropout right after the value is made, read in its place by these calls."""
-    at = next(i for i, call in enumerate(draft.calls) if value in call.outputs)
-    maker = draft.calls[at]
+    at = next((i for i, call in enumerate(draft.calls) if value in call.outputs), -1)  # -1: an input of the model
+    origin = draft.calls[at].origin if at >= 0 else readers[0].origin
     dropped = f"{value} dropped"
     outputs = {reader.outputs for reader in readers}
     for i, call in enumerate(draft.calls):
@@ -173,7 +173,7 @@ def _insert(draft: Draft, value: str, readers: list[Call], p: float) -> None:
     type_ = draft.type_of(value)
     draft.calls.insert(
         at + 1,
-        Call("aten.dropout", (Ref(value), p, True), (dropped,), (type_,) if type_ else (), {}, maker.origin),
+        Call("aten.dropout", (Ref(value), p, True), (dropped,), (type_,) if type_ else (), {}, origin),
     )
     draft.made.add(dropped)
 
@@ -207,8 +207,8 @@ _BETWEEN = ("Cast", "Flatten", "Identity", "Reshape")
 def note_gaps(draft: Draft) -> None:
     """Note the places, unless the exporter's text or training-mode nodes prove that nothing is gone."""
     nodes = draft.graph.nodes
-    norms = [n for n in nodes if n.op_type == "BatchNormalization"]
-    trains = any(n.op_type == "Dropout" for n in nodes) or any(n.attributes.get("training_mode") for n in norms)
+    norms = [n for n in nodes if n.standard_type == "BatchNormalization"]
+    trains = any(n.standard_type == "Dropout" for n in nodes) or any(n.attributes.get("training_mode") for n in norms)
     if trains or any(n.origin.call for n in nodes):
         return
     if draft.options.dropout is None:
@@ -221,7 +221,7 @@ def note_gaps(draft: Draft) -> None:
 
 def _note_dropout(draft: Draft) -> None:
     for node in draft.graph.nodes:
-        if node.op_type == "Softmax" and any(u.op_type == "MatMul" for u in _users(draft, node)):
+        if node.standard_type == "Softmax" and any(u.standard_type == "MatMul" for u in _users(draft, node)):
             draft.note(LOST_DROPOUT, _place_of(node), "attention weights: a softmax times values, and no Dropout node")
     for node in _heads(draft):
         draft.note(LOST_DROPOUT, _place_of(node), "two linear layers with an activation between, and no Dropout node")
@@ -232,7 +232,7 @@ def _heads(draft: Draft) -> list[Node]:
     return [
         node
         for node in draft.graph.nodes
-        if node.op_type in (*_ACTIVATION_NODES, "Erf", "Tanh")
+        if node.standard_type in (*_ACTIVATION_NODES, "Erf", "Tanh")
         and _after_linear(draft, node)
         and _before_linear(draft, node)
     ]
@@ -240,7 +240,7 @@ def _heads(draft: Draft) -> list[Node]:
 
 def _after_linear(draft: Draft, node: Node) -> bool:
     at = draft.maker.get(node.inputs[0])
-    while at is not None and at.op_type in ("Add", "Div", "Mul", *_BETWEEN):
+    while at is not None and at.standard_type in ("Add", "Div", "Mul", *_BETWEEN):
         at = next((m for n in at.inputs if (m := draft.maker.get(n)) is not None and not is_weight(draft, n)), None)
     return at is not None and _is_linear(draft, at)
 
@@ -250,12 +250,12 @@ def _before_linear(draft: Draft, node: Node) -> bool:
     for _ in range(5):  # GELU is four nodes behind its Erf
         if any(_is_linear(draft, n) for n in front):
             return True
-        front = [u for n in front if n.op_type in ("Add", "Mul", *_BETWEEN) for u in _users(draft, n)]
+        front = [u for n in front if n.standard_type in ("Add", "Mul", *_BETWEEN) for u in _users(draft, n)]
     return False
 
 
 def _is_linear(draft: Draft, node: Node) -> bool:
-    return node.op_type in ("Gemm", "MatMul") and is_weight(draft, node.inputs[1])
+    return node.standard_type in ("Gemm", "MatMul") and is_weight(draft, node.inputs[1])
 
 
 def _note_norms(draft: Draft) -> None:
@@ -266,9 +266,9 @@ def _note_norms(draft: Draft) -> None:
     if draft.options.assume_bn or any(i.what in (NORM, NORM_HINT) for i in draft.inferred):
         return
     for node in draft.graph.nodes:
-        if node.op_type not in ("Conv", "ConvTranspose") or len(node.inputs) < 3 or not node.inputs[2]:
+        if node.standard_type not in ("Conv", "ConvTranspose") or len(node.inputs) < 3 or not node.inputs[2]:
             continue
-        if any(u.op_type in _ACTIVATION_NODES for u in _users(draft, node)):
+        if any(u.standard_type in _ACTIVATION_NODES for u in _users(draft, node)):
             draft.note(
                 LOST_NORM, _place_of(node), "a convolution with a bias before an activation, no batch norm anywhere"
             )

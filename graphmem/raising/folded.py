@@ -125,7 +125,7 @@ def folded_piece(draft: Draft, name: str) -> Ref | None:
     if name in draft.made:
         return None
     maker, found = draft.maker.get(name), _PIECE.match(name)
-    if maker is not None and maker.op_type == "Split" and maker.inputs[0] in draft.held:
+    if maker is not None and maker.standard_type == "Split" and maker.inputs[0] in draft.held:
         source, pieces = Ref(maker.inputs[0]), list(maker.writes)
         draft.roles[source.name] = "parameter"
     elif found is not None and name in draft.held:

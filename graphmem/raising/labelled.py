@@ -31,10 +31,10 @@ def raise_norm(draft: Draft, fx: FxNode, group: Sequence[Node], output: str) -> 
     """A batch norm written to `output`, or one that was folded into the convolution before it and is put back."""
     names = [_norm_weight(draft, arg) for arg in fx.args[1:5]]
     scope = names[0].removesuffix("_weight") if isinstance(names[0], str) else group[-1].origin.scope
-    conv = next((n for n in group if n.op_type in ("Conv", "ConvTranspose", "Gemm")), None)
+    conv = next((n for n in group if n.standard_type in ("Conv", "ConvTranspose", "Gemm")), None)
     if conv is None:
-        node = next((n for n in group if n.op_type == "BatchNormalization"), group[-1])
-        output = node.outputs[0] if node.op_type == "BatchNormalization" else output
+        node = next((n for n in group if n.standard_type == "BatchNormalization"), group[-1])
+        output = node.outputs[0] if node.standard_type == "BatchNormalization" else output
         source = draft.renamed.get(node.inputs[0], node.inputs[0])
         draft.batch_norm(source, output, scope, group[-1].origin, names)
         return
@@ -42,7 +42,7 @@ def raise_norm(draft: Draft, fx: FxNode, group: Sequence[Node], output: str) -> 
         raise_node(draft, conv)
         return
     before = f"{conv.outputs[0]} before batch norm"
-    if conv.op_type == "Gemm":
+    if conv.standard_type == "Gemm":
         _linear(draft, conv, before)
     else:
         convolution(draft, conv, before, _had_bias(draft, conv))
@@ -84,7 +84,9 @@ def _had_bias(draft: Draft, conv: Node) -> bool:
 
 def add_recurrent_weights(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
     """States of zeros and biases that were merged or folded: their shapes follow from the layer's sizes."""
-    outputs = [t for n in group for o in n.writes if n.op_type in ("LSTM", "GRU", "RNN") and (t := draft.type_of(o))]
+    outputs = [
+        t for n in group for o in n.writes if n.standard_type in ("LSTM", "GRU", "RNN") and (t := draft.type_of(o))
+    ]
     y = next((t for t in outputs if len(t.shape) == 4), None)
     if y is None:
         return
@@ -97,7 +99,7 @@ def add_recurrent_weights(draft: Draft, fx: FxNode, group: Sequence[Node]) -> No
         if leaf.name not in draft.made and isinstance(resolved(draft, leaf), Lost | Ref):
             draft.emit("aten.zeros", (list(state.shape),), (leaf.name,), group[-1].origin, (state,))
     per = len(weights) // (layers * ways)
-    width = draft.type_of(next(n.inputs[0] for n in group if n.op_type in ("LSTM", "GRU", "RNN")))
+    width = draft.type_of(next(n.inputs[0] for n in group if n.standard_type in ("LSTM", "GRU", "RNN")))
     for i, leaf in enumerate(weights):
         inner = width.shape[-1] if width and i < per * ways else hidden * ways
         shape = {0: (gates * hidden, inner), 1: (gates * hidden, hidden)}.get(i % per, (gates * hidden,))
@@ -125,7 +127,7 @@ def _port(draft: Draft, name: str) -> int | None:
             break
         at = pending.pop()
         node = draft.maker.get(at)
-        if node is not None and node.op_type in ("LSTM", "GRU", "RNN"):
+        if node is not None and node.standard_type in ("LSTM", "GRU", "RNN"):
             return list(node.outputs).index(at)
         pending += [n for n in reversed(node.inputs) if n in draft.maker] if node is not None else []
     return None
@@ -134,7 +136,7 @@ def _port(draft: Draft, name: str) -> int | None:
 def _turn_input(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
     """Put back a transpose of the layer's input that the optimizer cancelled against the layer's own."""
     inside = {name for node in group for name in node.writes}
-    layer = next((n for n in group if n.op_type in ("LSTM", "GRU", "RNN")), None)
+    layer = next((n for n in group if n.standard_type in ("LSTM", "GRU", "RNN")), None)
     flow = draft.type_of(layer.inputs[0]) if layer else None
     given = fx.args[0]
     if flow is None or not isinstance(given, Ref) or not isinstance(resolved(draft, given), Lost):
@@ -167,7 +169,7 @@ def rename_item(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
     if isinstance(source, Ref) and isinstance(index, int):
         draft.renamed[fx.name] = _item(source.name, index)
         for node in group:
-            if node.op_type == "SequenceAt":
+            if node.standard_type == "SequenceAt":
                 draft.renamed[node.outputs[0]] = _item(source.name, index)
 
 
@@ -230,7 +232,7 @@ def _results(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[tuple[str
 
 def _sorted_results(draft: Draft, group: Sequence[Node]) -> tuple[tuple[str, ...], tuple[TensorType, ...]] | None:
     """Values and indices, read or not, which a sort writes in that order."""
-    node = next((n for n in group if n.op_type == "TopK"), None)
+    node = next((n for n in group if n.standard_type == "TopK"), None)
     type_ = draft.type_of(node.outputs[1]) if node is not None else None
     if node is None or type_ is None or not all(node.outputs):
         return None

@@ -56,7 +56,7 @@ def global_pool(draft: Draft, node: Node) -> None:
     """A pool over whole channels."""
     type_ = draft.type_of(node.inputs[0])
     axes = list(range(2, len(type_.shape))) if type_ else [-2, -1]
-    if node.op_type == "GlobalAveragePool":
+    if node.standard_type == "GlobalAveragePool":
         draft.emit("aten.mean", (operand(draft, node.inputs[0]), axes, True), node.writes, node.origin)
     else:
         draft.emit(
@@ -64,14 +64,19 @@ def global_pool(draft: Draft, node: Node) -> None:
         )
 
 
+_INTERPOLATIONS = {
+    **{("nearest", rank): "nearest" for rank in (1, 2, 3)},
+    ("linear", 1): "linear", ("linear", 2): "bilinear", ("linear", 3): "trilinear", ("cubic", 2): "bicubic",
+}  # fmt: skip
+
+
 def resize(draft: Draft, node: Node) -> None:
     """An interpolation to the stated size."""
     type_ = draft.type_of(node.outputs[0])
     rank = len(type_.shape) - 2 if type_ else 2
-    mode = {"nearest": "nearest", "linear": {1: "linear", 2: "bilinear", 3: "trilinear"}[rank], "cubic": "bicubic"}
-    name = mode[node.attributes.get("mode", "nearest")]
+    name = _INTERPOLATIONS.get((node.attributes.get("mode", "nearest"), rank))
     draft.emit(
-        f"aten.upsample_{name}{rank}d",
+        f"aten.upsample_{name}{rank}d" if name else "onnx.resize",  # of a rank that torch does not resize
         (operand(draft, node.inputs[0]), list(type_.shape[2:]) if type_ else None),
         node.writes,
         node.origin,
@@ -90,7 +95,7 @@ def norm_like(draft: Draft, node: Node) -> None:
     type_ = draft.type_of(node.inputs[0])
     axis = node.attributes.get("axis", -1)
     shape = list(type_.shape[axis:]) if type_ else []
-    if node.op_type == "RMSNormalization":
+    if node.standard_type == "RMSNormalization":
         draft.emit("aten.rms_norm", (x, shape, weight), node.writes[:1], node.origin)
     else:
         draft.emit("aten.layer_norm", (x, shape, weight, *bias), node.writes[:1], node.origin)
@@ -152,7 +157,7 @@ def recurrent(name: str, gates: int) -> Converter:
 def loss(draft: Draft, node: Node) -> None:
     """A loss that is part of the graph."""
     x, target = operands(draft, node)[:2]
-    name = "aten.cross_entropy_loss" if node.op_type == "SoftmaxCrossEntropyLoss" else "aten.nll_loss"
+    name = "aten.cross_entropy_loss" if node.standard_type == "SoftmaxCrossEntropyLoss" else "aten.nll_loss"
     draft.emit(name, (x, target), node.writes[:1], node.origin)
 
 

@@ -77,16 +77,21 @@ def _settled(draft: Draft, name: str) -> Ref | None:
 
 def _is_equal_weight(draft: Draft, node: Node, name: str) -> bool:
     """An Identity of a weight under the name of another, or, without names, under one that a layer reads as weight."""
-    if node.op_type != "Identity" or node.inputs[0] not in draft.held:
+    if node.standard_type != "Identity" or node.inputs[0] not in draft.held:
         return False
     layers = ("MatMul", "Gemm", "Conv", "ConvTranspose")
-    return is_named(name) or any(user.op_type in layers for user in draft.users.get(name, ()))
+    return is_named(name) or any(user.standard_type in layers for user in draft.users.get(name, ()))
 
 
 def _weight_view(draft: Draft, name: str) -> Ref | None:
     """A named weight behind reshaping nodes that run before the step, such as the slopes of a PRelu."""
     node, type_ = draft.maker.get(name), draft.type_of(name)
-    if node is None or name in draft.made or node.op_type not in ("Unsqueeze", "Squeeze", "Reshape") or type_ is None:
+    if (
+        node is None
+        or name in draft.made
+        or node.standard_type not in ("Unsqueeze", "Squeeze", "Reshape")
+        or type_ is None
+    ):
         return None
     if not _is_named_weight(draft, node.inputs[0]) or "float" not in type_.dtype:
         return None
@@ -102,7 +107,7 @@ def _is_named_weight(draft: Draft, name: str) -> bool:
 def transposed_weight(draft: Draft, name: str) -> Ref | None:
     """A weight behind a Transpose that runs before the step, as the view that it is in eager code."""
     node = draft.maker.get(name)
-    if node is None or node.op_type != "Transpose" or node.inputs[0] not in draft.held:
+    if node is None or node.standard_type != "Transpose" or node.inputs[0] not in draft.held:
         return None
     order = node.attributes.get("perm") or tuple(reversed(range(len(_shape(draft, node.inputs[0])))))
     draft.emit("aten.permute", (Ref(node.inputs[0]), list(order)), (name,), node.origin)
@@ -117,7 +122,7 @@ def linear_weight(draft: Draft, name: str) -> Ref | None:
     node = draft.maker.get(name)
     if (
         node is not None
-        and node.op_type == "Transpose"
+        and node.standard_type == "Transpose"
         and (node.inputs[0] in draft.held or node.inputs[0] in draft.derived)
     ):
         return Ref(node.inputs[0])

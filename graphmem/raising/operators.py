@@ -56,7 +56,7 @@ def _reduction(target: str) -> Converter:
         keep = bool(node.attributes.get("keepdims", 1))
         args: tuple[Any, ...] = (operand(draft, node.inputs[0]), _axes(draft, node), keep)
         if target == "aten.linalg_vector_norm":
-            args = (args[0], 1 if node.op_type == "ReduceL1" else 2, *args[1:])
+            args = (args[0], 1 if node.standard_type == "ReduceL1" else 2, *args[1:])
         draft.emit(target, args, node.writes, node.origin)
 
     return run

@@ -22,8 +22,8 @@ def layer_norm(draft: Draft, node: Node) -> list[Node] | None:
     if sub is None or sub.inputs[0] != node.inputs[0]:
         return None
     users = draft.users.get(sub.outputs[0], [])
-    power = next((u for u in users if u.op_type in ("Pow", "Mul")), None)
-    divide = next((u for u in users if u.op_type == "Div"), None)
+    power = next((u for u in users if u.standard_type in ("Pow", "Mul")), None)
+    divide = next((u for u in users if u.standard_type == "Div"), None)
     chain = [node, sub]
     at = power
     for op_types in (("ReduceMean",), ("Add",), ("Sqrt",), ("Div",)):
@@ -72,7 +72,7 @@ def group_norm(draft: Draft, node: Node) -> list[Node] | None:
 def _flat_weight(draft: Draft, name: str) -> Ref | None:
     """The weight behind an Unsqueeze that makes it broadcast over pixels."""
     maker = draft.maker.get(name)
-    source = maker.inputs[0] if maker is not None and maker.op_type == "Unsqueeze" else name
+    source = maker.inputs[0] if maker is not None and maker.standard_type == "Unsqueeze" else name
     type_ = draft.type_of(source)
     if type_ is None or not is_weight(draft, source):
         return None
@@ -83,7 +83,7 @@ def _flat_weight(draft: Draft, name: str) -> Ref | None:
 
 def match(draft: Draft, node: Node) -> list[Node] | None:
     """What the first matcher that fits this node accounts for."""
-    for matcher in MATCHERS.get(node.op_type, ()):
+    for matcher in MATCHERS.get(node.standard_type, ()):
         found = matcher(draft, node)
         if found is not None:
             return found
@@ -108,7 +108,7 @@ def _gelu(draft: Draft, node: Node) -> list[Node] | None:
     """0.5 * x * (1 + erf(x / sqrt(2))), in the orders that exporters write it."""
     x = node.inputs[0]
     scale = number(draft, node.inputs[1]) if len(node.inputs) > 1 else None
-    wanted = sqrt(2) if node.op_type == "Div" else sqrt(0.5)
+    wanted = sqrt(2) if node.standard_type == "Div" else sqrt(0.5)
     erf = only_user(draft, node, "Erf")
     if scale is None or erf is None or not isclose(scale, wanted, rel_tol=1e-3):
         return None
@@ -163,11 +163,11 @@ def _gated(gates: dict[str, str]) -> Matcher:
 
     def run(draft: Draft, node: Node) -> list[Node] | None:
         users = draft.users.get(node.outputs[0], [])
-        if len(users) != 1 or users[0].op_type != "Mul" or node.inputs[0] not in users[0].inputs:
+        if len(users) != 1 or users[0].standard_type != "Mul" or node.inputs[0] not in users[0].inputs:
             return None
         if users[0].inputs.count(node.inputs[0]) != 1:
             return None
-        target = gates[node.op_type]
+        target = gates[node.standard_type]
         draft.emit(target, (operand(draft, node.inputs[0]),), users[0].writes, node.origin)
         draft.note(target.removeprefix("aten."), node.origin.scope or node.name, f"x times {node.op_type}(x)")
         return [node, users[0]]
@@ -188,7 +188,7 @@ def _rsqrt(draft: Draft, node: Node) -> list[Node] | None:
     """1 / sqrt(x)."""
     user = only_user(draft, node, "Reciprocal", "Div")
     if user is None or (
-        user.op_type == "Div" and (user.inputs[1] != node.outputs[0] or number(draft, user.inputs[0]) != 1)
+        user.standard_type == "Div" and (user.inputs[1] != node.outputs[0] or number(draft, user.inputs[0]) != 1)
     ):
         return None
     draft.emit("aten.rsqrt", (operand(draft, node.inputs[0]),), user.writes, node.origin)
@@ -200,7 +200,7 @@ def _glu(draft: Draft, node: Node) -> list[Node] | None:
     if len(node.writes) != 2:
         return None
     first, second = (draft.users.get(name, []) for name in node.writes)
-    if len(first) != 1 or len(second) != 1 or second[0].op_type != "Sigmoid" or first[0].op_type != "Mul":
+    if len(first) != 1 or len(second) != 1 or second[0].standard_type != "Sigmoid" or first[0].standard_type != "Mul":
         return None
     if second[0].outputs[0] not in first[0].inputs:
         return None

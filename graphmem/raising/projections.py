@@ -17,7 +17,7 @@ def split_weight(draft: Draft, node: Node) -> list[Node] | None:
     source = node.inputs[0]
     type_ = draft.type_of(source)
     parts = draft.users.get(source, [])
-    if source not in draft.held or type_ is None or len(parts) < 2 or any(p.op_type != "Slice" for p in parts):
+    if source not in draft.held or type_ is None or len(parts) < 2 or any(p.standard_type != "Slice" for p in parts):
         return None
     found = []
     for part in parts:
@@ -39,14 +39,14 @@ def attention(draft: Draft, node: Node) -> list[Node] | None:
     if product is None or product.inputs[0] != node.outputs[0] or number(draft, node.inputs[1]) is None:
         return None
     scaled = draft.maker.get(product.inputs[1])
-    if scaled is None or scaled.op_type != "Mul" or number(draft, scaled.inputs[1]) is None:
+    if scaled is None or scaled.standard_type != "Mul" or number(draft, scaled.inputs[1]) is None:
         return None
     turn = draft.maker.get(scaled.inputs[0])
-    if turn is None or turn.op_type != "Transpose":
+    if turn is None or turn.standard_type != "Transpose":
         return None
     matched, mask = [node, turn, scaled, product], ""
     at = only_user(draft, product, "Add", "Softmax")
-    if at is not None and at.op_type == "Add":
+    if at is not None and at.standard_type == "Add":
         mask = other_input(at, product.outputs[0])
         matched.append(at)
         at = only_user(draft, at, "Softmax")
@@ -55,7 +55,7 @@ def attention(draft: Draft, node: Node) -> list[Node] | None:
     matched.append(at)
     p = draft.p_after("Softmax")
     after = only_user(draft, at, "MatMul", "Dropout")
-    if after is not None and after.op_type == "Dropout":
+    if after is not None and after.standard_type == "Dropout":
         ratio = number(draft, after.inputs[1]) if len(after.inputs) > 1 else 0.5
         p = ratio if ratio is not None else 0.5
         matched.append(after)
@@ -102,14 +102,14 @@ def packed_projection(draft: Draft, node: Node) -> list[Node] | None:
     turn = draft.maker.get(node.inputs[0])
     users = draft.users.get(node.outputs[0], [])
     type_ = draft.type_of(node.outputs[0])
-    if turn is None or turn.op_type != "Transpose" or type_ is None or type_.shape[0] not in (2, 3):
+    if turn is None or turn.standard_type != "Transpose" or type_ is None or type_.shape[0] not in (2, 3):
         return None
     wide = draft.maker.get(turn.inputs[0])
     if (
         wide is None
-        or wide.op_type != "Unsqueeze"
+        or wide.standard_type != "Unsqueeze"
         or len(users) != type_.shape[0]
-        or any(u.op_type != "Gather" for u in users)
+        or any(u.standard_type != "Gather" for u in users)
     ):
         return None
     before = f"{node.outputs[0]} before copy"
@@ -121,14 +121,14 @@ def packed_projection(draft: Draft, node: Node) -> list[Node] | None:
 
 def _squeeze_of(draft: Draft, name: str) -> Node | None:
     users = draft.users.get(name, [])
-    return users[0] if len(users) == 1 and users[0].op_type == "Squeeze" else None
+    return users[0] if len(users) == 1 and users[0].standard_type == "Squeeze" else None
 
 
 def positions(draft: Draft, node: Node) -> list[Node] | None:
     """Word embeddings and a numbered constant of as many rows: embeddings of positions, looked up before the run."""
     for words, name in (node.inputs, reversed(node.inputs)):
         maker, type_ = draft.maker.get(words), draft.type_of(name)
-        if maker is None or maker.op_type != "Gather" or maker.inputs[0] not in draft.held or type_ is None:
+        if maker is None or maker.standard_type != "Gather" or maker.inputs[0] not in draft.held or type_ is None:
             continue
         if name in draft.held and not is_named(name) and len(type_.shape) > 1 and "float" in type_.dtype:
             draft.origin = node.origin

@@ -55,7 +55,7 @@ def value_of(draft: Draft, fx: FxNode, item: Lost, source: str | None, group: Se
     if made is not None and made.target.startswith(_STRIDED) and not fx.target.startswith("aten.add"):
         return _contiguous(draft, item, source, found, group)
     draft.standing[item.name] = source
-    p = draft.p_after(maker.op_type if maker else "")
+    p = draft.p_after(maker.standard_type if maker else "")
     return lost_dropout(draft, item.name, found, group[-1].origin, draft.type_of(source), p)
 
 
@@ -132,7 +132,7 @@ def _weight_type(draft: Draft, fx: FxNode, item: Lost, source: str | None, group
     found = draft.type_of(source) if source is not None else None
     out = next((t for n in reversed(group) for o in n.outputs if (t := draft.type_of(o)) is not None), None)
     if fx.target.startswith("aten.linear") and out is not None:
-        product = next((n for n in group if n.op_type in ("MatMul", "Gemm")), None)
+        product = next((n for n in group if n.standard_type in ("MatMul", "Gemm")), None)
         inner = draft.type_of(product.inputs[0]) if product else None
         if place == 2:
             return TensorType(out.dtype, out.shape[-1:])

@@ -33,20 +33,22 @@ def _is_fixed(draft: Draft, node: Node) -> bool:
 
 def raise_node(draft: Draft, node: Node) -> None:
     """One node -> one call, by the tables; an operator that is in none becomes an unknown call."""
-    if node.op_type in ("Conv", "ConvTranspose"):
+    if node.standard_type in ("Conv", "ConvTranspose"):
         convolution(draft, node, node.outputs[0], len(node.inputs) > 2)
         _assume_norm(draft, node)
         return
-    if node.op_type == "BatchNormalization":
+    if node.standard_type == "BatchNormalization":
         names = list(node.inputs[1:5])
         scope = node.origin.scope or names[0].rpartition(".")[0]
         draft.batch_norm(source_of(draft, node.inputs[0]), node.outputs[0], scope, node.origin, names)
         return
-    if node.op_type in CONVERTERS:
-        CONVERTERS[node.op_type](draft, node)
+    if node.standard_type in CONVERTERS:
+        CONVERTERS[node.standard_type](draft, node)
         return
     args = [operand(draft, name) for name in node.inputs if name]
-    target = f"aten.{UNARY.get(node.op_type, node.op_type.lower())}"
+    if node.domain:
+        _note_foreign(draft, node)
+    target = f"{node.domain or 'aten'}.{UNARY.get(node.standard_type, node.op_type.lower())}"
     if node.bodies:
         _note_bodies(draft, node)
     draft.emit(target, tuple(args), node.writes, node.origin)
@@ -68,7 +70,7 @@ def convolution(draft: Draft, node: Node, output: str, has_bias: bool) -> None:
         "aten.convolution",
         (
             operand(draft, node.inputs[0]), weight, bias, list(attributes.get("strides", (1,) * rank)),
-            list(pads[:rank]), list(attributes.get("dilations", (1,) * rank)), node.op_type == "ConvTranspose",
+            list(pads[:rank]), list(attributes.get("dilations", (1,) * rank)), node.standard_type == "ConvTranspose",
             list(attributes.get("output_padding", (0,) * rank)), attributes.get("group", 1),
         ),
         (output,), node.origin, (type_,) if type_ else (),
@@ -99,6 +101,14 @@ def _looks_folded(draft: Draft, node: Node) -> bool:
     return (
         all(name.startswith("onnx::") or name.isdigit() for name in node.inputs[1:3]) and node.inputs[1] in draft.held
     )
+
+
+def _note_foreign(draft: Draft, node: Node) -> None:
+    """An operator of another domain may have a backward pass of any kind, whatever its name."""
+    told = (
+        f"operator {node.op_type} of domain '{node.domain}' is not known: what its backward pass keeps is not counted"
+    )
+    draft.issues.append(Issue("unknown-operator", node.origin.scope or node.name or next(iter(node.writes), "?"), told))
 
 
 def _note_bodies(draft: Draft, node: Node) -> None:

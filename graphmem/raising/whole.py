@@ -70,7 +70,7 @@ def _loose(draft: Draft, given: Sequence[Given]) -> dict[str, TensorType]:
 
 def _is_rewritten(group: Sequence[Node]) -> bool:
     """True when the exporter's optimizer changed the nodes, so that the text of the call no longer describes them."""
-    return len(group) == 1 and bool(group[0].origin.rewrites) and group[0].op_type in VIEWS
+    return len(group) == 1 and bool(group[0].origin.rewrites) and group[0].standard_type in VIEWS
 
 
 def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
@@ -80,7 +80,7 @@ def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
     for i, node in enumerate(nodes):
         key = node.origin.call or f"#{i}"
         groups.setdefault(key, []).append(node)
-        if node.op_type != "Constant" or key not in place:
+        if node.standard_type != "Constant" or key not in place:
             place[key] = i
     return [groups[key] for key in sorted(groups, key=lambda k: place[k])]
 

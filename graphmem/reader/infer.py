@@ -27,7 +27,14 @@ from graphmem.reader.constants import is_small
 from graphmem.reader.evaluate import evaluated_outputs, is_deterministic
 from graphmem.reader.protos import plain_attributes, proto_of, type_of
 from graphmem.reader.rules.call import Call
-from graphmem.reader.validity import check_arity, check_attributes, check_axes, check_element_types, check_parts
+from graphmem.reader.validity import (
+    check_arity,
+    check_attributes,
+    check_axes,
+    check_element_types,
+    check_parts,
+    check_words,
+)
 from graphmem.reader.values import Array, Value
 
 # Values longer than this never say a shape; passing them would only cost time.
@@ -83,6 +90,8 @@ class NodeTyper:
         if schema is not None:
             check_arity(schema, node)
             check_parts(node)
+            if not schema.domain:
+                check_words(node)
             check_element_types(schema, types)
 
     def _outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:

@@ -185,7 +185,8 @@ def _passes_condition(body: onnx.GraphProto, goes_on: bool | None) -> bool:
     """True when the body hands on the condition that it was given, which is true."""
     given, handed_on = body.input[1].name, body.output[0].name
     for node in reversed(body.node):
-        if handed_on in node.output and node.op_type == "Identity" and node.input:
+        is_copy = node.op_type == "Identity" and node.domain in ("", "ai.onnx")
+        if handed_on in node.output and is_copy and node.input:
             handed_on = node.input[0]
     return goes_on is True and handed_on == given
 

@@ -116,6 +116,52 @@ def check_axes(node: onnx.NodeProto, types: Sequence[Type | None]) -> None:
                 raise ModelError(f"axis {axis} is out of range for {first}")
 
 
+# (operator, attribute) -> the texts that its specification allows in any opset; others come to nothing in a runtime.
+_WORDS: dict[tuple[str, str], frozenset[str]] = {
+    **{
+        (op_type, "auto_pad"): frozenset(("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"))
+        for op_type in (
+            "AveragePool", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "LpPool", "MaxPool", "QLinearConv",
+        )
+    },
+    **{(op_type, "mode"): frozenset(("nearest", "linear", "bilinear", "cubic")) for op_type in ("Resize", "Upsample")},
+    ("Resize", "coordinate_transformation_mode"): frozenset(
+        ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+         "tf_half_pixel_for_nn", "tf_crop_and_resize")
+    ),
+    ("Resize", "keep_aspect_ratio_policy"): frozenset(("stretch", "not_larger", "not_smaller")),
+    ("Resize", "nearest_mode"): frozenset(("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")),
+    ("Pad", "mode"): frozenset(("constant", "reflect", "edge", "wrap")),
+    ("DepthToSpace", "mode"): frozenset(("DCR", "CRD")),
+    ("BitShift", "direction"): frozenset(("LEFT", "RIGHT")),
+    ("Gelu", "approximate"): frozenset(("none", "tanh")),
+    **{
+        (op_type, "direction"): frozenset(("forward", "reverse", "bidirectional")) for op_type in ("LSTM", "GRU", "RNN")
+    },
+    **{
+        (op_type, "reduction"): frozenset(("none", "sum", "mean"))
+        for op_type in ("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
+    },
+    **{
+        (op_type, "reduction"): frozenset(("none", "add", "mul", "max", "min"))
+        for op_type in ("ScatterElements", "ScatterND")
+    },
+    ("RoiAlign", "mode"): frozenset(("avg", "max")),
+    ("RoiAlign", "coordinate_transformation_mode"): frozenset(("half_pixel", "output_half_pixel")),
+    ("GridSample", "mode"): frozenset(("bilinear", "nearest", "bicubic", "linear", "cubic")),
+    ("GridSample", "padding_mode"): frozenset(("zeros", "border", "reflection")),
+}  # fmt: skip
+
+
+def check_words(node: onnx.NodeProto) -> None:
+    """ModelError for a text that the operator's specification does not list."""
+    for attribute in node.attribute:
+        words = _WORDS.get((node.op_type, attribute.name))
+        if words is not None and attribute.s.decode("utf-8", "replace") not in words:
+            found = attribute.s.decode("utf-8", "replace")
+            raise ModelError(f"{attribute.name} cannot be '{found}', only {', '.join(sorted(words))}")
+
+
 def check_parts(node: onnx.NodeProto) -> None:
     """ModelError for a Split that states another number of parts than it has outputs; ONNX's own rule reads past them.
 

@@ -153,7 +153,7 @@ class Walk:
         else:
             types, values = self._infer(proto, reads, inputs, names)
         read = (*inputs, *map(names.tensor, captures)) if captures else inputs
-        is_weight = all(tensor is None or tensor.role == "weight" for tensor in read) and _is_fixed(proto, bodies)
+        is_weight = all(tensor is None or tensor.role == "weight" for tensor in read) and self._is_fixed(proto, bodies)
         self._add_outputs(proto, writes, types, values, is_weight, names, stated)
         return Node(
             name=name,
@@ -166,6 +166,14 @@ class Walk:
             bodies=bodies,
             trips=trips,
             captures=captures,
+        )
+
+    def _is_fixed(self, proto: onnx.NodeProto, bodies: Sequence[tuple[str, Graph]]) -> bool:
+        """True when the node, its bodies included, is known to do the same on every run with the same inputs."""
+        graphs = [inner for _, body in bodies_of(proto) for inner in (body, *all_bodies(body))] if bodies else []
+        return all(
+            is_deterministic(node) and (self.typer.schema(node) is not None or self.typer.has_rule(node))
+            for node in (proto, *(inner for graph in graphs for inner in graph.node))
         )
 
     def _infer(
@@ -255,13 +263,3 @@ def _check_inputs(proto: onnx.GraphProto) -> None:
         if not info.name or info.name in seen:
             raise ModelError(f"input '{info.name}' of graph '{proto.name}' is given twice or has no name")
         seen.add(info.name)
-
-
-def _is_fixed(proto: onnx.NodeProto, bodies: Sequence[tuple[str, Graph]]) -> bool:
-    """True when the node, its bodies included, does the same on every run with the same inputs."""
-    if not is_deterministic(proto):
-        return False
-    if not bodies:
-        return True
-    graphs = [inner for _, body in bodies_of(proto) for inner in (body, *all_bodies(body))]
-    return all(is_deterministic(node) for graph in graphs for node in graph.node)

@@ -44,7 +44,7 @@ def branch_notes(graph: Graph, model: str, nested: Nested) -> list[Issue]:
         for _, body in node.bodies:
             notes += branch_notes(body, model, nested)
         walked = [(label, body) for label, body in node.bodies if body.outputs]
-        if node.op_type == "If" and not node.domain and len(walked) == 2:
+        if node.standard_type == "If" and len(walked) == 2:
             rows = [(_peak(node, body, model, nested), label) for label, body in walked]
             (most, worse), (least, other) = max(rows, key=lambda row: row[0]), min(rows, key=lambda row: row[0])
             what = (
@@ -70,17 +70,17 @@ def _peak(node: Node, body: Graph, model: str, nested: Nested) -> int:
 def _counted_by_node(node: Node, body: Graph, model: str) -> frozenset[str]:
     """Names of the body whose bytes the node's own step counts."""
     own = model == "plain"
-    if node.op_type == "Loop":
+    if node.standard_type == "Loop":
         carried = len(node.inputs) - 2
         inputs = body.inputs[2:] if node.trips == 1 else ()
         return frozenset((*body.outputs[1 : 1 + carried], *inputs))
-    if node.op_type == "Scan":
+    if node.standard_type == "Scan":
         scanned = node.attributes.get("num_scan_inputs", 0)
         states = len(body.inputs) - scanned
         axes = node.attributes.get("scan_input_axes") or (0,) * scanned
         views = () if own else (n for n, axis in zip(body.inputs[states:], axes, strict=False) if axis == 0)
         return frozenset((*body.outputs[:states], *(body.inputs[:states] if node.trips == 1 else ()), *views))
-    if node.op_type == "SequenceMap":
+    if node.standard_type == "SequenceMap":
         return frozenset((*body.outputs, *(() if own else body.inputs)))
     return frozenset(body.outputs)
 
@@ -130,9 +130,9 @@ class _Storage:
         """The buffer that the node's first output may live in, or None."""
         if self.model == "plain" or not node.outputs or not node.outputs[0]:
             return None
-        if is_view(node.op_type, node.domain) and node.inputs and node.inputs[0] in self.number:
+        if is_view(node) and node.inputs and node.inputs[0] in self.number:
             return self.number[node.inputs[0]]
-        if self.model == "inplace" and is_elementwise(node.op_type, node.domain):
+        if self.model == "inplace" and is_elementwise(node):
             size = nbytes_of(self.graph.tensors[node.outputs[0]].type)
             for name in node.inputs:
                 buffer = self.number.get(name)
@@ -155,12 +155,7 @@ class _Storage:
         for position, name in enumerate(node.outputs):
             if not name:
                 continue
-            if (
-                position == 0
-                and self.model != "plain"
-                and is_view(node.op_type, node.domain)
-                and self.is_weight(node.inputs[0])
-            ):
+            if position == 0 and self.model != "plain" and is_view(node) and self.is_weight(node.inputs[0]):
                 self.in_weights.add(name)
             elif position == 0 and shared is not None:
                 self.join(name, shared)

@@ -46,7 +46,7 @@ def _parameters(graph: Graph) -> int:
     }
     others: list[str] = []
     for node in graph.nodes:
-        if node.op_type == "BatchNormalization":
+        if node.standard_type == "BatchNormalization":
             others += node.inputs[3:5]
         if graph.is_weight(node) and any(name in held for name in node.inputs):
             others += node.outputs

@@ -90,3 +90,12 @@ def test_a_larger_share_never_needs_more(name: str) -> None:
 def test_a_share_that_is_none_is_refused(model: Write, share: float) -> None:
     with pytest.raises(OptionError, match="is not a share of channels"):
         graphmem.analyze(model(CHAIN), prune=share)
+
+
+@pytest.mark.parametrize("shape", ["", "[1]", "[4]", "[1, 4]", "[2, 1]"])
+def test_a_bias_of_any_shape_that_broadcasts_is_taken(model: Write, shape: str) -> None:
+    size = 4 if "4" in shape else 2 if "2" in shape else 1
+    values = ", ".join(["1.0"] * size)
+    weights = f"float[3, 4] w = {{{', '.join(['1.0'] * 12)}}}, float{shape} c = {{{values}}}"
+    path = model(f"g (float[2, 3] x) => (float[2, 4] y) <{weights}> {{ h = Gemm (x, w, c)  y = Relu (h) }}")
+    assert graphmem.analyze(path, prune=0.5).exactness == "exact"

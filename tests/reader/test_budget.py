@@ -155,3 +155,17 @@ def test_strange_dimensions_and_scopes_warn_nobody(model: Writer, recwarn: pytes
     graph = read(model("g (float[2] x) => (float[2] y) { y = Relu (x) }").parent / "model.onnx")
     assert len(graph.nodes) == 1
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ('a = Resize <mode = "floor"> (x, , s)', "mode cannot be 'floor'"),
+        ('a = Pad <mode = "zeros"> (x, p)', "mode cannot be 'zeros'"),
+        ('a = Gelu <approximate = "erf"> (x)', "approximate cannot be 'erf'"),
+    ],
+)
+def test_a_text_that_no_specification_lists_is_refused(model: Writer, node: str, words: str) -> None:
+    constants = "s = Constant <value = float[1] {2.0}> ()  p = Constant <value = int64[2] {1, 1}> ()"
+    with pytest.raises(ModelError, match=words):
+        read(model(f'<ir_version: 9, opset_import: ["" : 20]> g (float[4] x) => (a) {{ {constants}  {node} }}'))

@@ -12,7 +12,10 @@ from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Node, Tensor
 
 
-def _pooled(x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, rank: int) -> Shape:
+def _pooled(
+    m: Machine, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, rank: int
+) -> Shape:
+    """The shape of the result; ValueError where the file states another."""
     kernels, pads, dilations = (_row(v, rank) for v in (kernel, padding, dilation))
     steps = _row(stride, rank) if stride not in (None, [], ()) else kernels
     spatial = []
@@ -20,6 +23,8 @@ def _pooled(x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ce
         reach = size + 2 * p - d * (k - 1) - 1
         out = (reach + (s - 1 if ceil else 0)) // s + 1
         spatial.append(out - 1 if ceil and (out - 1) * s >= size + p else out)
+    if min(spatial) < 0 or (m.wanted and m.wanted[0][-rank:] != tuple(spatial)):
+        raise ValueError(f"{spatial} is not what the file says: it pads in another way than torch")
     return (*x.shape[:-rank], *spatial)
 
 
@@ -36,7 +41,7 @@ def _max_pool(rank: int) -> None:
     def run(
         m: Machine, x: Tensor, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil: bool = False
     ) -> Tensor:
-        shape = _pooled(x, kernel, stride, padding, dilation, ceil, rank)
+        shape = _pooled(m, x, kernel, stride, padding, dilation, ceil, rank)
         with m.operator(f"aten::{name}_with_indices"):
             out = m.empty(shape, x.dtype, layout(shape, x))
             saves = [x, m.empty(shape, "int64", layout(shape, x))]
@@ -52,7 +57,7 @@ def _avg_pool(rank: int) -> None:
     def run(
         m: Machine, x: Tensor, kernel: Any, stride: Any = None, padding: Any = 0, ceil: bool = False, *_: Any
     ) -> Tensor:
-        shape = _pooled(x, kernel, stride, padding, 1, ceil, rank)
+        shape = _pooled(m, x, kernel, stride, padding, 1, ceil, rank)
         out = m.empty(shape, x.dtype, layout(shape, x))
         return _backed(m, f"AvgPool{rank}DBackward0", f"aten::{name}_backward", x, out, [x])
 
