@@ -3,7 +3,7 @@
     python benchmarks/ort_probe_sharing.py
 
 `a = Neg(x); b = OP(a); y = Neg(b)` allocates a, b and y; two allocations of that size instead of three mean that b
-lives in a's buffer. The lines are what graphmem/ops/ort_sharing.py states.
+lives in a's buffer. The lines are what graphmem/ort/kernels/sharing.py states.
 """
 
 from __future__ import annotations

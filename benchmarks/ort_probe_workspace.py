@@ -3,7 +3,7 @@
     python benchmarks/ort_probe_workspace.py [WORD]     only cases whose line has WORD in it
 
 Every line has the events of one run: +bytes allocated, -bytes freed, in order; outputs are among them. Each case runs
-in a process of its own, because a thread keeps some buffers for the next. The rules of graphmem/ops/ort_*.py are read
+in a process of its own, because a thread keeps some buffers for the next. The rules of graphmem/ort/kernels/ are read
 off these lines; a new kernel needs a case here and a rule there.
 """
 

@@ -1,7 +1,7 @@
 """Remedies: what may make a training step fit, as changes of `graphmem.train`'s arguments, said in PyTorch's terms.
 
 REMEDIES is the table, CANDIDATES the combinations that are tried. A remedy whose `changed` returns None has nothing to
-offer to those settings. Accumulation is no row: how many passes it takes depends on the device (options.py).
+offer to those settings. Accumulation is no row: how many passes it takes depends on the device (candidates.py).
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Parallel:
 class Collective:
     """Calls of one kind in a step. `payload` is the bytes of the whole buffers, `sent` those that cross links.
 
-    `sent` sums over all ranks, by the ring's formula (schedule/parallel/collectives.py).
+    `sent` sums over all ranks, by the ring's formula (schedule/parallel/process.py).
     """
 
     operation: str

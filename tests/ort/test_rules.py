@@ -1,6 +1,6 @@
 """Integrity: every rule of the onnxruntime memory model against the onnxruntime installed, one tiny network per rule.
 
-When a new version breaks one, its name says which; the supported range is in graphmem/runtime/versions.py.
+When a new version breaks one, its name says which; the supported range is in graphmem/ort/graph.py.
 """
 
 from __future__ import annotations

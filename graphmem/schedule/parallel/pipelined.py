@@ -1,7 +1,7 @@
 """Program -> K contiguous stages on K ranks, cut where the rank that needs most needs least, under 1F1B.
 
 Cuts may be between any two calls of programs of up to ALL calls, else at so many places: where blocks begin, and where
-the fewest bytes cross. Each stage is simulated (`runner.py`), the choice is proved (`partition.py`).
+the fewest bytes cross. Each stage is simulated (`pipeline_rank.py`), the choice is proved here.
 
 Lower bounds and an exact cost of a stage -> the contiguous cuts whose largest stage is smallest, with proof.
 
