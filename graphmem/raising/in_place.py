@@ -15,7 +15,19 @@ from fnmatch import fnmatchcase
 from graphmem.ir.program import Call, Program, Ref
 from graphmem.raising.draft import Draft
 
-ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "hardtanh")
+ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "celu",
+    "hardtanh",
+    "silu",
+    "mish",
+    "hardswish",
+    "hardsigmoid",
+)
 _NEEDED = (  # by their own backward
     "sigmoid", "tanh", "exp", "softmax", "log_softmax", "relu", "sqrt", "rsqrt", "reciprocal", "tan", "expm1",
     "amax", "amin", "logsumexp", "linalg_vector_norm", "cumprod", "prod", "scaled_dot_product_attention",

@@ -8,6 +8,7 @@ from graphmem.autograd.rules import (
     cells,
     conv,
     elementwise,
+    in_place,
     index,
     loss,
     norm,
@@ -19,7 +20,22 @@ from graphmem.autograd.rules import (
     shape,
 )
 
-FAMILIES = (attention, cells, conv, elementwise, index, loss, norm, pairs, pool, products, recurrent, reduce, shape)
+FAMILIES = (
+    attention,
+    cells,
+    conv,
+    elementwise,
+    in_place,
+    index,
+    loss,
+    norm,
+    pairs,
+    pool,
+    products,
+    recurrent,
+    reduce,
+    shape,
+)
 
 __all__ = ["FAMILIES", "RULES", "rule_of"]
 

@@ -63,38 +63,25 @@ UNARY: dict[str, tuple[str, str]] = {
 }
 
 
-def _unary(name: str, saves: str, formula: str) -> None:
-    title = "".join(part.capitalize() for part in name.split("_")) + "Backward0"
+def backward_name(name: str) -> str:
+    """The backward node of an element-wise operation: leaky_relu -> LeakyReluBackward0."""
+    return "".join(part.capitalize() for part in name.split("_")) + "Backward0"
 
+
+def _unary(name: str, saves: str, formula: str) -> None:
     def run(m: Machine, x: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
         if not x.is_float:
             return ops.pointwise(m, f"aten::{name}", x, dtype="" if name in ("abs", "neg", "relu") else "float32")
         out = ops.pointwise(m, f"aten::{name}", x)
         saved = {"x": [x], "out": [out], "": []}[saves]
-        m.record(title, [x], [out], lambda m, _n, g: chain(m, g, formula, *saved), saved)
+        m.record(backward_name(name), [x], [out], lambda m, _n, g: chain(m, g, formula, *saved), saved)
         return out
 
-    rule(f"aten.{name}", f"aten.{name}_")(run)
-
-
-def _over(name: str) -> None:
-    """In place: the result takes the memory of x, and is what is saved (derivatives.yaml: `is_result`)."""
-    title = "".join(part.capitalize() for part in name.split("_")) + "Backward1"
-
-    def run(m: Machine, x: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
-        with m.operator(f"aten::{name}_"):
-            out = m.alias(x, x.shape, x.strides)
-        formula = UNARY[name][1]
-        m.record(title, [x], [out], lambda m, _n, g: chain(m, g, formula, out), [out])
-        return out
-
-    rule(f"aten.{name}_")(run)
+    rule(f"aten.{name}")(run)
 
 
 for _name, (_saves, _formula) in UNARY.items():
     _unary(_name, _saves, _formula)
-for _name in ("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "hardtanh"):
-    _over(_name)
 
 
 @rule("aten.clamp", "aten.clip", "aten.clamp_min", "aten.clamp_max", "aten.clamp_")
@@ -139,7 +126,7 @@ def glu(m: Machine, x: Tensor, dim: int = -1) -> Tensor:
     return out
 
 
-@rule("aten.dropout", "aten.native_dropout", "aten.dropout_")
+@rule("aten.dropout", "aten.native_dropout")
 def dropout(m: Machine, x: Tensor, p: float = 0.5, train: Any = True) -> Any:
     """CPU: saves a mask in the type of x; CUDA: a mask of bytes. Without training or with p = 0 nothing happens."""
     if train is False or p == 0:
