@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from graphmem.ir.analysis import ModelFacts
 from graphmem.ir.device import Device
+from graphmem.ir.errors import BrokenInvariantError
 from graphmem.ir.graph import Effect, Issue
 
 Verdict: TypeAlias = Literal["fits", "fits, not proved", "does not fit", "does not fit, not proved"]
@@ -54,6 +55,10 @@ class Largest:
 
     batch: int
     refused: int | None
+
+    def __post_init__(self) -> None:
+        if self.batch < 0 or (self.refused is not None and self.refused <= self.batch):
+            raise BrokenInvariantError(f"batch {self.batch} fits and {self.refused} does not")
 
 
 @dataclass(frozen=True, slots=True)

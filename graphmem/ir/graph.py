@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.ir.errors import BrokenInvariantError
 from graphmem.ir.types import Type
 
 Role: TypeAlias = Literal["input", "weight", "activation"]
@@ -39,6 +40,10 @@ class Issue:
     where: str
     what: str
     is_root: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in ISSUE_KINDS:
+            raise BrokenInvariantError(f"no issue is of kind '{self.kind}'")
 
     @property
     def effect(self) -> Effect:

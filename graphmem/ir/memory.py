@@ -17,6 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from graphmem.ir.errors import BrokenInvariantError
+
 IntColumn: TypeAlias = NDArray[np.int64]
 
 
@@ -38,6 +40,10 @@ class Lifetimes:
     nbytes: IntColumn
     start: IntColumn
     stop: IntColumn
+
+    def __post_init__(self) -> None:
+        if not len(self.buffers) == len(self.nbytes) == len(self.start) == len(self.stop):
+            raise BrokenInvariantError("the columns of lifetimes differ in length")
 
     def __len__(self) -> int:
         return len(self.buffers)

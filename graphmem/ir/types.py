@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
+from graphmem.ir.errors import BrokenInvariantError
+
 # Bits of one element in a tensor of that type. ONNX packs sub-byte elements and rounds the tensor up to whole bytes
 # (onnx.proto, TensorProto.DataType). A string's payload lies elsewhere, so its size is not a property of the type.
 BITS: dict[str, int] = {
@@ -88,6 +90,10 @@ class BoundedType:
     dtype: str
     low: Shape
     high: Shape
+
+    def __post_init__(self) -> None:
+        if len(self.low) != len(self.high) or any(a > b for a, b in zip(self.low, self.high, strict=True)):
+            raise BrokenInvariantError(f"{self.low}..{self.high} are no bounds of a shape")
 
     @property
     def has_size(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from graphmem.ir.analysis import Analysis
@@ -11,6 +13,7 @@ from graphmem.ir.quoting import markup
 from graphmem.ir.training import Training
 from graphmem.report.drawing.picture import peak_title
 from graphmem.report.drawing.svg import PEAK
+from graphmem.report.notes import Note, inferred_notes, issue_notes
 from graphmem.report.page.sheets import settings_text
 from graphmem.report.units import SIGNS, size
 
@@ -31,7 +34,7 @@ def analysis_html(analysis: Analysis, profile: Profile) -> str:
         f"<b>{markup(analysis.model.name)}</b> {sign}{size(analysis.peak_with_weights)} = weights "
         f"{size(analysis.model.weight_bytes)} + activations {sign}{size(analysis.inference.peak)}"
     )
-    return _block(head, profile, sign)
+    return _block(head, profile, sign, issue_notes(analysis.issues))
 
 
 def training_html(training: Training, profile: Profile) -> str:
@@ -43,15 +46,22 @@ def training_html(training: Training, profile: Profile) -> str:
         if nbytes and name != "workspace"
     )
     head = f"<b>{markup(training.model.name)}</b> training step {sign}{size(training.peak)} = {made_of}"
-    return _block(f"{head}<div>{markup(settings_text(training))}</div>", profile, sign)
+    notes = [*inferred_notes(training.inferred), *issue_notes(training.issues)]
+    return _block(f"{head}<div>{markup(settings_text(training))}</div>", profile, sign, notes)
 
 
-def _block(head: str, profile: Profile, sign: str) -> str:
+def _block(head: str, profile: Profile, sign: str, notes: Sequence[Note]) -> str:
     legend = " ".join(
         f'<span style="color:{HUES.get(band.kind, OTHER_HUE)}">■</span> {markup(band.kind.replace("_", " "))}'
         for band in profile.bands
     )
-    return f'<div style="font:13px sans-serif"><div>{head}</div>{_timeline(profile, sign)}<div>{legend}</div></div>'
+    inside = f"<div>{head}</div>{_timeline(profile, sign)}<div>{legend}</div>{_listed(notes)}"
+    return f'<div style="font:13px sans-serif">{inside}</div>'
+
+
+def _listed(notes: Sequence[Note]) -> str:
+    items = (f"<li>{f'<b>{markup(note.label)}</b> ' if note.label else ''}{markup(note.text)}</li>" for note in notes)
+    return f"<ul>{''.join(items)}</ul>" if notes else ""
 
 
 def _timeline(profile: Profile, sign: str) -> str:
