@@ -15,9 +15,12 @@ from typing import NamedTuple
 import onnx
 import onnx.parser
 import pytest
+from hypothesis import settings
 
 from graphmem.ir.errors import STRICT
 
+settings.register_profile("graphmem", deadline=None)  # no test depends on how busy the machine is
+settings.load_profile("graphmem")
 SHARED = Path(__file__).parents[1].parent / "shared"
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
 

@@ -178,8 +178,14 @@ def compact_json(document: object) -> str:
 
 
 def script_json(document: object) -> str:
-    """The same for a script element, which no text can end early: only "<" has a meaning there."""
-    return compact_json(document).replace("<", "\\u003c")
+    """Compact JSON of texts as shown, for a script element; no text ends it early: only "<" has a meaning there."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return re.sub(r"\\u[0-9a-f]{4}|\\.|[^ -~]", lambda found: _in_script(found[0]), text)
+
+
+def _in_script(letter: str) -> str:
+    """A letter or an escape of JSON, "?" where it does not print."""
+    return letter if letter in ("\\u003c", "\\\\", '\\"') or (len(letter) == 1 and letter.isprintable()) else "?"
 
 
 def _printable_json(text: str) -> str:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from graphmem.ir.graph import Effect, Issue
+from graphmem.ir.options import TrainingOptions
 
 
 def schema_name(kind: str) -> str:
@@ -22,6 +23,17 @@ def schema_text(kind: str) -> str:
 def standing(exactness: Effect, issues: Sequence[Issue]) -> dict[str, Any]:
     """Whether the figures are complete, how to read them, and every issue, unfolded."""
     return {"complete": exactness == "exact", "exactness": exactness, "issues": issue_documents(issues)}
+
+
+def step_document(options: TrainingOptions) -> dict[str, Any]:
+    """The training step that the figures are of, in what every way to run it has."""
+    return {
+        "loss": options.loss,
+        "optimizer": options.optimizer,
+        "form": options.optimizer_form,
+        "device": options.device,
+        "frozen": list(options.freeze),
+    }
 
 
 def issue_documents(issues: Iterable[Issue]) -> list[dict[str, Any]]:

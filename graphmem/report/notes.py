@@ -69,7 +69,8 @@ def _folded(issues: Iterable[Issue]) -> list[tuple[str, list[Issue]]]:
 
 def _pattern(what: str) -> str:
     """The sentence without the names that it quotes, its numbers and what is bound in it."""
-    return re.sub(r"\d[\d,.]*", "0", re.sub(r"\S+=\S+", "=", re.sub(r"'[^']*'", "''", what)))
+    words = re.sub(r"'[^']*'", "''", what).split()
+    return re.sub(r"\d[\d,.]*", "0", " ".join("=" if "=" in word else word for word in words))
 
 
 def _times(together: Sequence[object]) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from graphmem.ir.quoting import json_text, name_shown, sentence, shown
 from graphmem.ir.ranks import SHARED, Rank, Ranked
-from graphmem.report.envelope import schema_name, standing
+from graphmem.report.envelope import schema_name, standing, step_document
 from graphmem.report.notes import Note, issue_notes, note_lines
 from graphmem.report.terminal import printed
 from graphmem.report.units import SIGNS, size
@@ -118,7 +118,7 @@ def ranks_json(ranked: Ranked) -> str:
 
 def ranks_document(ranked: Ranked) -> dict[str, Any]:
     """The same as plain values."""
-    settings, way = ranked.settings, ranked.parallel
+    way = ranked.parallel
     return {
         "schema": schema_name("ranks"),
         "model": {"name": ranked.name},
@@ -128,13 +128,7 @@ def ranks_document(ranked: Ranked) -> dict[str, Any]:
             "micro_batches": way.micro_batches,
             "gradient_as_bucket_view": way.bucket_view,
         },
-        "settings": {
-            "loss": settings.loss,
-            "optimizer": settings.optimizer,
-            "form": settings.optimizer_form,
-            "device": settings.device,
-            "frozen": list(settings.freeze),
-        },
+        "settings": step_document(ranked.settings),
         **standing(ranked.exactness, ranked.issues),
         "notes": list(ranked.notes),
         "peak_bytes": ranked.peak,

@@ -12,7 +12,7 @@ from rich.text import Text
 from graphmem.ir.graph import Origin
 from graphmem.ir.quoting import json_text, name_shown
 from graphmem.ir.training import PHASES, Training
-from graphmem.report.envelope import schema_name, standing
+from graphmem.report.envelope import schema_name, standing, step_document
 from graphmem.report.notes import inferred_notes, issue_notes, note_lines
 from graphmem.report.terminal import fitted, plain_table, plotted, printed, width_of
 from graphmem.report.units import SIGNS, shape, size
@@ -135,12 +135,8 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
     document: dict[str, Any] = {
         "schema": schema_name("training"),
         "model": {"name": model.name, "nodes": model.nodes, "parameters": model.parameters},
-        "settings": {
-            "loss": settings.loss,
-            "optimizer": settings.optimizer,
-            "form": settings.optimizer_form,
-            "device": settings.device,
-            "frozen": list(settings.freeze),
+        "settings": step_document(settings)
+        | {
             "precision": settings.precision,
             "accumulate": settings.accumulate,
             "checkpoint": list(settings.checkpoint),

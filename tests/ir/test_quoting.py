@@ -130,10 +130,17 @@ def test_a_label_of_graphviz_ends_with_its_quote(text: str) -> None:
 
 @given(ODD)
 def test_json_is_read_back_and_prints(text: str) -> None:
-    for written in (quoting.json_text([text]), quoting.compact_json([text]), quoting.script_json([text])):
+    for written in (quoting.json_text([text]), quoting.compact_json([text])):
         assert json.loads(written) == [text]
         assert written.replace("\n", "").isprintable()
-    assert "<" not in quoting.script_json([text])
+
+
+@given(ODD)
+def test_json_of_a_page_is_the_text_as_shown_and_ends_no_script(text: str) -> None:
+    written = quoting.script_json({text: [text]})
+    assert json.loads(written) == {quoting.shown(text): [quoting.shown(text)]}
+    assert written.isprintable()
+    assert "<" not in written
 
 
 @given(ODD)

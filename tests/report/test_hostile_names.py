@@ -331,7 +331,7 @@ def test_pages_have_the_elements_of_a_tame_name(hostile: Found, found: Callable[
         pages[-1].seen += Tags(one.analysis._repr_html_()).seen  # type: ignore[attr-defined]
         pages[-1].seen += Tags(one.training._repr_html_()).seen  # type: ignore[attr-defined]
     assert pages[0].seen == pages[1].seen
-    assert f"{hostile.name}r0" in json.loads("".join(pages[0].data))[0]["tensor"]["name"]
+    assert shown(f"{hostile.name}r0") in json.loads("".join(pages[0].data))[0]["tensor"]["name"]
 
 
 def test_drawings_have_the_elements_of_a_tame_name(hostile: Found, found: Callable[[str], Found]) -> None:

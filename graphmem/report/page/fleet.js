@@ -103,11 +103,3 @@ const count = () => {
 part("filter").oninput = () => { all.draw(); count(); };
 all.draw();
 count();
-
-const themeButton = document.getElementById("theme");
-function theme(name) {
-  document.documentElement.dataset.theme = name;
-  themeButton.textContent = name === "dark" ? "light" : "dark";
-}
-themeButton.onclick = () => theme(themeButton.textContent);
-theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");

@@ -14,7 +14,7 @@ from graphmem.ir.quoting import markup, script_json
 from graphmem.report.fleet import setting, signed_size, variant
 from graphmem.report.units import size
 
-SCRIPTS = ("data.js", "charts.js", "table.js", "fleet.js")
+SCRIPTS = ("theme.js", "data.js", "charts.js", "table.js", "fleet.js")
 STYLES = ("page.css", "fleet.css")
 ROWS_SHOWN = 200_000  # of all rows in the page, some 10 MB; the results file has the rest
 FAILURES_SHOWN = 20

@@ -98,14 +98,6 @@ function keyed(event) {
   return deeds[event.key]();
 }
 
-const themeButton = document.getElementById("theme");
-function theme(name) {
-  document.documentElement.dataset.theme = name;
-  themeButton.textContent = name === "dark" ? "light" : "dark";
-}
-themeButton.onclick = () => theme(themeButton.textContent);
-theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => theme(event.matches ? "dark" : "light"));
 document.querySelectorAll("[role=tab]").forEach((tab, i) => { tab.onclick = () => open(i); });
 addEventListener("keydown", keyed);
 let width = innerWidth;

@@ -19,7 +19,7 @@ from graphmem.report.page.data import page_document
 from graphmem.report.page.sheets import Sheet, cards_html, inference_sheet, notes_html, settings_text, training_sheet
 from graphmem.report.units import count, shape, size
 
-SCRIPTS = ("data.js", "charts.js", "maps.js", "table.js", "run.js", "main.js")
+SCRIPTS = ("theme.js", "data.js", "charts.js", "maps.js", "table.js", "run.js", "main.js")
 
 
 def report_html(
