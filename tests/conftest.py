@@ -25,7 +25,7 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 HEADER = '<ir_version: 8, opset_import: ["" : 17]>\n'
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def strict() -> Iterator[None]:
     """A rule of ours that trips fails the test, where users would get a call without a rule."""
     before = STRICT.set(True)

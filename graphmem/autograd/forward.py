@@ -16,9 +16,9 @@ from graphmem.autograd.saved_hooks import Frame, packing, random_state
 from graphmem.autograd.segments import Segment
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Tensor
-from graphmem.ir.errors import misfits
+from graphmem.ir.errors import SLIPS, misfits
 from graphmem.ir.graph import Issue
-from graphmem.ir.program import Call, Program, Ref
+from graphmem.ir.program import UNFIT, Call, Program, Ref
 
 
 class Forward:
@@ -106,7 +106,7 @@ class Forward:
         m, function = self.m, rule_of(call.target)
         first = len(m.steps)
         with m.scope():
-            made = _followed(m, function, args, kwargs) if function is not None else None
+            made = _followed(m, function, call, args, kwargs) if function is not None else None
             if made is None and (function is None or call.types):
                 if any("float" in t.dtype for t in call.types) or not call.types:  # of integers the size is all
                     self.unknown.setdefault(call.target, _gap(call, function is not None))
@@ -136,19 +136,32 @@ class Forward:
         return arg
 
 
-def _followed(m: Machine, function: Rule, args: list[Any], kwargs: Mapping[str, Any]) -> Any:
-    """What the rule makes of the call, or None when the call does not fit it."""
+def _followed(m: Machine, function: Rule, call: Call, args: list[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What the rule makes of the call, or None when the call does not fit it.
+
+    A rule that trips where nothing makes an operand of the call, or its first, is not at fault.
+    """
     depth = len(m.scopes)
     try:
         return function(m, *args, **kwargs)
-    except misfits():
+    except misfits(*(SLIPS if args[:1] == [None] or _lacks(call.args, args) else ())):
         m.unwind(depth)
         return None
 
 
+def _lacks(wanted_: Sequence[Any], given: Sequence[Any]) -> bool:
+    """True when a value that is read by name is not there."""
+    return any(
+        (isinstance(a, Ref) and b is None) or (isinstance(a, list | tuple) and _lacks(a, b))
+        for a, b in zip(wanted_, given, strict=True)
+    )
+
+
 def _gap(call: Call, has_rule: bool) -> Issue:
     """What is said of a call that is counted without its rule."""
-    what = f"the rule of {call.target} does not fit this call" if has_rule else f"no rule for {call.target}"
+    operator = call.target.removeprefix(UNFIT)
+    has_rule = has_rule or call.target.startswith(UNFIT)
+    what = f"the rule of {operator} does not fit this call" if has_rule else f"no rule for {operator}"
     where = call.origin.scope or next(iter(call.outputs), call.target)
     return Issue("unknown-rule", where, f"{what}: inputs and outputs are counted as saved")
 

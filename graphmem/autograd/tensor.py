@@ -11,11 +11,14 @@ from math import prod
 from typing import Any, TypeAlias
 
 from graphmem.autograd.strides import Layout, Shape, Strides, is_contiguous, is_dense
+from graphmem.ir.errors import MisfitError
 from graphmem.ir.types import BITS
 
 
 def itemsize(dtype: str) -> int:
     """Bytes of one element in torch, which packs nothing below a byte."""
+    if dtype not in BITS:
+        raise MisfitError(f"PyTorch has no tensors of {dtype}")
     return max(BITS[dtype], 8) // 8
 
 

@@ -10,6 +10,7 @@ from graphmem.ir.graph import Issue, Origin
 from graphmem.ir.types import TensorType
 
 NO_ORIGIN = Origin()
+UNFIT = "unfit."  # + operator: target of a call for a node of the file that its converter does not fit
 Role: TypeAlias = Literal["parameter", "buffer", "constant", "input"]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphmem.ir.errors import MisfitError
 from graphmem.ir.graph import Graph, Issue, Node, Origin
 from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import NO_ORIGIN, Call, Given, Inference, Ref, Role
@@ -86,6 +87,12 @@ class Draft:
         self.calls.append(Call(target, args, outputs, types, kwargs, origin))
         self.made.update(outputs)
 
+    def take_back(self, count: int) -> None:
+        """Leave the first `count` calls alone."""
+        for call in self.calls[count:]:
+            self.made.difference_update(call.outputs)
+        del self.calls[count:]
+
     def emit_after(
         self, source: str, target: str, args: tuple[Any, ...], output: str, type_: TensorType | None
     ) -> None:
@@ -115,7 +122,8 @@ class Draft:
     def batch_norm(self, source: str, output: str, scope: str, origin: Origin, names: Sequence[str | Ref] = ()) -> None:
         """Emit a batch norm in training with parameters and statistics of its own, or with values that are computed."""
         type_ = self.type_of(output)
-        assert type_ is not None
+        if type_ is None or len(type_.shape) < 2:
+            raise MisfitError("the file does not state the channels of a batch norm")
         channels = TensorType(type_.dtype, (type_.shape[1],))
         names = names or [f"{scope}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
         roles: tuple[Role, ...] = ("parameter", "parameter", "buffer", "buffer")

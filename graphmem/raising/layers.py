@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from graphmem.ir.errors import MisfitError
 from graphmem.ir.graph import Node
 from graphmem.ir.program import Ref
 from graphmem.ir.types import TensorType
@@ -121,7 +122,8 @@ def recurrent(name: str, gates: int) -> Converter:
         x, hidden = operand(draft, node.inputs[0]), node.attributes["hidden_size"]
         type_ = draft.type_of(node.inputs[0])
         ways = 2 if node.attributes.get("direction") == "bidirectional" else 1
-        assert type_ is not None
+        if type_ is None or len(type_.shape) != 3:
+            raise MisfitError("the file does not state the input of a recurrent layer")
         steps, batch, width = type_.shape
         has_bias = len(node.inputs) > 3 and bool(node.inputs[3])
         weights = []

@@ -79,7 +79,7 @@ def _is_equal_weight(draft: Draft, node: Node, name: str) -> bool:
     """An Identity of a weight under the name of another, or, without names, under one that a layer reads as weight."""
     if node.standard_type != "Identity" or node.inputs[0] not in draft.held:
         return False
-    layers = ("MatMul", "Gemm", "Conv", "ConvTranspose")
+    layers = ("MatMul", "Gemm", "Conv", "ConvTranspose", "PRelu")
     return is_named(name) or any(user.standard_type in layers for user in draft.users.get(name, ()))
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from graphmem.ir.errors import misfits
 from graphmem.ir.graph import Issue, Node
+from graphmem.ir.program import UNFIT
 from graphmem.ir.types import TensorType
 from graphmem.raising import patterns
 from graphmem.raising.draft import NORM, NORM_HINT, Draft
-from graphmem.raising.operands import operand, source_of, weight_operand
+from graphmem.raising.operands import operand, operands, source_of, weight_operand
 from graphmem.raising.operators import CONVERTERS, UNARY
 
 
@@ -32,7 +34,17 @@ def _is_fixed(draft: Draft, node: Node) -> bool:
 
 
 def raise_node(draft: Draft, node: Node) -> None:
-    """One node -> one call, by the tables; an operator that is in none becomes an unknown call."""
+    """One node -> its calls; a node that does not fit what is written for its operator becomes an unknown call."""
+    before = len(draft.calls)
+    try:
+        _converted(draft, node)
+    except misfits():
+        draft.take_back(before)
+        draft.emit(f"{UNFIT}{node.op_type}", tuple(operands(draft, node)), node.writes, node.origin)
+
+
+def _converted(draft: Draft, node: Node) -> None:
+    """One node -> its calls, by the tables; an operator that is in none becomes an unknown call."""
     if node.standard_type in ("Conv", "ConvTranspose"):
         convolution(draft, node, node.outputs[0], len(node.inputs) > 2)
         _assume_norm(draft, node)
@@ -63,7 +75,8 @@ def convolution(draft: Draft, node: Node, output: str, has_bias: bool) -> None:
         bias = weight_operand(draft, node.inputs[2])
     elif has_bias and type_ is not None:
         bias = draft.add(f"{node.inputs[1]} bias", "parameter", TensorType(type_.dtype, (type_.shape[1],)))
-    rank = len(type_.shape) - 2 if type_ else 2
+    kernel = draft.type_of(node.inputs[1])
+    rank = len(kernel.shape) - 2 if kernel else len(type_.shape) - 2 if type_ else 2
     attributes = node.attributes
     pads = attributes.get("pads", (0,) * (2 * rank))
     draft.emit(

@@ -15,6 +15,7 @@ from graphmem.autograd.registry import RULES, rule
 from graphmem.autograd.rules.elementwise import dropout
 from graphmem.autograd.rules.products import matmul
 from graphmem.autograd.tensor import Node, Tensor
+from graphmem.ir.errors import MisfitError
 
 
 @rule("aten.scaled_dot_product_attention")
@@ -24,6 +25,8 @@ def attention(
 ) -> Tensor:  # fmt: skip
     """Fused: saves q, k, v, the result and a logarithm per row. Else the products with what each saves."""
     del scale
+    if not 2 < len(q.shape) == len(k.shape) == len(v.shape):
+        raise MisfitError("queries, keys and values are not of one rank")
     if _is_fused(m, q, k, v, mask, dropout_p, enable_gqa):
         return _fused(m, q, k, v, mask)
     return _products(m, q, k, v, mask, dropout_p, is_causal, enable_gqa)

@@ -16,6 +16,7 @@ from graphmem.autograd.machine import Machine
 from graphmem.autograd.registry import RULES, rule
 from graphmem.autograd.rules import reduce
 from graphmem.autograd.tensor import Node, Tensor
+from graphmem.ir.errors import OptionError
 from graphmem.ir.types import TensorType
 
 assert reduce
@@ -117,12 +118,20 @@ LOSSES: dict[str, Loss] = {
 
 
 def target_type(loss: str, output: TensorType) -> TensorType | None:
-    """Type of the target that goes with an output, or None when the loss takes none."""
+    """Type of the target that goes with an output, or None when the loss takes none.
+
+    Raises OptionError when the output does not fit the loss.
+    """
     if loss in ("sum", "mean", "none"):
         return None
     if loss != "cross_entropy":
         return output
     shape = output.shape
+    if len(shape) < 2:
+        raise OptionError(
+            f"the model's first float output, {list(shape)}, holds no classes for cross_entropy: give --loss mean, or "
+            "another that fits it"
+        )
     if len(shape) == 3:
         return TensorType("int64", shape[:-1])
     return TensorType("int64", (shape[0], *shape[2:]))

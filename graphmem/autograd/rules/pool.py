@@ -10,6 +10,7 @@ from graphmem.autograd.registry import rule
 from graphmem.autograd.rules.conv import _row, layout
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Node, Tensor
+from graphmem.ir.errors import MisfitError
 
 
 def _pooled(
@@ -107,7 +108,9 @@ def _resize(name: str) -> None:
 def _scaled(x: Tensor, size: Any, rest: tuple[Any, ...]) -> Shape:
     if size is not None:
         return (*x.shape[:2], *size)
-    factors = next(r for r in reversed(rest) if isinstance(r, list | tuple))
+    factors = next((r for r in reversed(rest) if isinstance(r, list | tuple)), None)
+    if factors is None:
+        raise MisfitError("neither the file nor the call states a size")
     return (*x.shape[:2], *(int(s * f) for s, f in zip(x.shape[2:], factors, strict=True)))
 
 

@@ -22,6 +22,7 @@ from graphmem.autograd.rules.pairs import mul
 from graphmem.autograd.rules.reduce import sum_
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Node, Tensor
+from graphmem.ir.errors import MisfitError
 
 
 def _product(m: Machine, name: str, x: Tensor, y: Tensor) -> Tensor:
@@ -184,6 +185,8 @@ def _batched(m: Machine, x: Tensor, y: Tensor) -> Tensor:
 @rule("aten.linear")
 def linear(m: Machine, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """With bias one addmm of the flattened input, else matmul with the transposed weight."""
+    if not isinstance(weight, Tensor) or len(weight.shape) != 2:
+        raise MisfitError("the weight is no matrix")
     turned = ops.transpose(m, weight)
     if bias is None:
         return matmul(m, x, turned)

@@ -15,6 +15,7 @@ from graphmem.autograd.machine import Machine
 from graphmem.autograd.registry import rule
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Node, Tensor
+from graphmem.ir.errors import MisfitError
 
 
 def _target(m: Machine, x: Tensor, shape: Sequence[Any]) -> Shape:
@@ -173,7 +174,8 @@ for _name in ("flip", "roll", "tril", "triu", "rot90"):
 @rule("aten.as_strided")
 def as_strided(m: Machine, x: Tensor, size: Sequence[int], stride: Sequence[int], *_: Any) -> Tensor:
     """A view of any strides; the gradient is a zero tensor of the whole storage, then one of the shape before."""
-    out = m.alias(x, tuple(size), tuple(stride))
+    sizes = m.wanted[0] if m.wanted and any(not isinstance(s, int) for s in size) else tuple(size)
+    out = m.alias(x, sizes, tuple(stride))
     before = x.shape
     m.record("AsStridedBackward0", [x], [out], lambda m, _n, g: ops.full(m, "aten::new_zeros", before, g.dtype))
     return out
@@ -193,7 +195,8 @@ def unfold(m: Machine, x: Tensor, dim: int, size: int, step: int) -> Tensor:
 @rule("aten.im2col", "aten.col2im")
 def im2col(m: Machine, x: Tensor, *_: Any) -> Tensor:
     """A copy of patches."""
-    assert m.wanted, "the file states the shape"
+    if not m.wanted:
+        raise MisfitError("the file does not state the shape of the patches")
     out = m.empty(m.wanted[0], x.dtype)
     before = x.shape
     m.record("Im2ColBackward0", [x], [out], lambda m, _n, g: ops.full(m, "aten::col2im", before, g.dtype))
@@ -276,6 +279,7 @@ def unbind(m: Machine, x: Tensor, dim: int = 0) -> list[Tensor]:
 @rule("aten.cat", "aten.concat", "aten.concatenate")
 def cat(m: Machine, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Saves nothing; the gradients are views."""
+    tensors = [t if isinstance(t, Tensor) else m.empty((1,), "int64") for t in tensors]  # sizes that the file knows
     full = [t for t in tensors if t.shape != (0,)] or list(tensors)
     dim %= len(full[0].shape)
     size = sum(t.shape[dim] for t in full)
