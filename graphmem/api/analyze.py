@@ -5,75 +5,71 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph
+from graphmem.ir.options import MEMORY_MODELS, ORDERS, RUN_PRECISIONS, ReadingKeywords, asked, takes
 from graphmem.ir.runtime import Advice, SessionOptions
-from graphmem.ir.types import TensorType
-from graphmem.passes.precision import PRECISIONS, in_precision
+from graphmem.passes.precision import in_precision
 from graphmem.passes.pruning import pruned
-from graphmem.reader import read
-from graphmem.schedule.inference import MEMORY_MODELS
+from graphmem.reader.batch import read_as
 from graphmem.schedule.inference_figures import Run, _inference, _parameters, inference, model_facts
 
-ORDERS = ("file", "memory", "onnxruntime")
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 ONNXRUNTIME = "onnxruntime"
 
 
+@takes(ReadingKeywords)
 def analyze(
     path: str | Path,
     dims: Mapping[str, int] | None = None,
     *,
-    batch: int | None = None,
     memory_model: str = "views",
     order: str = "file",
-    strict: bool = False,
-    trips: Mapping[str, int] | None = None,
-    shapes: Mapping[str, TensorType] | None = None,
     session: SessionOptions | None = None,
     precision: str = "fp32",
     prune: float = 0.0,
+    **reading: Unpack[ReadingKeywords],
 ) -> Analysis:
     """The memory of one forward run of the ONNX file at `path`, found without running it.
 
     Args:
         path: an .onnx file (or its protobuf text or ONNX text form); external weights are not read and may be absent.
         dims: numbers for free dimensions, by symbol ("seq") or by input axis ("input_ids:1").
-        batch: number for the free leading dimension of the inputs.
         memory_model: "plain", "views" or "inplace" (docs/what-the-numbers-mean.md), or "onnxruntime" for what its CPU
             provider allocates (docs/onnxruntime.md; the only one that needs onnxruntime).
         order: "file", or "memory" for a reordering that lowers the peak; of "onnxruntime" always its own.
-        strict: refuse a free dimension instead of taking 1.
-        trips: how often a loop runs, by the name of its node or of one of its outputs, where the file does not say.
-        shapes: types of tensors that cannot be known, such as the outputs of an operator of your own.
         session: the session options of "onnxruntime"; its own defaults when None.
-        precision: a key of PRECISIONS (fp16, bf16, int8, int4, fp8), what the model would need in it; fp32 for the
+        precision: one of RUN_PRECISIONS (fp16, bf16, int8, int4, fp8), what the model would need in it; fp32 for the
             types of the file. Not for "onnxruntime", which runs the file as it is.
         prune: share of the channels of every layer to take out where the graph allows. Not for "onnxruntime" either.
+        reading: how to read the file where it does not say.
 
     Raises:
         ModelError: the file is not a readable, valid model.
         OptionError: an option fits neither the model nor the choices above.
     """
     _check(memory_model, order, session)
-    if precision not in PRECISIONS:
-        raise OptionError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
+    if precision not in RUN_PRECISIONS:
+        raise OptionError(f"precision '{precision}' is not one of {', '.join(RUN_PRECISIONS)}")
     if (precision != "fp32" or prune) and memory_model == ONNXRUNTIME:
         raise OptionError("onnxruntime runs the file as it is; precision and prune go with plain, views and inplace")
-    graph = pruned(read(path, dims, batch, strict, trips, shapes), prune)
+    how, _ = asked(ReadingKeywords, dims, reading)
+    graph = pruned(read_as(path, how), prune)
     if precision != "fp32":
         other = in_precision(graph, precision)
         facts = replace(model_facts(other, Path(path).stem), parameters=sum(map(_parameters, graph.with_bodies)))
         return ShownAnalysis(facts, other, inference(other, memory_model, order))
     if memory_model == ONNXRUNTIME:
         found = _onnxruntime(Path(path), graph, session or SessionOptions())
-        if batch is None or batch < 2:
+        if how.batch is None or how.batch < 2:
             return found
-        half = _onnxruntime(
-            Path(path), read(path, dims, batch // 2, strict, trips, shapes), session or SessionOptions()
-        )
-        return with_batch_advice(found, half, batch)
+        half = _onnxruntime(Path(path), read_as(path, replace(how, batch=how.batch // 2)), session or SessionOptions())
+        return with_batch_advice(found, half, how.batch)
     return ShownAnalysis(model_facts(graph, Path(path).stem), graph, inference(graph, memory_model, order))
 
 
@@ -93,8 +89,8 @@ def _check(memory_model: str, order: str, session: SessionOptions | None) -> Non
     models = (*MEMORY_MODELS, ONNXRUNTIME)
     if memory_model not in models:
         raise OptionError(f"memory model '{memory_model}' is not one of {', '.join(models)}")
-    if order not in ORDERS:
-        raise OptionError(f"order '{order}' is not one of {', '.join(ORDERS)}")
+    if order not in (*ORDERS, ONNXRUNTIME):
+        raise OptionError(f"order '{order}' is not one of {', '.join((*ORDERS, ONNXRUNTIME))}")
     if order == ONNXRUNTIME and memory_model != ONNXRUNTIME:
         raise OptionError("order 'onnxruntime' goes with memory model 'onnxruntime' only")
     if order == "memory" and memory_model == ONNXRUNTIME:

@@ -19,7 +19,7 @@ from graphmem.checkpoint.bounds import Bound
 from graphmem.checkpoint.evaluate import course_of
 from graphmem.checkpoint.solve import Search, budget_of, deadline_after
 from graphmem.ir.graph import exactness_of
-from graphmem.ir.options import FrontierKeywords, asked
+from graphmem.ir.options import FrontierKeywords, asked, takes
 from graphmem.ir.program import Program
 from graphmem.ir.recompute import (
     Frontier,
@@ -47,6 +47,7 @@ LOSS_SHARE = 0.15  # of the least peak: more than this in logits and their loss,
 LOSS = ("log_softmax", "nll_loss", "cross_entropy")
 
 
+@takes(FrontierKeywords)
 def checkpoint_frontier(
     path: str | Path,
     dims: Mapping[str, int] | None = None,

@@ -6,20 +6,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING
 
-from graphmem.api.analyze import ORDERS, analyze
+from graphmem.api.analyze import ONNXRUNTIME, analyze
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.execution import Execution
 from graphmem.ir.graph import Graph
 from graphmem.ir.memory import Lifetimes, Plan
+from graphmem.ir.options import ORDERS, ReadingKeywords, takes
 from graphmem.memory.reorder import least_peak_order
 from graphmem.planner import Options
 from graphmem.planner import plan as planned
 from graphmem.schedule.inference import preceding_steps
 from graphmem.schedule.inference_figures import Run
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
+
+@takes(ReadingKeywords)
 def plan(
     path: str | Path,
     dims: Mapping[str, int] | None = None,
@@ -29,12 +34,12 @@ def plan(
     alignment: int = 64,
     capacity: int | None = None,
     timeout: float | None = 60.0,
-    **reading: Any,
+    **reading: Unpack[ReadingKeywords],
 ) -> Plan:
     """Offsets in one arena for every activation of the model, verified, with a proved lower bound.
 
     Args:
-        path: the model, as for `analyze`; `dims` and `reading` (batch, strict, trips, shapes) too.
+        path: the model, as for `analyze`.
         dims: numbers for free dimensions.
         memory_model: "plain", "views" or "inplace".
         order: "file"; with "memory" the order of a lower peak is planned too, and the smaller arena taken. The bound is
@@ -42,7 +47,7 @@ def plan(
         alignment: of every offset, 1..4096 bytes.
         capacity: bytes that the arena should fit in.
         timeout: seconds after which the best plan so far is taken.
-        reading: what else `analyze` takes to read the file.
+        reading: how to read the file where it does not say.
 
     Raises:
         ModelError, OptionError: as `analyze` does, and ModelError when a tensor's size is not known.
@@ -59,6 +64,7 @@ def plan_lifetimes(
     return planned(alive, Options(alignment=alignment, capacity=capacity, timeout=timeout))
 
 
+@takes(ReadingKeywords)
 def execute(
     path: str | Path,
     dims: Mapping[str, int] | None = None,
@@ -69,11 +75,25 @@ def execute(
     capacity: int | None = None,
     timeout: float | None = 60.0,
     seed: int = 0,
-    **reading: Any,
+    **reading: Unpack[ReadingKeywords],
 ) -> tuple[Plan, Execution]:
     """A plan as of `plan`, and what came of running the model inside it with onnxruntime, on inputs made from `seed`.
 
-    Weights that the file does not hold are made up. Raises ModelError when onnxruntime refuses the model.
+    Weights that the file does not hold are made up.
+
+    Args:
+        path: as for `plan`, like all further options.
+        dims: numbers for free dimensions.
+        memory_model: as for `plan`.
+        order: as for `plan`.
+        alignment: as for `plan`.
+        capacity: as for `plan`.
+        timeout: as for `plan`.
+        seed: of the inputs.
+        reading: how to read the file where it does not say.
+
+    Raises:
+        ModelError: as `plan` does, and when onnxruntime refuses the model.
     """
     from graphmem.measure.execute import execute as executed
     from graphmem.reader.load import load
@@ -85,11 +105,11 @@ def execute(
 
 
 def _sized_graph(
-    path: str | Path, dims: Mapping[str, int] | None, memory_model: str, order: str, reading: Mapping[str, Any]
+    path: str | Path, dims: Mapping[str, int] | None, memory_model: str, order: str, reading: ReadingKeywords
 ) -> Graph:
     """The graph; ModelError when a tensor's size is not known."""
-    if order not in ORDERS:
-        raise OptionError(f"order '{order}' is not one of {', '.join(ORDERS)}")
+    if order not in (*ORDERS, ONNXRUNTIME):
+        raise OptionError(f"order '{order}' is not one of {', '.join((*ORDERS, ONNXRUNTIME))}")
     analysis = analyze(path, dims, memory_model=memory_model, **reading)
     if analysis.exactness == "at least":
         missing = next(issue for issue in analysis.issues if issue.effect == "at least")

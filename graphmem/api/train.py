@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphmem.ir.options import TrainKeywords, asked
+from graphmem.ir.options import TrainKeywords, asked, takes
 from graphmem.ir.training import Training
 from graphmem.passes.pruning import pruned
 from graphmem.raising import OPTIONAL, raised
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+@takes(TrainKeywords)
 def train(path: str | Path, dims: Mapping[str, int] | None = None, **options: Unpack[TrainKeywords]) -> Training:
     """The memory of one eager PyTorch training step of the model in the ONNX file at `path`.
 

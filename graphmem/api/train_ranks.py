@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphmem.ir.errors import OptionError
-from graphmem.ir.options import RanksKeywords, asked
+from graphmem.ir.options import RanksKeywords, asked, takes
 from graphmem.ir.ranks import Ranked
 from graphmem.raising import raised
 from graphmem.reader.batch import batch_of, read_at_batch
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+@takes(RanksKeywords)
 def train_ranks(
     path: str | Path, parallel: str, dims: Mapping[str, int] | None = None, **options: Unpack[RanksKeywords]
 ) -> Ranked:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, output_option, prune_option, reading_options, size_option
-from graphmem.cli.step_options import Asked, step_options, trained
+from graphmem.cli.options import AskedStep, asked_step, inference_options, prune_option, reading_options, size_option
+from graphmem.cli.output import deliver, end, fail, output_option
+from graphmem.cli.train import trained_on
 from graphmem.ir.gate import Gate
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @size_option("--max-arena", "Most bytes of the arena that `graphmem plan` packs the activations into.")
 @size_option("--max-train-peak", "Most bytes at the peak of a training step.")
 @prune_option
-@step_options
+@asked_step
 @click.option(
     "--min-batch",
     type=click.IntRange(1),
@@ -66,7 +67,7 @@ def check(
     max_weights: int | None,
     max_arena: int | None,
     max_train_peak: int | None,
-    step: Asked,
+    step: AskedStep,
     min_batch: int | None,
     baseline: Path | None,
     max_increase: str,
@@ -119,22 +120,21 @@ def check(
         )
     deliver(GATE_FORMATS[format_](found), output)
     if not all(gate.passes for gate in found):
-        raise click.exceptions.Exit(1)
-    if reading["strict"] and not is_complete:
-        raise click.exceptions.Exit(3)
+        fail()
+    end(reading["strict"], is_complete)
 
 
 def _figures(one: Checked, memory_model: str, order: str, reading: Mapping[str, Any]) -> Figures:
     """What the limits of a model are held against, nothing more."""
-    import graphmem
+    from graphmem.api.analyze import analyze
     from graphmem.cli.plan import arena_plan
     from graphmem.fitting.gates import Figures
     from graphmem.fitting.probe import run_need
 
-    analysis = graphmem.analyze(one.path, memory_model=memory_model, order=order, **reading)
+    analysis = analyze(one.path, memory_model=memory_model, order=order, **reading)
     plan = arena_plan(analysis) if one.limits.max_arena is not None else None
     if one.step is not None:
-        return Figures(analysis, plan, trained(one.path, one.step, reading, one.limits.device))
+        return Figures(analysis, plan, trained_on(one.path, {**one.step, **reading}, one.limits.device))
     if one.limits.device is None:
         return Figures(analysis, plan)
     return Figures(analysis, plan, run=run_need(one.path, one.limits.device, **reading))
@@ -144,10 +144,10 @@ def _baseline_peak(one: Checked, path: Path, memory_model: str, order: str) -> i
     """Peak with weights of an earlier model or of its JSON."""
     import json
 
-    import graphmem
+    from graphmem.api.analyze import analyze
 
     if path.suffix != ".json":
-        earlier = graphmem.analyze(path, memory_model=memory_model, order=order, **one.reading)
+        earlier = analyze(path, memory_model=memory_model, order=order, **one.reading)
         return earlier.peak_with_weights
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

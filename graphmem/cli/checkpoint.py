@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphmem.cli.options import deliver, output_option, parsed_size, reading_options
-from graphmem.cli.training_options import training_options
+from graphmem.cli.options import parsed_size, reading_options, step_options
+from graphmem.cli.output import columns, deliver, end, format_option, is_json, output_option, refuse
 from graphmem.ir.errors import OptionError
-from graphmem.ir.quoting import sentence
+from graphmem.ir.options import FrontierKeywords
 
 if TYPE_CHECKING:
-    from graphmem.ir.recompute import Frontier, ModelFrontier, Point, Recompute
+    from graphmem.ir.recompute import Frontier, ModelFrontier, Recompute
 
 FORMS = ("torch", "sac", "hf", "jax")
 PROBLEM_SECONDS = 60.0
@@ -35,9 +34,9 @@ PROBLEM_SECONDS = 60.0
     help="Seconds; then the best so far. Default: 60 for a problem; for a MODEL none, and no search for proofs.",
 )
 @click.option("--emit", type=click.Choice(FORMS), help="Print what to paste, for a budget.")
-@click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
+@format_option
 @output_option
-@training_options("accumulate", "checkpoint", "lora", "offload")
+@step_options(FrontierKeywords)
 @reading_options
 def checkpoint(
     model: Path | None,
@@ -59,56 +58,57 @@ def checkpoint(
         raise click.UsageError("give one of --budget SIZE, --ratio R and --frontier")
     if emit and (frontier or problem):
         raise click.UsageError("--emit goes with a MODEL and a --budget or --ratio")
-    by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
-    is_json, width = (format_ or by_suffix) == "json", shutil.get_terminal_size().columns
+    as_json, width = is_json(format_, output), columns()
     if problem is not None:
         from graphmem.report.frontier import checkpoint_json, checkpoint_text
 
         answer = _answer(_read(problem, keep_order), budget, ratio, timeout or PROBLEM_SECONDS)
-        deliver(checkpoint_json(answer, all_names=True) if is_json else checkpoint_text(answer, width), output)
+        deliver(checkpoint_json(answer, all_names=True) if as_json else checkpoint_text(answer, width), output)
         return
     assert model is not None
     found = _of_model(model, budget, ratio, timeout, step)
-    deliver(_shown(found, emit, is_json, width), output, model)
-    if step["strict"] and found.exactness != "exact":
-        raise click.exceptions.Exit(3)
+    deliver(_shown(found, emit, as_json, width), output, model)
+    end(step["strict"], found.exactness == "exact")
 
 
 def _of_model(
     model: Path, budget: int | None, ratio: float | None, timeout: float | None, step: dict[str, Any]
 ) -> ModelFrontier:
-    import graphmem
+    from graphmem.api.checkpoint_frontier import checkpoint_frontier
+
+    found = checkpoint_frontier(model, budget=budget, ratio=ratio, timeout=timeout, progress=_progress, **step)
+    if not found.wraps and not found.operations.points:
+        refuse(_why_none(found))
+    return found
+
+
+def _why_none(found: ModelFrontier) -> str:
+    """Why no plan fits, and what is in the way."""
     from graphmem.report.units import size
 
-    found = graphmem.checkpoint_frontier(model, budget=budget, ratio=ratio, timeout=timeout, progress=_progress, **step)
-    if found.wraps or found.operations.points:
-        return found
     assert found.budget is not None
     ways = "; ".join(f"{o.what} {size(o.nbytes)}" for o in found.obstacles[:4])
     floor = found.operations.floor
     proof = f"; {floor:,} bytes are proved necessary" if found.budget < floor else ""
     advice = f"; {found.advice}" if found.advice else ""
-    _refuse(
-        f"no plan fits {found.budget:,} bytes: the least peak reached is {found.least:,} bytes{proof}. "
-        f"Alive there: {ways}{advice}"
-    )
-    raise AssertionError
+    least = f"the least peak reached is {found.least:,} bytes{proof}"
+    return f"no plan fits {found.budget:,} bytes: {least}. Alive there: {ways}{advice}"
 
 
-def _shown(found: ModelFrontier, emit: str | None, is_json: bool, width: int) -> str:
+def _shown(found: ModelFrontier, emit: str | None, as_json: bool, width: int) -> str:
     if emit:
         from graphmem.report.checkpoint_code import code
 
         fits = [p for p in found.wraps if emit == "sac" or p.grain == "module"]
         if emit in ("torch", "sac") and not fits:
-            _refuse(
+            refuse(
                 f"no plan of {'whole ' if emit == 'torch' else ''}modules fits {found.budget:,} bytes; "
                 f"the least peak of plans of modules is {found.least_wrapped:,}"
             )
         return code(found, emit)
     from graphmem.report.frontier import model_frontier_json, model_frontier_text
 
-    return model_frontier_json(found) if is_json else model_frontier_text(found, width)
+    return model_frontier_json(found) if as_json else model_frontier_text(found, width)
 
 
 def _read(problem: Path, keep_order: bool) -> Recompute:
@@ -132,27 +132,15 @@ def _answer(question: Recompute, budget: int | None, ratio: float | None, timeou
     point = search.point(allowed)
     if isinstance(point, Impossible):
         name = question.operations[point.operation].name
-        _refuse(f"{allowed:,} bytes are impossible: operation '{name}' alone needs {point.floor:,} (proved)")
+        refuse(f"{allowed:,} bytes are impossible: operation '{name}' alone needs {point.floor:,} (proved)")
     if isinstance(point, Unreached):
-        _refuse(
+        refuse(
             f"no course within {allowed:,} bytes was found; the least peak found is {point.least.peak:,} bytes, "
             f"and {point.floor:,} are proved necessary"
         )
-    return search.as_frontier([_checked(point)])
-
-
-def _checked(point: object) -> Point:
-    from graphmem.ir.recompute import Point
-
-    assert isinstance(point, Point)
-    return point
+    return search.as_frontier([point])
 
 
 def _progress(text: str) -> None:
     if sys.stderr.isatty():
         click.echo(text, err=True)
-
-
-def _refuse(text: str) -> None:
-    click.echo(f"graphmem: {sentence(text)}", err=True)
-    raise click.exceptions.Exit(1)

@@ -8,15 +8,16 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, model_options, prune_option
-from graphmem.cli.step_options import Asked, step_options, trained
+from graphmem.cli.options import AskedStep, asked_step, inference_options, model_options, prune_option
+from graphmem.cli.output import deliver, file_option
+from graphmem.cli.train import trained_on
 
 
 @click.command()
 @model_options
 @partial(inference_options, has_runtime=True)
 @prune_option
-@step_options
+@asked_step
 @click.option(
     "--around",
     type=click.Choice(["peak", "all"]),
@@ -29,12 +30,12 @@ from graphmem.cli.step_options import Asked, step_options, trained
     default=None,
     help="A box is: one operation (default), a chain of them, a block between single-tensor cuts, a module.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="FILE.svg, FILE.png or FILE.gv.")
+@file_option("FILE.svg, FILE.png or FILE.gv.")
 def draw(
     model: Path,
     memory_model: str,
     order: str,
-    step: Asked,
+    step: AskedStep,
     around: str | None,
     level: str | None,
     output: Path,
@@ -44,7 +45,7 @@ def draw(
 
     With --train the operators of a training step; what checkpointing keeps and computes again is marked.
     """
-    import graphmem
+    from graphmem.api.analyze import analyze
     from graphmem.memory.profile import inference_profile
     from graphmem.memory.training_profile import training_profile
     from graphmem.report.drawing.dot import FORMATS, drawn
@@ -55,10 +56,10 @@ def draw(
     if format_ not in FORMATS:
         raise click.UsageError(f"'{output}' does not end in .svg, .png or .gv")
     if step.is_wanted:
-        training = trained(model, step.keywords, reading, step.device)
+        training = trained_on(model, {**step.keywords, **reading}, step.device)
         profile, exactness, name = training_profile(training), training.exactness, f"{training.model.name} training"
     else:
-        analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
+        analysis = analyze(model, memory_model=memory_model, order=order, **reading)
         profile, exactness, name = inference_profile(analysis), analysis.exactness, analysis.model.name
     is_around = around == "peak" or (around is None and level is None)
     title = f"{name}: {peak_title(profile, SIGNS[exactness])}"

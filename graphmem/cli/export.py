@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, model_options
-from graphmem.cli.step_options import Asked, step_options, trained
+from graphmem.cli.options import AskedStep, asked_step, inference_options, model_options
+from graphmem.cli.output import deliver, file_option
+from graphmem.cli.train import trained_on
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.profile import Profile
 from graphmem.ir.training import Training
@@ -20,7 +21,7 @@ OF_TRAINING = ("torch-snapshot", "trace", "speedscope", "csv")
 @click.command()
 @model_options
 @partial(inference_options, has_runtime=True)
-@step_options
+@asked_step
 @click.option(
     "--to",
     "viewer",
@@ -28,12 +29,12 @@ OF_TRAINING = ("torch-snapshot", "trace", "speedscope", "csv")
     required=True,
     help="What the file is for (docs/report.md).",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@file_option("The file to write.")
 def export(
     model: Path,
     memory_model: str,
     order: str,
-    step: Asked,
+    step: AskedStep,
     viewer: str,
     output: Path,
     **reading: Any,
@@ -42,7 +43,7 @@ def export(
 
     With --train a training step; its snapshot has the segments of PyTorch's caching allocator.
     """
-    import graphmem
+    from graphmem.api.analyze import analyze
     from graphmem.cli.plan import arena_plan
     from graphmem.memory.profile import inference_profile
 
@@ -52,9 +53,9 @@ def export(
                 f"{viewer} shows the nodes of the model, and a training step has operators of its own; "
                 f"take {', '.join(OF_TRAINING)}"
             )
-        deliver(_exported_training(viewer, trained(model, step.keywords, reading, step.device)), output, model)
+        deliver(_exported_training(viewer, trained_on(model, {**step.keywords, **reading}, step.device)), output, model)
         return
-    analysis = graphmem.analyze(model, memory_model=memory_model, order=order, **reading)
+    analysis = analyze(model, memory_model=memory_model, order=order, **reading)
     has_addresses = viewer in ("torch-snapshot", "csv")
     profile = inference_profile(analysis, arena_plan(analysis) if has_addresses else None)
     deliver(_exported(viewer, model, analysis, profile), output, model)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +10,9 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, model_options, output_option
-from graphmem.cli.training_options import training_options
-
-# Options that describe a training step; without --train they would be ignored, so they are refused.
-_OF_TRAINING = (
-    "loss", "optimizer", "form", "weight_decay", "freeze", "dropout", "attention_dropout", "inplace", "accumulate",
-    "checkpoint", "lora", "offload",
-)  # fmt: skip
+from graphmem.cli.options import given, model_options, step_options
+from graphmem.cli.output import deliver, end, fail, format_option, is_json, output_option, screen
+from graphmem.ir.options import FitKeywords, RunKeywords, step_names
 
 
 @click.command()
@@ -28,10 +21,10 @@ _OF_TRAINING = (
 @click.option("--display", is_flag=True, help="A desktop runs on the device.")
 @click.option("--count", type=click.IntRange(min=1), default=1, metavar="N", help="Devices that may share a step.")
 @click.option("--train", is_flag=True, help="A training step; else a forward run. The options below describe it.")
-@training_options("device")
+@step_options(FitKeywords)
 @click.option("--brief", is_flag=True, help="The verdict and the largest batch only.")
 @click.option("--explain", is_flag=True, help="Add the code to paste for each option.")
-@click.option("--format", "format_", type=click.Choice(["table", "json"]), default=None, help="Default: table.")
+@format_option
 @output_option
 def fit(
     model: Path,
@@ -46,33 +39,26 @@ def fit(
     Exit codes: 0 it fits; 1 it does not; 3 with --strict where the figures do not prove the answer.
     """
     if not options["train"]:
-        options = _of_inference(click.get_current_context(), options)
-    import graphmem
+        options = _of_inference(options)
+    from graphmem.fitting.fit import fit as fitted
     from graphmem.report.fit import fit_json, fit_text
 
     gc.set_threshold(20_000, 50, 1000)  # a search makes and drops many graphs: a sixth of its time went here
     with _progress() as progress:
-        found = graphmem.fit(model, device, progress=progress, **options)
-    by_suffix = "json" if output is not None and output.suffix == ".json" else "table"
-    if (format_ or by_suffix) == "json":
-        deliver(fit_json(found), output, model)
-    else:
-        is_terminal = output is None and sys.stdout.isatty()
-        columns = shutil.get_terminal_size().columns
-        deliver(fit_text(found, width=columns, color=is_terminal, explain=explain), output, model)
+        found = fitted(model, device, progress=progress, **options)
+    text = fit_json(found) if is_json(format_, output) else fit_text(found, explain=explain, **screen(output))
+    deliver(text, output, model)
     if not found.fits:
-        raise click.exceptions.Exit(1)
-    if options["strict"] and not found.is_proved:
-        raise click.exceptions.Exit(3)
+        fail()
+    end(options["strict"], found.is_proved)
 
 
-def _of_inference(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+def _of_inference(options: dict[str, Any]) -> dict[str, Any]:
     """The options without those of a training step; UsageError when one of them was given."""
-    for name in _OF_TRAINING:
-        source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            raise click.UsageError(f"--{name.replace('_', '-')} describes a training step; add --train")
-    return {name: value for name, value in options.items() if name not in _OF_TRAINING}
+    of_training = [name for name in step_names(FitKeywords) if name not in step_names(RunKeywords)]
+    for name in given(of_training):
+        raise click.UsageError(f"--{name.replace('_', '-')} describes a training step; add --train")
+    return {name: value for name, value in options.items() if name not in of_training}
 
 
 @contextmanager

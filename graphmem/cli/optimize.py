@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from graphmem.cli.options import model_options, session_options
+from graphmem.cli.output import fail, file_option
 from graphmem.ir.runtime import SessionOptions
 
 
 @click.command()
 @model_options
 @session_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The copy to write.")
+@file_option("The copy to write.")
 def optimize(
     model: Path,
     session: SessionOptions,
@@ -38,4 +39,4 @@ def optimize(
         verdict = "equal within rounding" if found.check.close else "DIFFER"
     click.echo(optimized_text(str(found.path), found.is_reordered, found.code, found.now, found.then, verdict))
     if (found.check is None and reading["strict"]) or (found.check is not None and not found.check.close):
-        raise click.exceptions.Exit(1)
+        fail()

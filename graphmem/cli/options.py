@@ -1,15 +1,30 @@
-"""Options that several subcommands share, and what they parse to."""
+"""The records of ir/options, and what else several subcommands share -> click options, and what they parse to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import Field, dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from graphmem.ir.options import (
+    MEMORY_MODELS,
+    ORDERS,
+    ReadingOptions,
+    TrainingOptions,
+    TrainKeywords,
+    declared,
+    step_names,
+)
+from graphmem.ir.runtime import EXECUTION_ORDERS, OPTIMIZATIONS, SessionOptions
 from graphmem.ir.types import BITS, TensorType
+
+if TYPE_CHECKING:
+    from graphmem.ir.device import Device
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,11 +38,6 @@ def parsed_dims(ctx: click.Context, param: click.Parameter, values: tuple[str, .
             raise click.BadParameter(f"'{value}' is not NAME=N, such as batch=8 or input_ids:0=8", ctx, param)
         dims[name] = int(number)
     return dims
-
-
-def parsed_trips(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
-    """NAME=N, repeated -> {name: number}."""
-    return parsed_dims(ctx, param, values)
 
 
 def parsed_shapes(ctx: click.Context, param: click.Parameter, path: Path | None) -> dict[str, TensorType]:
@@ -56,45 +66,112 @@ def _parsed_type(name: str, entry: Any, ctx: click.Context, param: click.Paramet
     return TensorType(dtype, tuple(shape))
 
 
+def option(row: Field[Any]) -> Callable[[Command], Command]:
+    """The click option that a field of ReadingOptions or TrainingOptions is."""
+    about = declared(row)
+    flag = about.spelling or "--" + row.name.replace("_", "-")
+    more: dict[str, Any] = {"help": about.line, "default": row.default, **_PARSED.get(row.name, {})}
+    if row.default is False:
+        return click.option(flag, row.name, is_flag=True, **{k: v for k, v in more.items() if k != "default"})
+    if about.choices:
+        more |= {"type": click.Choice(about.choices), "show_default": bool(row.default)}
+    elif about.kind in (int, float) and about.least is not None:
+        kind = click.IntRange if about.kind is int else click.FloatRange
+        more["type"] = kind(about.least, about.most, max_open=about.is_below)  # type: ignore[arg-type]
+    elif about.kind is int:
+        more["type"] = int
+    if about.metavar:
+        more["metavar"] = about.metavar
+    if isinstance(row.default, tuple):
+        more["multiple"] = True
+    return click.option(flag, row.name, **more)
+
+
+# What is parsed from a text that has a form of its own.
+_PARSED: dict[str, dict[str, Any]] = {
+    "dims": {"multiple": True, "default": (), "callback": parsed_dims},
+    "trips": {"multiple": True, "default": (), "callback": parsed_dims},
+    "shapes": {"type": click.Path(path_type=Path), "callback": parsed_shapes},
+}
+
+
+def options(rows: Iterable[Field[Any]]) -> Callable[[Command], Command]:
+    """All of them, in their order, as keyword arguments of the command under their names."""
+    made = [option(row) for row in rows]
+
+    def decorate(command: Command) -> Command:
+        for one in reversed(made):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+reading_options = options(fields(ReadingOptions))
+prune_option = options(row for row in fields(TrainingOptions) if row.name == "prune")
+
+
 def model_options(command: Command, required: bool = True) -> Command:
-    """MODEL, and how to read it."""
+    """MODEL, and how to read it; the command hands `**reading` on to its verb."""
     return click.argument("model", type=click.Path(path_type=Path), required=required)(reading_options(command))
 
 
-def reading_options(command: Command) -> Command:
-    """How to read a model: --dim, --batch, --strict; for what the file cannot say --trip-count, --shapes-from.
+def step_options(keywords: type) -> Callable[[Command], Command]:
+    """The options of a training step that a verb of those keywords takes; --prune is set apart."""
+    return options(row for row in fields(TrainingOptions) if row.name in _of_step(keywords))
 
-    A command takes the latter as `**reading` and hands them on to `graphmem.analyze` and its like.
+
+def _of_step(keywords: type) -> list[str]:
+    return [name for name in step_names(keywords) if name != "prune"]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedStep:
+    """What is said about training: the keywords of `train`, whether it is asked for, and the card if named."""
+
+    keywords: dict[str, Any]
+    is_wanted: bool
+    device: Device | None
+
+
+def asked_step(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--train, --device NAME and train's options; the command gets them as `step`, an AskedStep.
+
+    An option of the step asks for training by itself, --device does not: inference runs on devices too.
     """
-    for option in (
-        click.option(
-            "--shapes-from",
-            "shapes",
-            type=click.Path(path_type=Path),
-            callback=parsed_shapes,
-            help='Types of tensors that cannot be known: JSON {"tensor": {"dtype": "float32", "shape": [1, 2]}}.',
-        ),
-        click.option(
-            "--trip-count",
-            "trips",
-            metavar="NAME=N",
-            multiple=True,
-            callback=parsed_trips,
-            help="How often a loop runs, by the name of its node or output.",
-        ),
-        click.option("--strict", is_flag=True, help="Refuse free dimensions; exit 3 when a figure is incomplete."),
-        click.option("--batch", type=int, metavar="N", help="Bind the free leading dimension of the inputs."),
-        click.option(
-            "--dim",
-            "dims",
-            metavar="NAME=N",
-            multiple=True,
-            callback=parsed_dims,
-            help="Bind a free dimension, by name or as INPUT:AXIS=N.",
-        ),
-    ):
-        command = option(command)
-    return command
+    names = _of_step(TrainKeywords)
+
+    @wraps(command)
+    def with_step(is_training: bool, **others: Any) -> Any:
+        keywords = {name: others.pop(name) for name in names}
+        is_given = bool(given([name for name in names if name != "device"]))
+        found = None
+        if keywords["device"] is None:
+            keywords["device"] = "cpu"
+        else:
+            from graphmem.fitting.gates import training_device
+
+            keywords["device"], found = training_device(keywords["device"])
+        return command(step=AskedStep(keywords, is_training or is_given, found), **others)
+
+    rows = {row.name: option(row) for row in fields(TrainingOptions)}
+    rows["device"] = click.option(
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, a size such as 12GB, or a card (`graphmem devices`) with its usable memory.",
+    )
+    decorated: Callable[..., Any] = with_step
+    for name in reversed(names):
+        decorated = rows[name](decorated)
+    return click.option("--train", "is_training", is_flag=True, help="A training step; any option of one implies it.")(
+        decorated
+    )
+
+
+def given(names: Iterable[str]) -> list[str]:
+    """Of the options of the command that runs, those that were not left at their defaults."""
+    ctx = click.get_current_context()
+    return [name for name in names if ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)]
 
 
 def inference_options(command: Command, has_runtime: bool = False) -> Command:
@@ -103,14 +180,14 @@ def inference_options(command: Command, has_runtime: bool = False) -> Command:
     for option in (
         click.option(
             "--order",
-            type=click.Choice(["file", "memory", *runtime]),
+            type=click.Choice([*ORDERS, *runtime]),
             default="file",
             show_default=True,
             help="Execution order: the file's, or one that lowers the peak.",
         ),
         click.option(
             "--memory-model",
-            type=click.Choice(["plain", "views", "inplace", *runtime]),
+            type=click.Choice([*MEMORY_MODELS, *runtime]),
             default="views",
             show_default=True,
             help="Which tensors share a buffer (docs/what-the-numbers-mean.md).",
@@ -127,8 +204,6 @@ def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_session(
         ort_optimization: str, ort_order: str, ort_reuse: bool, ort_pattern: bool, ort_arena: bool, **others: Any
     ) -> Any:
-        from graphmem.ir.runtime import SessionOptions
-
         session = SessionOptions(ort_optimization, ort_order, ort_reuse, ort_pattern, ort_arena)
         return command(session=session, **others)
 
@@ -138,14 +213,14 @@ def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--ort-reuse/--no-ort-reuse", default=True, help="enable_mem_reuse"),
         click.option(
             "--ort-order",
-            type=click.Choice(["default", "priority"]),
+            type=click.Choice(EXECUTION_ORDERS),
             default="default",
             show_default=True,
             help="execution_order",
         ),
         click.option(
             "--ort-optimization",
-            type=click.Choice(["off", "basic", "extended", "all"]),
+            type=click.Choice(OPTIMIZATIONS),
             default="all",
             show_default=True,
             help="graph_optimization_level",
@@ -169,31 +244,3 @@ def parsed_size(ctx: click.Context, param: click.Parameter, text: str | None) ->
 def size_option(name: str, help_: str) -> Callable[[Command], Command]:
     """An option that takes a size."""
     return click.option(name, metavar="SIZE", callback=parsed_size, help=help_)
-
-
-def prune_option(command: Command) -> Command:
-    """--prune SHARE."""
-    return click.option(
-        "--prune", type=click.FloatRange(0, 1, max_open=True), default=0.0, metavar="SHARE",
-        help="Take out this share of channels where the graph allows, such as 0.3.",
-    )(command)  # fmt: skip
-
-
-def output_option(command: Command) -> Command:
-    """-o FILE."""
-    return click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")(
-        command
-    )
-
-
-def deliver(content: str | bytes, output: Path | None, model: Path | None = None) -> None:
-    """Print a report, or write it to the file asked for; never over the `model` that it is about."""
-    if output is None:
-        click.echo(content)
-        return
-    try:
-        if model is not None and output.exists() and output.samefile(model):
-            raise click.UsageError(f"'{output}' is the model itself, which is never changed; write to another file")
-        output.write_bytes(content if isinstance(content, bytes) else (content + "\n").encode())
-    except OSError as error:
-        raise click.ClickException(f"'{output}' cannot be written: {error.strerror}") from error

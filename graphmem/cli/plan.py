@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, inference_options, model_options, output_option, parsed_size
+from graphmem.cli.options import inference_options, model_options, parsed_size
+from graphmem.cli.output import deliver, output_option, refuse
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
 from graphmem.ir.execution import Execution
 from graphmem.ir.memory import Plan
 
-FAILED = 1
 MODEL_ALIGNMENT = 64  # what runtimes and vector units want; files of lifetimes say their own
 
 
@@ -44,7 +44,8 @@ def plan(
     **reading: Any,
 ) -> None:
     """Place every buffer of MODEL, or of --lifetimes FILE.csv, in the least memory, with a proved bound."""
-    import graphmem
+    from graphmem.api.plan import execute as executed
+    from graphmem.api.plan import plan as planned
 
     if (model is None) == (lifetimes is None):
         raise click.UsageError("give either a MODEL or --lifetimes FILE.csv")
@@ -61,9 +62,9 @@ def plan(
             **reading,
         }
         if execute:
-            made, execution = graphmem.execute(model, **options)
+            made, execution = executed(model, **options)
         else:
-            made = graphmem.plan(model, **options)
+            made = planned(model, **options)
     else:
         assert lifetimes is not None
         made = _plan_of_rows(lifetimes, alignment or 1, capacity, timeout)
@@ -74,12 +75,9 @@ def plan(
 def _judge(made: Plan, execution: Execution | None, capacity: int | None) -> None:
     """Exit with 1 where the arena does not fit or its execution went wrong."""
     if capacity is not None and made.arena > capacity:
-        click.echo(f"graphmem: the arena of {made.arena} bytes does not fit in {capacity}", err=True)
-    elif execution is not None and not execution.is_faithful:
-        click.echo("graphmem: the execution inside the arena is not that of an ordinary run", err=True)
-    else:
-        return
-    raise click.exceptions.Exit(FAILED)
+        refuse(f"the arena of {made.arena} bytes does not fit in {capacity}")
+    if execution is not None and not execution.is_faithful:
+        refuse("the execution inside the arena is not that of an ordinary run")
 
 
 def arena_plan(analysis: Analysis, timeout: float = 5.0) -> Plan | None:

@@ -6,7 +6,6 @@ SweepProgress -> stderr: a line that moves on a terminal, and now and then a lin
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +15,11 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import deliver, parsed_dims, size_option
+from graphmem.cli.options import parsed_dims, size_option, step_options
+from graphmem.cli.output import columns, deliver, end
 from graphmem.fleet.axes import AXES
 from graphmem.ir.fleet import SweepProgress
-
-LOSSES = ("cross_entropy", "mse", "l1", "bce", "sum", "mean", "none")
+from graphmem.ir.options import SweepKeywords
 
 
 def _axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,7 +39,7 @@ def _cpus() -> int:
 @_axes_options
 @click.option("--train", "training", is_flag=True, help="A training step.")
 @click.option("--inference", is_flag=True, help="A forward run; the default, or beside --train.")
-@click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True, help="With --train.")
+@step_options(SweepKeywords)
 @click.option(
     "--dim", "dims", metavar="NAME=N", multiple=True, callback=parsed_dims, help="Bind a dimension where there is one."
 )
@@ -74,10 +73,9 @@ def sweep(
     Every row is one model at one batch, precision, ... on one device. With -o, what is done is kept in a journal
     beside the output: run the same command again to go on after an end of any kind.
     """
-    import graphmem
-    from graphmem.cli.sweep import shown
     from graphmem.fleet.overview import overview
     from graphmem.fleet.results import check_results_path, csv_rows, read_results, results_file
+    from graphmem.fleet.run import sweep as swept
     from graphmem.report.fleet import fleet_text
     from graphmem.report.page.fleet import fleet_html
 
@@ -90,7 +88,7 @@ def sweep(
     rows = []
     with ExitStack() as stack:
         progress = stack.enter_context(shown())
-        found = graphmem.sweep(
+        found = swept(
             paths, {name: values for name, values in grid.items() if values}, journal=journal, progress=progress, **how
         )
         add = stack.enter_context(csv_rows(sys.stdout) if output is None else results_file(output))
@@ -100,10 +98,9 @@ def sweep(
     seen = overview(rows, earlier)
     if report is not None:
         deliver(fleet_html(rows, seen), report)
-    said = fleet_text(seen, None if output is None else output.as_posix(), shutil.get_terminal_size().columns)
+    said = fleet_text(seen, None if output is None else output.as_posix(), columns())
     click.echo(said, err=output is None)
-    if strict and any(not row.complete for row in rows):
-        raise click.exceptions.Exit(3)
+    end(strict, all(row.complete for row in rows))
 
 
 def _values(given: tuple[str, ...]) -> list[str]:

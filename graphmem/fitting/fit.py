@@ -20,7 +20,7 @@ from graphmem.ir.device import Device
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option, Paging
 from graphmem.ir.graph import Issue
-from graphmem.ir.options import READING, FitKeywords, RunKeywords, asked, step_names
+from graphmem.ir.options import READING, FitKeywords, RunKeywords, asked, step_names, takes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -142,6 +142,7 @@ def _anywhere(question: Question, asked: Asked) -> tuple[Option, ...]:
     return tuple(placed)
 
 
+@takes(FitKeywords)
 def fit(
     path: str | Path,
     device: str | Device | None = None,

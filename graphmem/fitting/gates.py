@@ -19,7 +19,7 @@ from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Need
 from graphmem.ir.gate import Gate
 from graphmem.ir.memory import Plan
-from graphmem.ir.options import FitKeywords, TrainingOptions, step_names
+from graphmem.ir.options import DEVICES, FitKeywords, TrainingOptions, step_names
 from graphmem.ir.training import Training, may_hold_more
 
 
@@ -136,7 +136,6 @@ def _method(plan: Plan | None) -> str:
     return plan.method + (", proved least" if plan.is_optimal else "")
 
 
-PLAIN_DEVICES = ("cpu", "cuda")
 _SIZES = ("max-peak", "max-activations", "max-weights", "max-arena", "max-train-peak")
 _KEYS = ("path", "batch", "dims", "baseline", "max-increase", *_SIZES, "device", "min-batch", "train")
 
@@ -168,7 +167,7 @@ def fraction(text: str) -> Decimal:
 
 def training_device(text: str) -> tuple[str, Device | None]:
     """What PyTorch calls the device meant by "cuda", "cpu" or a card's name, and the card."""
-    if text in PLAIN_DEVICES:
+    if text in DEVICES:
         return text, None
     found = device(text)
     return accelerator(found).torch_device, found

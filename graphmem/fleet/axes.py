@@ -7,19 +7,18 @@ stage "compare"   holds a figure that is already there against something: costs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 from typing import Any, TypeAlias
 
-from graphmem.autograd.optimizers import OPTIMIZERS
-from graphmem.autograd.precision import PRECISIONS as STEP_PRECISIONS
 from graphmem.fitting.devices import accelerator, device
 from graphmem.ir.device import Device
 from graphmem.ir.errors import OptionError
+from graphmem.ir.options import DEVICES, OPTIMIZERS, RUN_PRECISIONS
+from graphmem.ir.options import PRECISIONS as STEP_PRECISIONS
 from graphmem.memory.allocator import CUBLAS_WORKSPACE
-from graphmem.passes.precision import PRECISIONS as RUN_PRECISIONS
 
 Value: TypeAlias = "int | str | None"
 Cell: TypeAlias = Mapping[str, Value]
@@ -27,7 +26,6 @@ Cell: TypeAlias = Mapping[str, Value]
 MODES = ("inference", "training")
 NONE = "none"
 MOST = 2**31
-SIMULATED = ("cpu", "cuda")  # values of the device axis that no figure is held against
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Axis:
     told: str
     stage: str = "figure"
     modes: tuple[str, ...] = MODES
-    choices: Mapping[str, Container[str]] | None = None  # by mode, where the modes differ
+    choices: Mapping[str, Sequence[str]] | None = None  # by mode, where the modes differ
 
     def applies(self, mode: Value, value: Value) -> bool:
         """True when the mode can have that value."""
@@ -92,7 +90,7 @@ def checkpoints(value: Value) -> tuple[str, ...]:
 def device_name(value: Any) -> Value:
     """The full name of a device of the catalogue, a size as written, or "cpu" or "cuda" to compare with nothing."""
     text = str(value).strip()
-    if text in SIMULATED:
+    if text in DEVICES:
         return text
     found = device(text)
     return text if found.kind == "size" else found.name
@@ -199,4 +197,4 @@ def cublas(cell: Cell) -> Value:
 @lru_cache(maxsize=1024)
 def compared(name: Value) -> Device | None:
     """The device that figures are held against, or None for "cpu" and "cuda"."""
-    return None if name in SIMULATED else device(str(name))
+    return None if name in DEVICES else device(str(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from graphmem.fitting.probe import need_of, run_traced
 from graphmem.fleet.axes import Value, checkpoints
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph, Issue, exactness_of
-from graphmem.ir.options import TrainingOptions
+from graphmem.ir.options import SweepKeywords, TrainingOptions, step_names
 from graphmem.ir.program import Program
 from graphmem.ir.training import Training
 from graphmem.memory.allocator import CUBLAS_WORKSPACE
@@ -32,12 +32,13 @@ class Fixed:
     """What is the same for all cells of a sweep."""
 
     dims: Mapping[str, int] = field(default_factory=dict)
-    loss: str = "cross_entropy"
+    step: TrainingOptions = field(default_factory=TrainingOptions)
 
     @property
     def document(self) -> dict[str, Any]:
         """The same as plain values."""
-        return {"dims": dict(self.dims), "loss": self.loss}
+        step = {name: getattr(self.step, name) for name in step_names(SweepKeywords)}
+        return {"dims": dict(self.dims), **step}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ class Model:
     def trained(self, settings: Mapping[str, Value]) -> Training:
         """One training step; the last one is kept for devices that differ in what they add to it."""
         if self.last is None or self.last[0] != settings:
-            asked = TrainingOptions(
-                loss=self.fixed.loss,
+            asked = replace(
+                self.fixed.step,
                 optimizer=str(settings["optimizer"]),
                 device=str(settings["on"]),
                 precision=str(settings["precision"]),

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from graphmem.fleet.axes import Cell, Grid, figure_settings, grid_of
 from graphmem.fleet.figures import Figure, Fixed
@@ -17,6 +17,10 @@ from graphmem.fleet.rows import Slot, record_of
 from graphmem.fleet.work import Outcome, Task, engine
 from graphmem.ir.errors import InputError, OptionError
 from graphmem.ir.fleet import SweepProgress, SweepRecord
+from graphmem.ir.options import SweepKeywords, asked, takes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 AHEAD = 4096  # tasks whose rows may wait for an earlier, slower one
 CHANGED = "the external data beside the file changed while the sweep ran; run it again"
@@ -44,6 +48,7 @@ class Engine(Protocol):
         """Give back what is held."""
 
 
+@takes(SweepKeywords)
 def sweep(
     paths: Iterable[str | Path] | str | Path,
     grid: Mapping[str, Any] | None = None,
@@ -51,12 +56,12 @@ def sweep(
     *,
     jobs: int = 1,
     dims: Mapping[str, int] | None = None,
-    loss: str = "cross_entropy",
     journal: str | Path | None = None,
     fresh: bool = False,
     retry_failed: bool = False,
     worker_memory: int | None = None,
     progress: Callable[[SweepProgress], None] | None = None,
+    **step: Unpack[SweepKeywords],
 ) -> Iterator[SweepRecord]:
     """The memory of every model at every setting: one record per model and cell of the grid, in that order.
 
@@ -67,12 +72,12 @@ def sweep(
         scheduler: address of a Dask scheduler; processes of this machine when None.
         jobs: how many of these; 0 to work in this very process, where nothing bounds memory or survives a crash.
         dims: numbers for free dimensions, bound in the models that have them.
-        loss: of training, as for `train`.
         journal: file in which figures are kept, so that a sweep that was ended goes on where it was; None keeps none.
         fresh: forget what the journal holds.
         retry_failed: work out again what the journal has as an error.
         worker_memory: most bytes of a local worker; its share of 80 % of this machine's when None.
         progress: called after every change.
+        step: what all training steps share, as for `train`.
 
     Raises:
         OptionError: at once, for paths without a model, a grid that is none, or a scheduler that is not there. A model
@@ -82,7 +87,7 @@ def sweep(
     cells = grid_of(grid or {})
     if jobs < 0:
         raise OptionError(f"{jobs} processes cannot work; give at least 1, or 0 for this one")
-    fixed = Fixed(dict(dims or {}), loss)
+    fixed = Fixed(dict(dims or {}), asked(SweepKeywords, None, step)[1])
     kept = Journal(None if journal is None else Path(journal), fresh, retry_failed)
     try:
         at = _engine(scheduler, jobs, worker_memory)

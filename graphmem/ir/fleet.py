@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-# Columns that differ between two runs of the same sweep.
-TIMING = ("seconds",)
-
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord:

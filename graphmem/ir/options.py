@@ -6,9 +6,10 @@ of pyproject.toml and the tables in docs/ are made from both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, TypedDict
+from inspect import Parameter, signature
+from typing import Any, TypedDict, TypeVar
 
 from graphmem.ir.errors import OptionError
 from graphmem.ir.types import TensorType
@@ -22,10 +23,13 @@ FORMS = ("single", "foreach", "fused")
 DEVICES = ("cpu", "cuda")
 PRECISIONS = ("fp32", "bf16", "fp16", "bf16-amp", "fp16-amp")
 OFFLOADS = ("optimizer", "activations")
+MEMORY_MODELS = ("plain", "views", "inplace")  # those of graphmem itself; ONNX Runtime has one of its own
+ORDERS = ("file", "memory")  # likewise
+RUN_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8", "int4")  # of a forward run
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class Declared:
     """What a field is beside its name and default: a flag when that is False, repeated when it is a tuple.
 
     `least` and `most` bound a number of the type `kind`; `most` itself is refused where `is_below`.
@@ -43,13 +47,13 @@ class Option:
 
 
 def _option(default: Any, line: str, **more: Any) -> Any:
-    return field(default=default, metadata={"option": Option(line, **more)})
+    return field(default=default, metadata={"option": Declared(line, **more)})
 
 
-def option_of(row: Field[Any]) -> Option:
+def declared(row: Field[Any]) -> Declared:
     """What a field of either record says about itself."""
     found = row.metadata["option"]
-    assert isinstance(found, Option)
+    assert isinstance(found, Declared)
     return found
 
 
@@ -112,7 +116,7 @@ class TrainingOptions:
                 object.__setattr__(self, row.name, value)
             for one in value if isinstance(value, tuple) else (value,):
                 if one is not None or row.default is not None:
-                    _check(row, option_of(row), one)
+                    _check(row, declared(row), one)
 
     @property
     def optimizer_form(self) -> str:
@@ -127,7 +131,7 @@ def _several(name: str, value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _check(row: Field[Any], option: Option, value: Any) -> None:
+def _check(row: Field[Any], option: Declared, value: Any) -> None:
     """OptionError for a value of another type, that is none of the choices, or beyond the bounds."""
     if option.choices and value not in option.choices:
         raise OptionError(f"{option.title or row.name} '{value}' is not one of {', '.join(option.choices)}")
@@ -137,13 +141,13 @@ def _check(row: Field[Any], option: Option, value: Any) -> None:
         raise OptionError(f"{row.name} {value!r} is not {_wanted(kind, option)}")
 
 
-def _is_within(option: Option, value: float) -> bool:
+def _is_within(option: Declared, value: float) -> bool:
     if option.least is not None and not value >= option.least:
         return False
     return option.most is None or value < option.most or (value == option.most and not option.is_below)
 
 
-def _wanted(kind: type, option: Option) -> str:
+def _wanted(kind: type, option: Declared) -> str:
     if kind in (bool, str):
         return "true or false" if kind is bool else "a text"
     upper = "" if option.most is None else f" to {'below ' if option.is_below else ''}{option.most:g}"
@@ -166,7 +170,7 @@ class _Folded(TypedDict, total=False):
     assume_bn: bool
 
 
-class _Step(_Folded, total=False):
+class _StepKeywords(_Folded, total=False):
     loss: str
     optimizer: str
     form: str | None
@@ -192,23 +196,29 @@ class _OneDevice(_Precision, total=False):
     offload: Sequence[str]
 
 
+class SweepKeywords(TypedDict, total=False):
+    """What all rows of `sweep` share."""
+
+    loss: str
+
+
 class RunKeywords(_Folded, _Precision, total=False):
     """Those of `fit` that a forward run has too."""
 
 
-class FitKeywords(ReadingKeywords, _Step, _OneDevice, total=False):
+class FitKeywords(ReadingKeywords, _StepKeywords, _OneDevice, total=False):
     """The step of `fit`, whose device has a name or a size."""
 
 
-class RanksKeywords(ReadingKeywords, _Step, _Device, total=False):
+class RanksKeywords(ReadingKeywords, _StepKeywords, _Device, total=False):
     """`train_ranks`."""
 
 
-class FrontierKeywords(ReadingKeywords, _Step, _Device, _Precision, total=False):
+class FrontierKeywords(ReadingKeywords, _StepKeywords, _Device, _Precision, total=False):
     """`checkpoint_frontier`, which finds what to checkpoint."""
 
 
-class TrainKeywords(ReadingKeywords, _Step, _Device, _OneDevice, total=False):
+class TrainKeywords(ReadingKeywords, _StepKeywords, _Device, _OneDevice, total=False):
     """`train`."""
 
     prune: float
@@ -226,6 +236,30 @@ def step_names(keywords: type) -> tuple[str, ...]:
 def step_defaults(keywords: type) -> dict[str, Any]:
     """What those are when they are not given."""
     return {row.name: row.default for row in fields(TrainingOptions) if row.name in keywords.__annotations__}
+
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def takes(keywords: type) -> Callable[[Verb], Verb]:
+    """A verb whose signature and docstring tell one by one what it takes as `**` of those keywords."""
+    rows = [r for r in (*fields(ReadingOptions), *fields(TrainingOptions)) if r.name in keywords.__annotations__]
+
+    def told(verb: Verb) -> Verb:
+        own = signature(verb)
+        plain = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        more = [Parameter(r.name, Parameter.KEYWORD_ONLY, default=r.default, annotation=r.type) for r in rows]
+        verb.__signature__ = own.replace(parameters=[*plain, *more])  # type: ignore[attr-defined]
+        lines = "".join(f"\n            {row.name}: {_told(declared(row))}" for row in rows)
+        verb.__doc__ = (verb.__doc__ or "").replace("\n\n    Raises:", lines + "\n\n    Raises:")
+        return verb
+
+    return told
+
+
+def _told(option: Declared) -> str:
+    """The line of help, with the choices."""
+    return f"{option.line} {' | '.join(option.choices)}".strip()
 
 
 def asked(

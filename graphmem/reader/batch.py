@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from graphmem.ir.errors import OptionError
@@ -15,8 +15,12 @@ from graphmem.reader import read
 
 def read_at_batch(path: str | Path, reading: ReadingOptions) -> tuple[Graph, tuple[int, int] | None]:
     """As `read_with_batch`, of the file at `path`."""
-    one = partial(read, path, reading.dims, is_strict=reading.strict, trips=reading.trips, shapes=reading.shapes)
-    return read_with_batch(reading.batch, one)
+    return read_with_batch(reading.batch, lambda batch=None: read_as(path, replace(reading, batch=batch)))
+
+
+def read_as(path: str | Path, reading: ReadingOptions) -> Graph:
+    """The graph of the file at `path`."""
+    return read(path, reading.dims, reading.batch, reading.strict, reading.trips, reading.shapes)
 
 
 def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:

@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias, get_args
 
 from graphmem.ir.graph import Graph, Issue, Node
 from graphmem.ir.operators import is_elementwise, is_view
@@ -83,10 +82,6 @@ def _counted_by_node(node: Node, body: Graph, model: str) -> frozenset[str]:
     if node.standard_type == "SequenceMap":
         return frozenset((*body.outputs, *(() if own else body.inputs)))
     return frozenset(body.outputs)
-
-
-MemoryModel: TypeAlias = Literal["plain", "views", "inplace"]
-MEMORY_MODELS: tuple[str, ...] = get_args(MemoryModel)
 
 
 class _Storage:

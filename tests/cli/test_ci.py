@@ -11,8 +11,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from graphmem.cli.step_options import step_names
-from graphmem.ir.options import TrainKeywords
 from tests.conftest import Finished
 
 Write = Callable[..., Path]
@@ -232,11 +230,6 @@ def test_a_slip_in_pyproject_is_one_clear_line(graphmem: Run, tmp_path: Path, li
     assert code == 2
     assert said in err
     assert len(err.splitlines()) == 1
-
-
-def test_options_of_a_step_are_keywords_of_train() -> None:
-    assert set(step_names()) <= set(TrainKeywords.__annotations__)
-    assert {"loss", "optimizer", "device", "freeze"} <= set(step_names())
 
 
 def test_a_training_step_differs_from_itself_in_nothing(graphmem: Run) -> None:
