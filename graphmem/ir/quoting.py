@@ -129,7 +129,7 @@ def markup(text: str) -> str:
 
 
 # What means something within a line of Markdown, or to GitHub: a mention, a reference, a formula, a table's bar.
-_MARKDOWN = re.compile(r"[\\`*_\[\]|~#@$]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_MARKDOWN = re.compile(r"[\\`*\[\]|~#@$]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
 def markdown(text: str) -> str:

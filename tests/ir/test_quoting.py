@@ -20,16 +20,8 @@ from graphmem.ir.errors import InputError
 from tests.hostile import HOSTILE
 
 # Anything that protobuf may hold, with what targets care about more often than chance has it.
-FRAGMENTS = [
-    *"'\"\\`|<>&*/?=+-@#$~%:[]{}()! \n\r\t\x00\x1b\x9b\u202e\u2028é中a",
-    "*/",
-    "/*",
-    "??",
-    "</",
-    "www.",
-    "://",
-    "'=",
-]
+FRAGMENTS = [*"'\"\\`|<>&*/?=+-@#$~%:[]{}()!_ \n\r\t\x00\x1b\x9b\u202e\u2028é中a"]
+FRAGMENTS += ["a_b", "__", "*/", "/*", "??", "</", "www.", "://", "'="]
 ODD = st.one_of(
     st.sampled_from(list(HOSTILE.values())), st.lists(st.sampled_from(FRAGMENTS)).map("".join), st.text(st.characters())
 )
