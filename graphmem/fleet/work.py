@@ -20,7 +20,8 @@ from graphmem.fleet.files import content, is_url
 from graphmem.ir.errors import InputError, ModelError
 from graphmem.ir.version import __version__
 from graphmem.reader.constants import shape_files
-from graphmem.reader.load import file_bytes, inlined, message
+from graphmem.reader.functions import inlined
+from graphmem.reader.load import file_bytes, message
 
 NOWHERE = Path("/nonexistent")  # the folder of a model at a URL: its external data are not read
 

@@ -85,11 +85,15 @@ class TensorType:
 
 @dataclass(frozen=True, slots=True)
 class BoundedType:
-    """A tensor whose shape the data decides: each dimension lies in low..high, ends included."""
+    """A tensor whose shape the data decides: each dimension lies in low..high, ends included.
+
+    `others` are the types that it may have instead, of other ranks and of no more elements.
+    """
 
     dtype: str
     low: Shape
     high: Shape
+    others: tuple[TensorType | BoundedType, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.low) != len(self.high) or any(a > b for a, b in zip(self.low, self.high, strict=True)):
@@ -107,7 +111,7 @@ class BoundedType:
 
     def __str__(self) -> str:
         dims = (str(a) if a == b else f"{a}..{b}" for a, b in zip(self.low, self.high, strict=True))
-        return f"{self.dtype}[{', '.join(dims)}]"
+        return " or ".join((f"{self.dtype}[{', '.join(dims)}]", *map(str, self.others)))
 
 
 @dataclass(frozen=True, slots=True)

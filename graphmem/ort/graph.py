@@ -61,7 +61,7 @@ def runtime_graph(source: Source, options: SessionOptions) -> RuntimeGraph:
     known = {name: t.type for name, t in source.graph.tensors.items() if isinstance(t.type, TensorType)}
     with TemporaryDirectory(prefix="graphmem-") as scratch:
         made = optimized(source.model, source.folder, source.inputs, known, options, Path(scratch))
-        graph = read(made.path)
+        graph = read(made.path, is_onnxruntime=True)
     graph = _with_known_types(graph, source.graph)
     priority = made.priority
     if made.is_as_written and options.optimization != "off":

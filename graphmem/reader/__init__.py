@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import onnx
 
-from graphmem.ir.graph import Graph
+from graphmem.ir.errors import ModelError
+from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.types import TensorType
 from graphmem.reader.dims import Bindings, bindings, bound_inputs
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.load import load
+from graphmem.reader.stated import Given, Stated
 from graphmem.reader.validity import check_graph_text
 from graphmem.reader.walk import Walk
 
@@ -25,14 +27,21 @@ def read(
     is_strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
+    is_onnxruntime: bool = False,
+    branches: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Given] | None = None,
 ) -> Graph:
     """The graph in the file at `path`, with free dimensions bound by `dims` ("name" or "input:axis") and `batch`.
 
     A dimension that stays free is taken as 1 and noted, or refused when `is_strict`. `trips` says how often loops run,
-    by node or output name, and `shapes` the types of tensors, where the file does not.
+    by node or output name, and `shapes` the types of tensors, where the file does not. With `is_onnxruntime` sizes are
+    those of its kernels also where the specification has its own. `branches` says which branch of an If runs ("then" or
+    "else", by node or output name), `inputs` the values of small integer or boolean inputs.
     Raises ModelError for a file that is not a valid model, OptionError for a binding that does not fit it.
     """
-    return graph_of(load(Path(path)), Path(path).parent, dims, batch, is_strict, trips, shapes)
+    return graph_of(
+        load(Path(path)), Path(path).parent, dims, batch, is_strict, trips, shapes, is_onnxruntime, branches, inputs
+    )
 
 
 def graph_of(
@@ -43,6 +52,9 @@ def graph_of(
     is_strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
+    is_onnxruntime: bool = False,
+    branches: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Given] | None = None,
 ) -> Graph:
     """The same of a model without local functions, whose external data lie in `folder`."""
     check_graph_text(model.graph)
@@ -53,14 +65,28 @@ def graph_of(
     bound = bound_inputs(infos, given)
     opsets = {"" if o.domain == "ai.onnx" else o.domain: o.version for o in model.opset_import}
     walk = Walk(
-        typer=NodeTyper(opsets, model.ir_version),
+        typer=NodeTyper(opsets, model.ir_version, is_onnxruntime),
         folder=folder,
         symbols=bound.symbols,
         trusts_value_info=not given.overrides_file,
         issues=list(bound.issues),
-        trips=trips or {},
-        supplied=shapes or {},
+        stated=Stated(trips or {}, branches or {}, shapes or {}, inputs or {}),
+        inputs={info.name: info for info in infos},
     )
-    graph = walk.graph(model.graph, bound.types)
-    walk.check_options()
+    try:
+        graph = walk.graph(model.graph, bound.types)
+    except ModelError as error:
+        raise _with_assumptions(error, bound.issues) from error
+    walk.stated.check()
     return graph
+
+
+def _with_assumptions(error: ModelError, issues: Iterable[Issue]) -> ModelError:
+    """The same error, with the free dimensions that were taken as 1: at another size the model may well run."""
+    free = {issue.what.split("'")[1]: None for issue in issues if issue.kind == "free-dimension"}
+    if not free:
+        return error
+    named, options = ", ".join(f"'{name}'" for name in free), " ".join(f"--dim {name}=N" for name in free)
+    return ModelError(
+        f"{error}; {named} {'was' if len(free) == 1 else 'were'} free and taken as 1: bind with {options}"
+    )

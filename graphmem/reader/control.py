@@ -1,6 +1,7 @@
 """Control flow -> output types and typed bodies: If, Loop, Scan, SequenceMap, and any operator that holds graphs.
 
-If        a known condition decides the branch; otherwise the outputs are whatever holds for both
+If        the caller or a known condition decides the branch, or that the other cannot run at these sizes; otherwise the
+          outputs are whatever holds for both
 Loop      walked iteration by iteration where its trip count is known and the work small (shapes and values may then
           change from one to the next), else once with what no iteration changes
 Scan      walked once: its specification keeps the shapes of the state
@@ -10,18 +11,23 @@ Bodies that are not walked, or walked more than once, still count their initiali
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
-import numpy as np
+import onnx
 
 from graphmem.ir.budget import SpentError
 from graphmem.ir.errors import ModelError
-from graphmem.ir.graph import Issue
+from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.types import SequenceType, Type, UnknownType
-from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, Versions, given, joined, truth
+from graphmem.reader.either import either, joined
+from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, Versions, given, truth
 from graphmem.reader.loops import loop, scan
 from graphmem.reader.order import described
 from graphmem.reader.rules.sequences import sequence_of
 from graphmem.reader.values import Value
+
+# A body walked: its graph, and the types and values that it puts out.
+Run: TypeAlias = "tuple[Graph, list[Type], list[Value | None]]"
 
 
 def outcome(held: Held) -> Outcome:
@@ -46,34 +52,54 @@ def outcome(held: Held) -> Outcome:
 
 def _by_rule(held: Held) -> Outcome:
     """An operator whose graphs are options: typed like any other, if there is a rule for it."""
-    types, values = held.walk.typer.outputs(held.proto, held.types, held.values)
-    return Outcome(types, values, held.unknown.bodies)
+    found = held.walk.typer.outputs(held.proto, held.types, held.values)
+    return Outcome(found.types, found.values, held.unknown.bodies)
 
 
 def _if(held: Held) -> Outcome:
-    condition = truth(held.values[0]) if held.values else None
     branches = {label: held.body(label) for label in ("then_branch", "else_branch")}
     for body in branches.values():
         if body.input or len(body.output) != len(held.proto.output):
             raise ModelError(f"{described(held.proto)} has branches whose inputs or outputs do not fit it")
-    if condition is not None:
+    taken = held.walk.stated_branch(held.proto)
+    condition = truth(held.values[0]) if held.values else None
+    if taken is None and condition is not None:
         taken = "then_branch" if condition else "else_branch"
-        other = "else_branch" if condition else "then_branch"
-        graph, types, values = held.run(branches[taken], [], [])
-        return Outcome(types, values, ((taken, graph), (other, held.walk.weights_of(branches[other]))))
-    runs = [held.run(body, [], []) for body in branches.values()]
-    types = [joined(row) for row in zip(*(run[1] for run in runs), strict=True)]
-    values = [_either(*row) for row in zip(*(run[2] for run in runs), strict=True)]
-    return Outcome(types, values, tuple(zip(branches, (run[0] for run in runs), strict=True)))
+        what = f"its condition is {str(condition).lower()} before the run, so its {_spoken(taken)} branch runs"
+        held.walk.issues.append(Issue("branch", described(held.proto), what))
+    if taken is not None:
+        return _only(held, branches, taken, held.run(branches[taken], [], []))
+    runs: dict[str, Run] = {}
+    failed: dict[str, ModelError] = {}
+    for label, body in branches.items():
+        mark = len(held.walk.issues)
+        try:
+            runs[label] = held.run(body, [], [])
+        except ModelError as error:
+            failed[label] = error
+            del held.walk.issues[mark:]
+    if not runs:
+        raise failed["then_branch"]
+    for skipped, why in failed.items():
+        (left,) = runs
+        what = f"its {_spoken(skipped)} branch cannot run at these sizes ({why}); its {_spoken(left)} branch is taken"
+
+        held.walk.issues.append(Issue("branch", described(held.proto), what))
+        return _only(held, branches, left, runs[left])
+    types = [joined(row) for row in zip(*(run[1] for run in runs.values()), strict=True)]
+    values = [either(*row) for row in zip(*(run[2] for run in runs.values()), strict=True)]
+    return Outcome(types, values, tuple((label, run[0]) for label, run in runs.items()))
 
 
-def _either(a: Value | None, b: Value | None) -> Value | None:
-    """A value that is one of the two."""
-    if a is None or b is None or a.low.shape != b.low.shape or a.low.dtype != b.low.dtype:
-        return None
-    if a.low.dtype.kind not in "iu":
-        return a if a.is_exact and b.is_exact and a.low.tobytes() == b.low.tobytes() else None
-    return Value(np.minimum(a.low, b.low), np.maximum(a.high, b.high))
+def _spoken(label: str) -> str:
+    return label.removesuffix("_branch")
+
+
+def _only(held: Held, branches: Mapping[str, onnx.GraphProto], taken: str, run: Run) -> Outcome:
+    """What the one branch puts out; the weights of the other are in the file all the same."""
+    graph, types, values = run
+    other = "else_branch" if taken == "then_branch" else "then_branch"
+    return Outcome(types, values, ((taken, graph), (other, held.walk.weights_of(branches[other]))))
 
 
 def _sequence_map(held: Held) -> Outcome:

@@ -17,6 +17,9 @@ import numpy as np
 import onnx
 
 from graphmem.ir.budget import Budget
+from graphmem.ir.types import BoundedType, Shape, TensorType, Type
+from graphmem.reader.constants import is_small
+from graphmem.reader.protos import plain_attributes
 from graphmem.reader.values import Array, Value
 
 # Operators that never fix their output before the run, whatever their inputs (onnx: non-deterministic schemas).
@@ -161,3 +164,59 @@ def _run(node: onnx.NodeProto, opset: int, arrays: Sequence[Array | None]) -> li
 
 def _silent(*_: object) -> None:
     """Takes the implementation's log lines and drops them."""
+
+
+def with_values(
+    node: onnx.NodeProto,
+    opset: int,
+    found: tuple[Type, ...],
+    types: Sequence[Type | None],
+    values: Sequence[Value | None],
+    budget: Budget,
+) -> tuple[tuple[Type, ...], tuple[Value | None, ...]]:
+    """`found` and the outputs' values, where the inputs' values (or, for Shape and Size, types) decide them."""
+    nothing = tuple(None for _ in found)
+    if node.op_type in ("Shape", "Size"):
+        return found, (_measured(node, types[0]), *nothing[1:])
+    known = all(v is not None or not name for v, name in zip(values, node.input, strict=True))
+    if not known or not is_deterministic(node) or not _all_small(found):
+        return found, nothing
+    results = evaluated_outputs(node, opset, values, [_greatest(t) for t in found], budget)
+    if results is None or len(results) < len(found):
+        return found, nothing
+    pairs = [_agreed(type_, result) for type_, result in zip(found, results, strict=False)]
+    return tuple(type_ for type_, _ in pairs), tuple(value for _, value in pairs)
+
+
+def _measured(node: onnx.NodeProto, type_: Type | None) -> Value | None:
+    """What Shape or Size says of an input of that type."""
+    if isinstance(type_, TensorType):
+        return Value.exactly(_measure(node, type_.shape))
+    if isinstance(type_, BoundedType):
+        return Value(_measure(node, type_.low), _measure(node, type_.high))
+    return None
+
+
+def _measure(node: onnx.NodeProto, shape: Shape) -> Array:
+    if node.op_type == "Size":
+        return np.array(prod(shape), np.int64)
+    attributes = plain_attributes(node)
+    return np.array(shape[attributes.get("start", 0) : attributes.get("end")], np.int64)
+
+
+def _greatest(type_: Type) -> Shape:
+    return type_.shape if isinstance(type_, TensorType) else type_.high if isinstance(type_, BoundedType) else ()
+
+
+def _all_small(types: Sequence[Type]) -> bool:
+    return all(isinstance(t, TensorType | BoundedType) and is_small(t.dtype, prod(_greatest(t))) for t in types)
+
+
+def _agreed(type_: Type, value: Value) -> tuple[Type, Value | None]:
+    """Type and value made consistent: a bounded type is sharpened by an exact value, a contradicting value dropped."""
+    if isinstance(type_, BoundedType) and value.is_exact:
+        within = len(type_.high) == value.low.ndim and all(map(int.__le__, value.low.shape, type_.high))
+        return (TensorType(type_.dtype, value.low.shape), value) if within else (type_, None)
+    if isinstance(type_, TensorType) and value.low.shape == type_.shape and value.low.dtype.name == type_.dtype:
+        return type_, value
+    return type_, None

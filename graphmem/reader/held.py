@@ -11,11 +11,10 @@ import onnx
 from graphmem.ir.budget import Budget
 from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue
-from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.ir.types import Type, UnknownType
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.names import Names
 from graphmem.reader.order import bodies_of, described, steps_of
-from graphmem.reader.rules.sequences import described_by, sequence_of
 from graphmem.reader.values import Value
 
 # An iteration is walked by itself while iterations times nodes stay below this, in one loop.
@@ -52,6 +51,9 @@ class Walker(Protocol):
 
     def stated_trips(self, node: onnx.NodeProto) -> tuple[int, int] | None:
         """How often the caller says that a loop runs."""
+
+    def stated_branch(self, node: onnx.NodeProto) -> str | None:
+        """Which branch of an If the caller says runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +121,3 @@ class Versions:
     def labelled(self, label: str) -> tuple[tuple[str, Graph], ...]:
         """The graphs by their labels: their weights are the same, and count once."""
         return tuple((label if i == 0 else f"{label}#{i}", graph) for i, graph in enumerate(self.kept.values()))
-
-
-def joined(types: Sequence[Type]) -> Type:
-    """The type that holds whichever of `types` the run chooses."""
-    first, *others = types
-    for other in others:
-        first = first if other == first else _joined(first, other)
-    return first
-
-
-def _joined(a: Type, b: Type) -> Type:
-    if isinstance(a, SequenceType) and isinstance(b, SequenceType):
-        if a.elements is None or b.elements is None or len(a.elements) != len(b.elements):
-            return SequenceType(described_by([a.element, b.element]), None)
-        return sequence_of([joined(pair) for pair in zip(a.elements, b.elements, strict=True)])
-    if isinstance(a, OptionalType) and isinstance(b, OptionalType):
-        return OptionalType(joined((a.element, b.element)), a.present if a.present == b.present else None)
-    if not isinstance(a, TensorType | BoundedType) or not isinstance(b, TensorType | BoundedType):
-        return described_by([a, b])
-    (low_a, high_a), (low_b, high_b) = (
-        (t.shape, t.shape) if isinstance(t, TensorType) else (t.low, t.high) for t in (a, b)
-    )
-    if a.dtype != b.dtype or len(high_a) != len(high_b):
-        return described_by([a, b])
-    return BoundedType(a.dtype, tuple(map(min, low_a, low_b)), tuple(map(max, high_a, high_b)))

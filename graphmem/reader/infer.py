@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from hashlib import blake2b
-from math import prod
-from typing import TypeAlias
+from typing import NamedTuple
 
-import numpy as np
 import onnx
 import onnx.numpy_helper
 import onnx.shape_inference
 
 from graphmem.ir.budget import Budget
 from graphmem.ir.errors import ModelError
-from graphmem.ir.types import BoundedType, OptionalType, SequenceType, Shape, TensorType, Type, UnknownType
+from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
 from graphmem.reader import bounded, data_dependent, rules
 from graphmem.reader.bounded import GROWING, arrays_at_end, end, spanning
-from graphmem.reader.constants import is_small
-from graphmem.reader.evaluate import evaluated_outputs, is_deterministic
-from graphmem.reader.protos import plain_attributes, proto_of, type_of
+from graphmem.reader.either import combinations, either, joined
+from graphmem.reader.evaluate import with_values
+from graphmem.reader.functions import OPSETS, opsets_of
+from graphmem.reader.protos import checked_type, dtype_of, plain_attributes, proto_of, type_of
 from graphmem.reader.rules.call import Call
 from graphmem.reader.validity import (
     check_arity,
@@ -40,7 +40,13 @@ from graphmem.reader.values import Array, Value
 # Values longer than this never say a shape; passing them would only cost time.
 MAX_SHAPE_DATA = 1_024
 
-Inferred: TypeAlias = tuple[tuple[Type, ...], "tuple[Value | None, ...]"]
+
+class Inferred(NamedTuple):
+    """Types and values of a node's outputs, and where runtimes and specification disagree, in words."""
+
+    types: tuple[Type, ...]
+    values: tuple[Value | None, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -49,9 +55,11 @@ class NodeTyper:
 
     opsets: Mapping[str, int]
     ir_version: int
+    is_onnxruntime: bool = False  # sizes as onnxruntime's kernels have them also where the specification has its own
     budget: Budget = field(default_factory=Budget)
     seen: dict[object, Inferred] = field(default_factory=dict)
     schemas: dict[tuple[str, str], onnx.defs.OpSchema | None] = field(default_factory=dict)
+    others: dict[object, NodeTyper] = field(default_factory=dict)
 
     def schema(self, node: onnx.NodeProto) -> onnx.defs.OpSchema | None:
         """The operator's schema in the model's opset, or None when ONNX has none."""
@@ -63,6 +71,18 @@ class NodeTyper:
             except onnx.defs.SchemaError:
                 self.schemas[key] = None
         return self.schemas[key]
+
+    def of(self, node: onnx.NodeProto) -> NodeTyper:
+        """The typer that knows the node's own opsets, where it comes from a function that imported others."""
+        opsets = opsets_of(node) if node.metadata_props else None
+        if opsets is None:
+            return self
+        key = (OPSETS, *sorted(opsets.items()))
+        found = self.others.get(key)
+        if found is None:
+            merged = {**self.opsets, **opsets}
+            found = self.others[key] = NodeTyper(merged, self.ir_version, self.is_onnxruntime, self.budget)
+        return found
 
     def has_rule(self, node: onnx.NodeProto) -> bool:
         """True when there is a shape rule of our own for the operator."""
@@ -98,10 +118,44 @@ class NodeTyper:
         self.check(node, types)
         schema = self.schema(node)
         anonymous = _anonymous(node)
-        found = self._types(schema, anonymous, types, values)
+        if any(isinstance(type_, BoundedType) and type_.others for type_ in types):
+            return self._of_any_rank(schema, anonymous, types, values)
+        return self._of_one_rank(schema, anonymous, types, values)
+
+    def _of_any_rank(
+        self,
+        schema: onnx.defs.OpSchema | None,
+        node: onnx.NodeProto,
+        types: Sequence[Type | None],
+        values: Sequence[Value | None],
+    ) -> Inferred:
+        """What holds whichever ranks the inputs have; ranks that do not go together do not occur."""
+        found, errors = [], []
+        for row in combinations(types):
+            try:
+                found.append(self._of_one_rank(schema, node, row, values))
+            except ModelError as error:
+                errors.append(error)
+        if not found:
+            raise errors[0] if errors else ModelError("its inputs may have too many ranks")
+        known = tuple(reduce(either, column) for column in zip(*(one.values for one in found), strict=True))
+        return Inferred(tuple(joined(column) for column in zip(*(one.types for one in found), strict=True)), known)
+
+    def _of_one_rank(
+        self,
+        schema: onnx.defs.OpSchema | None,
+        node: onnx.NodeProto,
+        types: Sequence[Type | None],
+        values: Sequence[Value | None],
+    ) -> Inferred:
+        notes: list[str] = []
+        found = self._types(schema, node, types, values, notes)
         if len(found) != len(node.output):
             raise ModelError(f"it has {len(node.output)} outputs, not {len(found)}")
-        return self._with_values(schema, anonymous, found, types, values)
+        if schema is None or schema.domain:
+            return Inferred(found, tuple(None for _ in found), tuple(dict.fromkeys(notes)))
+        found, known = with_values(node, self.opsets.get("", 1), found, types, values, self.budget)
+        return Inferred(found, known, tuple(dict.fromkeys(notes)))
 
     def _types(
         self,
@@ -109,6 +163,7 @@ class NodeTyper:
         node: onnx.NodeProto,
         types: Sequence[Type | None],
         values: Sequence[Value | None],
+        notes: list[str],
     ) -> tuple[Type, ...]:
         domain = "" if node.domain == "ai.onnx" else node.domain
         own = rules.RULES.get((domain, node.op_type))
@@ -122,8 +177,8 @@ class NodeTyper:
             if decided is not None:
                 return tuple(decided[: len(node.output)])
         if any(isinstance(t, BoundedType) for t in types) or any(v is not None and not v.is_exact for v in values):
-            return self._bounded_types(schema, node, types, values)
-        return self._exact_types(schema, node, types, [None if v is None else v.low for v in values])
+            return self._bounded_types(schema, node, types, values, notes)
+        return self._exact_types(schema, node, types, [None if v is None else v.low for v in values], notes)
 
     def _exact_types(
         self,
@@ -131,6 +186,7 @@ class NodeTyper:
         node: onnx.NodeProto,
         types: Sequence[Type | None],
         arrays: Sequence[Array | None],
+        notes: list[str],
     ) -> tuple[Type, ...]:
         protos = {name: proto_of(type_) for name, type_ in zip(node.input, types, strict=True) if type_ is not None}
         data = {
@@ -147,18 +203,41 @@ class NodeTyper:
         except Exception as error:  # InferenceError, ValidationError, ... : several modules, one meaning
             if any(_is_open(type_) for type_ in types):
                 return tuple(UnknownType() for _ in node.output)
+            corrected = self._by_own_rule(schema, node, types, arrays, None, notes)
+            if corrected is not None:
+                return corrected
             raise ModelError(_reason(error)) from error
-        outputs = tuple(type_of(found[name], "output") if name in found else UnknownType() for name in node.output)
-        fill = rules.GAPS.get((schema.domain, node.op_type))
-        if fill is not None and any(isinstance(type_, UnknownType) for type_ in outputs):
-            values = [None if array is None else Value.exactly(array) for array in arrays]
-            call = Call(node, types, values, plain_attributes(node), self.opsets.get(schema.domain, 1))
+        outputs = tuple(_output_type(found[name]) if name in found else UnknownType() for name in node.output)
+        outputs = self._by_own_rule(schema, node, types, arrays, outputs, notes) or outputs
+        for type_ in outputs:
+            checked_type(type_, "output")
+        if node.op_type == "Reshape":
+            _check_elements(types[0], outputs[0])
+        return outputs
+
+    def _by_own_rule(
+        self,
+        schema: onnx.defs.OpSchema,
+        node: onnx.NodeProto,
+        types: Sequence[Type | None],
+        arrays: Sequence[Array | None],
+        outputs: tuple[Type, ...] | None,
+        notes: list[str],
+    ) -> tuple[Type, ...] | None:
+        """`outputs` by ONNX's inference (None: it refuses the node) with what rules of our own put right or fill in."""
+        key = (schema.domain, node.op_type)
+        right, fill = rules.CORRECTIONS.get(key), rules.GAPS.get(key)
+        if right is None and (fill is None or outputs is None or not any(map(_is_open, outputs))):
+            return outputs
+        values = [None if array is None else Value.exactly(array) for array in arrays]
+        call = Call(node, types, values, plain_attributes(node), self.opsets.get(schema.domain, 1))
+        if right is not None:
+            outputs = rules.corrected(right, call, outputs, notes, is_onnxruntime=self.is_onnxruntime)
+        if fill is not None and outputs is not None:
             outputs = tuple(
                 mine if isinstance(type_, UnknownType) else type_
                 for mine, type_ in zip(rules.applied(fill, call), outputs, strict=True)
             )
-        if node.op_type == "Reshape":
-            _check_elements(types[0], outputs[0])
         return outputs
 
     def _bounded_types(
@@ -167,8 +246,12 @@ class NodeTyper:
         node: onnx.NodeProto,
         types: Sequence[Type | None],
         values: Sequence[Value | None],
+        notes: list[str],
     ) -> tuple[Type, ...]:
         check_axes(node, types)
+        if rules.takes_bounds(node.op_type) and (schema.domain, node.op_type) in rules.CORRECTIONS:
+            call = Call(node, types, values, plain_attributes(node), self.opsets.get(schema.domain, 1))
+            return rules.applied(rules.CORRECTIONS[schema.domain, node.op_type], call)
         if bounded.has_rule(node.op_type):
             return bounded.applied(node, types, values)
         if node.op_type not in GROWING:
@@ -180,41 +263,13 @@ class NodeTyper:
             if arrays is None:
                 return tuple(UnknownType() for _ in node.output)
             try:
-                ends.append(self._exact_types(schema, node, at_end, arrays))
+                ends.append(self._exact_types(schema, node, at_end, arrays, notes))
             except ModelError:  # a broadcast against zero elements, say: that end tells nothing
                 ends.append(None)
         low, high = ends
         if high is None:
             return tuple(UnknownType() for _ in node.output)
         return tuple(spanning(a, b) for a, b in zip(low or [None] * len(high), high, strict=True))
-
-    def _with_values(
-        self,
-        schema: onnx.defs.OpSchema | None,
-        node: onnx.NodeProto,
-        found: tuple[Type, ...],
-        types: Sequence[Type | None],
-        values: Sequence[Value | None],
-    ) -> Inferred:
-        """`found` with the outputs' values, where the inputs' values (or, for Shape and Size, types) decide them."""
-        nothing = tuple(None for _ in found)
-        if schema is None or schema.domain != "":
-            return found, nothing
-        if node.op_type in ("Shape", "Size"):
-            measured = _measured(node, types[0])
-            return (found, (measured, *nothing[1:]))
-        known = all(v is not None or not name for v, name in zip(values, node.input, strict=True))
-        if not known or not is_deterministic(node) or not _all_small(found):
-            return found, nothing
-        results = evaluated_outputs(node, self.opsets.get("", 1), values, [_greatest(t) for t in found], self.budget)
-        if results is None or len(results) < len(found):
-            return found, nothing
-        pairs = [_agreed(type_, result) for type_, result in zip(found, results, strict=False)]
-        return tuple(type_ for type_, _ in pairs), tuple(value for _, value in pairs)
-
-
-def _greatest(type_: Type) -> Shape:
-    return type_.shape if isinstance(type_, TensorType) else type_.high if isinstance(type_, BoundedType) else ()
 
 
 def _fingerprint(value: Value) -> object:
@@ -241,6 +296,16 @@ def _anonymous(node: onnx.NodeProto) -> onnx.NodeProto:
     )
 
 
+def _output_type(proto: onnx.TypeProto) -> Type:
+    """The type as inferred; a negative size, which no input can have, is left to the rules that may know better."""
+    tensor = proto.tensor_type
+    if any(d.HasField("dim_value") and d.dim_value < 0 for d in tensor.shape.dim):
+        dims = tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
+        if None not in dims and tensor.elem_type:
+            return TensorType(dtype_of(tensor.elem_type, "output"), tuple(d for d in dims if d is not None))
+    return type_of(proto, "output")
+
+
 def _reason(error: Exception) -> str:
     """The C++ exception in one line, without its own prefix."""
     text = " ".join(str(error).split())
@@ -255,33 +320,3 @@ def _check_elements(data: Type | None, reshaped: Type) -> None:
 
 def _is_open(type_: Type | None) -> bool:
     return isinstance(type_, UnknownType | SequenceType | OptionalType)
-
-
-def _measured(node: onnx.NodeProto, type_: Type | None) -> Value | None:
-    """What Shape or Size says of an input of that type."""
-    if isinstance(type_, TensorType):
-        return Value.exactly(_measure(node, type_.shape))
-    if isinstance(type_, BoundedType):
-        return Value(_measure(node, type_.low), _measure(node, type_.high))
-    return None
-
-
-def _measure(node: onnx.NodeProto, shape: Shape) -> Array:
-    if node.op_type == "Size":
-        return np.array(prod(shape), np.int64)
-    attributes = plain_attributes(node)
-    return np.array(shape[attributes.get("start", 0) : attributes.get("end")], np.int64)
-
-
-def _all_small(types: Sequence[Type]) -> bool:
-    return all(isinstance(t, TensorType | BoundedType) and is_small(t.dtype, prod(_greatest(t))) for t in types)
-
-
-def _agreed(type_: Type, value: Value) -> tuple[Type, Value | None]:
-    """Type and value made consistent: a bounded type is sharpened by an exact value, a contradicting value dropped."""
-    if isinstance(type_, BoundedType) and value.is_exact:
-        within = len(type_.high) == value.low.ndim and all(map(int.__le__, value.low.shape, type_.high))
-        return (TensorType(type_.dtype, value.low.shape), value) if within else (type_, None)
-    if isinstance(type_, TensorType) and value.low.shape == type_.shape and value.low.dtype.name == type_.dtype:
-        return type_, value
-    return type_, None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
 from graphmem.ir.errors import ModelError
+from graphmem.reader.functions import inlined
 
 TEXT_SUFFIXES = (".textproto", ".txtpb", ".pbtxt", ".prototxt", ".onnxtxt", ".onnx.txt", ".txt")
 
@@ -18,9 +18,6 @@ TEXT_SUFFIXES = (".textproto", ".txtpb", ".pbtxt", ".prototxt", ".onnxtxt", ".on
 MAX_FILE = 2**31 - 1
 # Brackets open at once in a text; protobuf's own limit for binary files is 100 messages.
 MAX_DEPTH = 300
-# Nodes, and bytes, that the calls of local functions may expand to.
-MAX_NODES = 100_000
-MAX_EXPANDED = 1 << 28
 
 
 def load(path: Path) -> onnx.ModelProto:
@@ -113,63 +110,3 @@ def _depth(text: str) -> int:
         elif found.group()[0] in ")}]>":
             depth = max(0, depth - 1)
     return most
-
-
-def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model without local functions: every call replaced by its body."""
-    if not model.functions:
-        return model
-    import onnx.inliner
-
-    _check_calls(model)
-    try:
-        return onnx.inliner.inline_local_functions(model)
-    except Exception as error:  # the C++ inliner raises RuntimeError and ValidationError of several modules
-        raise ModelError(f"the model's local functions cannot be inlined: {' '.join(str(error).split())}") from error
-
-
-def _check_calls(model: onnx.ModelProto) -> None:
-    """ModelError when a local function calls itself, directly or not, or calls multiply beyond all bounds."""
-    calls = {(f.domain, f.name): _called(f.node) for f in model.functions}
-    own = {(f.domain, f.name): f.ByteSize() for f in model.functions}
-    sizes: dict[tuple[str, str], tuple[int, int]] = {}  # nodes and bytes once inlined; of functions that are done
-    for root, callees in calls.items():
-        stack = [] if root in sizes else [(root, iter(callees))]
-        active = {root}
-        while stack:
-            function, rest = stack[-1]
-            callee = next((c for c in rest if c in calls and c not in sizes), None)
-            if callee in active:
-                raise ModelError(f"local function '{callee[1]}' calls itself; a model's functions must not recurse")
-            if callee is not None:
-                active.add(callee)
-                stack.append((callee, iter(calls[callee])))
-                continue
-            sizes[function] = _expanded(calls[function], sizes, own[function])
-            active.discard(function)
-            stack.pop()
-    nodes, nbytes = _expanded([called for called in _called(model.graph.node) if called in calls], sizes, 0)
-    if nodes > MAX_NODES or nbytes > MAX_EXPANDED:
-        what = f"{MAX_NODES:,} nodes" if nodes > MAX_NODES else f"{MAX_EXPANDED:,} bytes"
-        raise ModelError(f"the model's local functions expand to more than {what}; export it without them")
-
-
-def _expanded(
-    called: Iterable[tuple[str, str]], sizes: Mapping[tuple[str, str], tuple[int, int]], nbytes: int
-) -> tuple[int, int]:
-    """Nodes and bytes of these calls once each is replaced, beside `nbytes` of their own."""
-    rows = [sizes.get(function, (1, 0)) for function in called]
-    return sum(nodes for nodes, _ in rows), nbytes + sum(size for _, size in rows)
-
-
-def _called(nodes: Iterable[onnx.NodeProto]) -> list[tuple[str, str]]:
-    found = []
-    pending = list(nodes)
-    while pending:
-        node = pending.pop()
-        found.append((node.domain, node.op_type))
-        for attribute in node.attribute:
-            pending.extend(attribute.g.node)
-            for graph in attribute.graphs:
-                pending.extend(graph.node)
-    return found

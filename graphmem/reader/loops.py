@@ -12,6 +12,7 @@ from graphmem.ir.budget import SpentError
 from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.types import BoundedType, SequenceType, TensorType, Type, UnknownType
+from graphmem.reader.either import joined, options
 from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, Versions, given, truth
 from graphmem.reader.order import described, steps_of
 from graphmem.reader.protos import plain_attributes
@@ -110,6 +111,8 @@ def _never(held: Held, body: onnx.GraphProto) -> Outcome:
 def _stacked(types: Sequence[Type], trips: tuple[int, int] | None, axis: int) -> Type:
     """The tensor that holds one such value per trip, along a new axis."""
     type_ = described_by(types)
+    if isinstance(type_, BoundedType) and type_.others:
+        return joined([_stacked([given(option)], trips, axis) for option in options(type_)])
     if isinstance(type_, TensorType | BoundedType) and trips is not None:
         low, high = (type_.shape, type_.shape) if isinstance(type_, TensorType) else (type_.low, type_.high)
         low, high = _inserted(low, axis, trips[0]), _inserted(high, axis, trips[1])
@@ -244,7 +247,7 @@ def _scanned(
 
 
 def _along(type_: Type, axis: int) -> tuple[int, int] | None:
-    if isinstance(type_, TensorType | BoundedType):
+    if isinstance(type_, TensorType) or (isinstance(type_, BoundedType) and not type_.others):
         low, high = (type_.shape, type_.shape) if isinstance(type_, TensorType) else (type_.low, type_.high)
         if -len(high) <= axis < len(high):
             return low[axis], high[axis]

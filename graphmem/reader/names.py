@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import onnx
+
 from graphmem.ir.graph import Tensor
 from graphmem.reader.values import Value
 
@@ -15,6 +17,7 @@ class Names:
     outer: Names | None = None
     tensors: dict[str, Tensor] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
+    makers: dict[str, onnx.NodeProto] = field(default_factory=dict)
 
     def tensor(self, name: str) -> Tensor | None:
         """The tensor of that name, here or further out."""
@@ -26,6 +29,12 @@ class Names:
         if name in self.tensors or self.outer is None:
             return self.values.get(name)
         return self.outer.value(name)
+
+    def maker(self, name: str) -> onnx.NodeProto | None:
+        """The node that writes the name, here or further out."""
+        if name in self.tensors or self.outer is None:
+            return self.makers.get(name)
+        return self.outer.maker(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self.tensors or (self.outer is not None and name in self.outer)

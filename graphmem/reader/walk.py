@@ -9,11 +9,12 @@ from pathlib import Path
 import onnx
 
 from graphmem.ir.budget import Budget
-from graphmem.ir.errors import ModelError, OptionError
+from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue, Node, Tensor
 from graphmem.ir.types import TensorType, Type, UnknownType
 from graphmem.reader.constants import constant_of, initializer_type, initializer_value
 from graphmem.reader.control import outcome
+from graphmem.reader.declared import baked_in, check_dtype, contradiction, stale
 from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
 from graphmem.reader.held import Held, Outcome
@@ -23,6 +24,7 @@ from graphmem.reader.names import Names
 from graphmem.reader.order import all_bodies, bodies_of, captured, described, ordered, steps_of
 from graphmem.reader.origin import origin_of, signature_of, tied_weights
 from graphmem.reader.protos import checked, dtype_of, plain_attributes
+from graphmem.reader.stated import Stated, branch_note, trips_note
 from graphmem.reader.validity import check_graph_text, check_text
 from graphmem.reader.values import Value
 
@@ -39,9 +41,9 @@ class Walk:
     symbols: Mapping[str, int]
     trusts_value_info: bool
     issues: list[Issue] = field(default_factory=list)
-    trips: Mapping[str, int] = field(default_factory=dict)
-    supplied: Mapping[str, Type] = field(default_factory=dict)
-    met: set[str] = field(default_factory=set)
+    stated: Stated = field(default_factory=Stated)
+    inputs: Mapping[str, onnx.ValueInfoProto] = field(default_factory=dict)  # of the model
+    contradicted: set[str] = field(default_factory=set)
 
     @property
     def budget(self) -> Budget:
@@ -53,7 +55,7 @@ class Walk:
         for body in all_bodies(proto):
             check_graph_text(body)
             self.budget.steps += WALKS * steps_of(body)
-        graph, _ = self.typed(proto, input_types, {}, None)
+        graph, _ = self.typed(proto, input_types, self._given_values(input_types), None)
         return replace(graph, issues=tuple(dict.fromkeys(self.issues)))
 
     def typed(
@@ -101,13 +103,24 @@ class Walk:
 
     def stated_trips(self, node: onnx.NodeProto) -> tuple[int, int] | None:
         """How often the caller says that a loop runs, as its least and greatest number of trips."""
-        for name in (node.name, *node.output):
-            if name and name in self.trips:
-                self.met.add(name)
-                count = self.trips[name]
-                self.issues.append(Issue("assumption", described(node), f"runs {count} times, as stated"))
-                return count, count
-        return None
+        count = self.stated.trips_of(node)
+        if count is None:
+            return None
+        self.issues.append(trips_note(node, count))
+        return count, count
+
+    def stated_branch(self, node: onnx.NodeProto) -> str | None:
+        """Which branch of an If the caller says runs."""
+        taken = self.stated.branch_of(node)
+        if taken is not None:
+            self.issues.append(branch_note(node, taken))
+        return taken
+
+    def _given_values(self, types: Mapping[str, Type]) -> dict[str, Value]:
+        """The values that the caller gives of inputs."""
+        found = {name: self.stated.value_of(name, type_) for name, type_ in types.items()}
+        self.issues += [given[1] for given in found.values() if given is not None]
+        return {name: given[0] for name, given in found.items() if given is not None}
 
     def _add_initializers(self, proto: onnx.GraphProto, names: Names) -> None:
         for initializer in proto.initializer:
@@ -179,20 +192,17 @@ class Walk:
     def _infer(
         self, proto: onnx.NodeProto, reads: Sequence[str], inputs: Sequence[Tensor | None], names: Names
     ) -> tuple[Sequence[Type], Sequence[Value | None]]:
+        """Types and values of the outputs; what runtimes do otherwise than the specification is noted."""
         types = [None if tensor is None else tensor.type for tensor in inputs]
         known, here = names.values, names.tensors
         values = [known.get(name) if name in here else names.value(name) if name else None for name in reads]
         try:
-            return self.typer.outputs(proto, types, values)
+            found = self.typer.of(proto).outputs(proto, types, values)
         except ModelError as error:
-            raise ModelError(f"{described(proto)}: {error}") from error
-
-    def check_options(self) -> None:
-        """OptionError for a trip count or a type that was stated for a name which the model does not have."""
-        for option, names, what in (("--trip-count", self.trips, "loop"), ("--shapes-from", self.supplied, "tensor")):
-            for name in names:
-                if name not in self.met:
-                    raise OptionError(f"{option}: the model has no {what} named '{name}'")
+            baked = baked_in(proto, names, self.inputs, self.symbols)
+            raise ModelError(f"{described(proto)}: {error}{f'; {baked}' if baked else ''}") from error
+        self.issues += [Issue("runtime", described(proto), note) for note in found.notes]
+        return found.types, found.values
 
     def _control(self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], names: Names) -> Outcome:
         types = [None if tensor is None else tensor.type for tensor in inputs]
@@ -217,43 +227,55 @@ class Walk:
             if not name:
                 continue
             type_ = found
-            if type(found) is not TensorType or name in stated or name in self.supplied or not found.has_size:
-                type_ = self._settled(name, found, stated)
+            names.makers[name] = proto
+            if type(found) is not TensorType or name in stated or name in self.stated.types or not found.has_size:
+                type_ = self._settled(name, found, stated, names)
                 if not is_exact(type_) or isinstance(found, UnknownType):
-                    self._note(proto, name, type_, names)
+                    self._note(proto, name, type_, names, stated.get(name))
             names.tensors[name] = Tensor(name, "weight" if is_weight else "activation", type_)
             if value is not None:
                 names.values[name] = value
 
-    def _settled(self, name: str, found: Type, stated: Mapping[str, onnx.ValueInfoProto]) -> Type:
+    def _settled(
+        self, name: str, found: Type, stated: Mapping[str, onnx.ValueInfoProto], names: Names | None = None
+    ) -> Type:
         """The inferred type, or where inference leaves something open what the caller supplies or the file states."""
-        if name in self.supplied:
-            self.met.add(name)
-            given = self.supplied[name]
-            if isinstance(found, TensorType) and found != given:
-                raise OptionError(f"--shapes-from: '{name}' is {found}, which contradicts the {given} given")
-            return given
-        if name in stated:
-            _check_dtype(stated[name], found)
-        if isinstance(found, UnknownType) and name in stated:
-            return stated_type(stated[name], self.symbols) or found
-        return found
+        given = self.stated.type_of(name, found)
+        if given is not None or name not in stated:
+            return found if given is None else given
+        info = stated[name]
+        check_dtype(info, found)
+        if isinstance(found, TensorType) and names is not None:
+            self._compare(info, found, names)
+        if not isinstance(found, UnknownType):
+            return found
+        if names is not None and stale(info, names, self.inputs, self.symbols):
+            return found
+        return stated_type(info, self.symbols) or found
 
-    def _note(self, proto: onnx.NodeProto, name: str, type_: Type, names: Names) -> None:
+    def _compare(self, info: onnx.ValueInfoProto, found: TensorType, names: Names) -> None:
+        """Note a declared shape that is not the computed one; what follows from such a one is no root."""
+        what = contradiction(info, found, self.symbols)
+        if what is None:
+            return
+        maker = names.maker(info.name)
+        follows = maker is not None and any(name in self.contradicted for name in maker.input)
+        self.contradicted.add(info.name)
+        where = described(maker) if maker is not None else f"'{info.name}'"
+        self.issues.append(Issue("contradiction", where, what, not follows))
+
+    def _note(
+        self, proto: onnx.NodeProto, name: str, type_: Type, names: Names, info: onnx.ValueInfoProto | None
+    ) -> None:
         follows = any(not is_exact(tensor.type) for i in proto.input if i and (tensor := names.tensor(i)) is not None)
-        is_foreign = self.typer.schema(proto) is None and not self.typer.has_rule(proto)
-        is_given = name in self.supplied
-        self.issues.append(unsettled(proto, name, type_, is_given=is_given, is_foreign=is_foreign, follows=follows))
-
-
-def _check_dtype(info: onnx.ValueInfoProto, found: Type) -> None:
-    """ModelError when the file declares another element type than the operator puts out."""
-    number = info.type.tensor_type.elem_type
-    inferred = getattr(found, "dtype", None)
-    if number and inferred and dtype_of(number, f"'{info.name}'") != inferred:
-        raise ModelError(
-            f"'{info.name}' is declared as {dtype_of(number, info.name)} but computed as {inferred}; export it again"
-        )
+        typer = self.typer.of(proto)
+        is_foreign = typer.schema(proto) is None and not typer.has_rule(proto)
+        is_given = name in self.stated.types
+        issue = unsettled(proto, name, type_, is_given=is_given, is_foreign=is_foreign, follows=follows)
+        if isinstance(type_, UnknownType) and info is not None:
+            why = stale(info, names, self.inputs, self.symbols)
+            issue = replace(issue, what=f"{issue.what}; {why}") if why else issue
+        self.issues.append(issue)
 
 
 def _check_inputs(proto: onnx.GraphProto) -> None:

@@ -17,7 +17,7 @@ def _attention(call: Call) -> list[Type]:
     sizes = call.ints("qkv_hidden_sizes", ()) or (call.shape(1, 2)[1] // 3,) * 3
     return [
         TensorType(call.dtype(0), (batch, rows, sizes[2])),
-        _packed_present(call, 4, call.dtype(0), (batch, rows, sizes[0])),
+        _packed_present(call, 4, call.dtype(0), (batch, rows, sizes[2])),
     ]
 
 

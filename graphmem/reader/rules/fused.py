@@ -5,10 +5,13 @@ Source: onnxruntime/docs/ContribOperators.md; each rule is compared with onnxrun
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graphmem.ir.types import Shape, TensorType, Type
 from graphmem.reader.rules.call import Call, OpenError, Table
 from graphmem.reader.rules.delegate import broadcast, inferred, matmul, shape_of
 from graphmem.reader.rules.standard import like
+from graphmem.reader.rules.windows import pooled, transposed
 
 CONVOLUTION = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
@@ -35,18 +38,14 @@ def _nhwc_conv(call: Call) -> list[Type]:
 
 def _nhwc_pool(call: Call) -> list[Type]:
     batch, *space, channels = call.shape(0)
-    options = kept(call, "auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides")
-    found = inferred("MaxPool", [TensorType("float32", (batch, channels, *space))], options)
-    n, c, *out = shape_of(found)
+    n, c, *out = pooled(call, (batch, channels, *space), ignores_dilations=True)
     return [TensorType(call.dtype(0), (n, *out, c))]
 
 
 def _conv_transpose(call: Call) -> list[Type]:
     """ConvTranspose whose pads are an input."""
-    options = kept(call, "auto_pad", "dilations", "group", "kernel_shape", "output_padding", "strides")
-    if call.has(2):
-        options["pads"] = [int(n) for n in call.array(2).tolist()]
-    return [inferred("ConvTranspose", [call.tensor(0), call.tensor(1)], options)]
+    pads = tuple(int(n) for n in call.array(2).tolist()) if call.has(2) else ()
+    return transposed(replace(call, attributes={**call.attributes, "pads": pads}))
 
 
 def _gemm(call: Call) -> list[Type]:

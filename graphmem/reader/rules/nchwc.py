@@ -11,6 +11,7 @@ from graphmem.ir.types import TensorType, Type
 from graphmem.reader.rules.call import Call, OpenError, Table
 from graphmem.reader.rules.delegate import inferred
 from graphmem.reader.rules.fused import CONVOLUTION, kept
+from graphmem.reader.rules.windows import pooled
 
 GREATEST_BLOCK = 16
 
@@ -24,16 +25,8 @@ def _conv(call: Call) -> list[Type]:
     return [inferred("Conv", [x, TensorType(x.dtype, (filters, channels, *kernel))], options)]
 
 
-def _max_pool(call: Call) -> list[Type]:
-    options = kept(call, "auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides")
-    return [inferred("MaxPool", [call.tensor(0)], options)]
-
-
-def _average_pool(call: Call) -> list[Type]:
-    if set(call.attributes.get("dilations", ())) - {1}:  # ONNX's average pooling knows them only since opset 19
-        raise OpenError("dilations")
-    options = kept(call, "auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides")
-    return [inferred("AveragePool", [call.tensor(0)], options)]
+def _pool(call: Call) -> list[Type]:
+    return [TensorType(call.dtype(0), pooled(call, call.shape(0), ignores_dilations=True))]
 
 
 def _global(call: Call) -> list[Type]:
@@ -62,11 +55,11 @@ def _upsample(call: Call) -> list[Type]:
 
 
 RULES: Table = {
-    "AveragePool": _average_pool,
+    "AveragePool": _pool,
     "Conv": _conv,
     "GlobalAveragePool": _global,
     "GlobalMaxPool": _global,
-    "MaxPool": _max_pool,
+    "MaxPool": _pool,
     "ReorderInput": _reorder_input,
     "ReorderOutput": _reorder_output,
     "Upsample": _upsample,

@@ -10,6 +10,7 @@ from graphmem.reader.rules.call import Call, OpenError, Rule, Table
 from graphmem.reader.rules.delegate import broadcast, inferred, matmul, shape_of
 from graphmem.reader.rules.fused import CONVOLUTION, kept
 from graphmem.reader.rules.standard import like
+from graphmem.reader.rules.windows import pooled
 
 
 def _n_bits(call: Call) -> list[Type]:
@@ -49,8 +50,10 @@ def _concat(call: Call) -> list[Type]:
 
 
 def _pool(call: Call) -> list[Type]:
-    options = kept(call, "auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides")
-    return [_channels_first(call, lambda x: inferred("AveragePool", [x], options))]
+    def rule(x: TensorType) -> Type:
+        return TensorType(x.dtype, pooled(call, x.shape, ignores_dilations=True))
+
+    return [_channels_first(call, rule)]
 
 
 def _global_pool(call: Call) -> list[Type]:

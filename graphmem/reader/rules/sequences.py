@@ -47,7 +47,9 @@ def dims_of(type_: Type) -> tuple[int | None, ...] | None:
     if isinstance(type_, TensorType):
         return type_.shape
     if isinstance(type_, BoundedType):
-        return tuple(a if a == b else None for a, b in zip(type_.low, type_.high, strict=True))
+        return (
+            None if type_.others else tuple(a if a == b else None for a, b in zip(type_.low, type_.high, strict=True))
+        )
     return type_.dims if isinstance(type_, UnknownType) else None
 
 
@@ -128,6 +130,9 @@ def _split(call: Call) -> list[Type]:
         parts = [int(n) for n in call.array(1).tolist()]
     else:
         each = call.scalar(1)
+        squeezes = each == 1 and not call.int_("keepdims", 1)  # the text ignores keepdims here; onnxruntime does not
+        if each < 1:
+            raise OpenError("split")
         parts = [each] * (size // each) + ([size % each] if size % each else [])
     if sum(parts) != size or any(n < 0 for n in parts):
         raise OpenError("split")

@@ -7,6 +7,7 @@ from math import ceil
 from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
 from graphmem.reader.protos import dtype_of
 from graphmem.reader.rules.call import Call, OpenError, Rule, Table
+from graphmem.reader.rules.delegate import broadcast
 from graphmem.reader.values import Array
 
 
@@ -26,16 +27,17 @@ def _mask(call: Call) -> list[Type]:
     return [data, TensorType(data.dtype if call.opset < 10 else "bool", data.shape)]
 
 
-def _range(call: Call) -> list[Type]:
+def ranged(call: Call) -> list[Type]:
     """max(ceil((limit - start) / delta), 0) elements, by the ends of what is known of each; delta must be exact.
 
-    ONNX's inference leaves the 16-bit floats out and refuses vectors of one element, which onnxruntime takes.
+    ONNX's inference leaves the 16-bit floats out and refuses vectors of one element, which onnxruntime takes; its own
+    Range may leave out delta, which is 1.
     """
     dtype = call.dtype(0)
     start, limit = call.values[0], call.values[1]
-    if start is None or limit is None or call.values[2] is None:
+    if start is None or limit is None or (call.has(2) and call.values[2] is None):
         return [UnknownType(dtype, (None,))]
-    delta = _number(call.array(2))
+    delta = _number(call.array(2)) if call.has(2) else 1
     up = delta > 0
     least = _steps(start.high if up else start.low, limit.low if up else limit.high, delta)
     most = _steps(start.low if up else start.high, limit.high if up else limit.low, delta)
@@ -61,9 +63,13 @@ def _steps(start: Array, limit: Array, delta: int | float) -> int:
 def _stft(call: Call) -> list[Type]:
     """[batch, frames, bins, 2]; one-sided by default, which ONNX 1.23 overlooks when the attribute is absent.
 
-    A complex signal (last dimension 2) has no one-sided transform.
+    The signal is [batch, length], or with 1 (real) or 2 (complex) as a last dimension; a complex one has no one-sided
+    transform.
     """
-    batch, length, parts = call.shape(0, 3)
+    shape = call.shape(0)
+    if len(shape) not in (2, 3):
+        raise OpenError("rank")
+    batch, length, parts = (*shape, 1)[:3]
     step = call.scalar(1)
     frame = call.scalar(3) if call.has(3) else call.shape(2, 1)[0]
     if step < 1 or not 0 < frame <= length:
@@ -123,17 +129,79 @@ def _gradient(call: Call) -> list[Type]:
     return [call.tensor(i) for i in range(len(call.attributes["xs"]))]
 
 
+def _attention(call: Call) -> list[Type]:
+    """Y, present key and value, the product of query and key; each of 4 dimensions (batch, heads, rows, size) or 3.
+
+    Without a past the present is the key itself (specification, opset 23); heads of 3-dimensional inputs are counted
+    by attributes.
+    """
+    query, key, value = (_heads(call, p, name) for p, name in enumerate(("q", "kv", "kv")))
+    past = call.shape(4, 4)[2] if call.has(4) else 0
+    batch, heads, rows, _ = query
+    total = past + key[2]
+    dtype = call.dtype(0)
+    packed = (batch, rows, heads * value[3])
+    return [
+        TensorType(dtype, packed if len(call.shape(0)) == 3 else (batch, heads, rows, value[3])),
+        TensorType(call.dtype(1), (key[0], key[1], total, key[3])),
+        TensorType(call.dtype(2), (value[0], value[1], total, value[3])),
+        TensorType(dtype, (batch, heads, rows, total)),
+    ]
+
+
+def _heads(call: Call, position: int, name: str) -> tuple[int, int, int, int]:
+    shape = call.shape(position)
+    if len(shape) == 4:
+        return shape[0], shape[1], shape[2], shape[3]
+    heads = call.int_(f"{name}_num_heads")
+    batch, rows, width = call.shape(position, 3)
+    return batch, heads, rows, width // heads
+
+
 TRAINING: Table = {"Gradient": _gradient}
 PREVIEW: Table = {"FlexAttention": _flex_attention}
 
 RULES: Table = {
-    "Range": _range,
+    "Range": ranged,
     "STFT": _stft,
     "StringNormalizer": _string_normalizer,
     "StringSplit": _string_split,
 }
 
+
+def _broadcast_comparison(call: Call) -> list[Type]:
+    """GreaterOrEqual and LessOrEqual, for which ONNX infers nothing before opset 16: bool, broadcast."""
+    return [TensorType("bool", broadcast(call.shape(0), call.shape(1)))]
+
+
+def _prelu(call: Call) -> list[Type]:
+    """X and slope broadcast to each other; the text takes only a slope that broadcasts to X."""
+    return [TensorType(call.dtype(0), broadcast(call.shape(0), call.shape(1)))]
+
+
+def _gather_nd(call: Call) -> list[Type]:
+    """Also to a scalar, which ONNX's inference leaves open."""
+    data, indices, batch = call.shape(0), call.shape(1), call.int_("batch_dims", 0)
+    if not indices or indices[-1] > len(data) - batch:
+        raise OpenError("indices")
+    return [TensorType(call.dtype(0), (*indices[:-1], *data[batch + indices[-1] :]))]
+
+
+def _transpose(call: Call) -> list[Type]:
+    """Of a scalar, which ONNX's inference leaves open."""
+    if call.shape(0):
+        raise OpenError("not a scalar")
+    return [call.tensor(0)]
+
+
+CORRECTIONS: Table = {"PRelu": _prelu}
+
 GAPS: Table = {
+    "Attention": _attention,
+    "GatherND": _gather_nd,
+    "GreaterOrEqual": _broadcast_comparison,
+    "LessOrEqual": _broadcast_comparison,
+    "Transpose": _transpose,
     # The statistics have the shape of the mean (input 3).
     "BatchNormalization": like(0, 3, 3, 3, 3),
     "Dropout": _mask,
