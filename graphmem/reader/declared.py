@@ -71,15 +71,19 @@ def stale(
 
 
 def bound_symbols(
-    name: str, names: Names, inputs: Mapping[str, onnx.ValueInfoProto], sizes: Mapping[str, int]
+    name: str,
+    names: Names,
+    inputs: Mapping[str, onnx.ValueInfoProto],
+    sizes: Mapping[str, int],
+    axes: tuple[int, ...] | None = None,
 ) -> list[str]:
-    """The free dimensions of the inputs that the tensor depends on, in order."""
+    """The free dimensions (or those of these axes) of the inputs that the tensor depends on, in order."""
     found: dict[str, None] = {}
     for source in sources(name, names):
         info = inputs.get(source)
         for axis, dim in enumerate((declared_dims(info) or []) if info is not None else []):
             symbol = f"{source}:{axis}" if dim is None else dim
-            if isinstance(symbol, str) and symbol in sizes:
+            if isinstance(symbol, str) and symbol in sizes and (axes is None or axis in axes):
                 found[symbol] = None
     return list(found)
 
@@ -112,6 +116,27 @@ def baked_in(
             if found is not None:
                 return found
     return None
+
+
+def baked_unseen(
+    proto: onnx.NodeProto, names: Names, inputs: Mapping[str, onnx.ValueInfoProto], sizes: Mapping[str, int]
+) -> str | None:
+    """The same of a node that takes such a constant and runs all the same.
+
+    A Reshape of the batch bound puts what is left over into its -1; an Expand of a batch of 1 repeats it.
+    """
+    if proto.op_type not in ("Reshape", "Expand") or len(proto.input) < 2:
+        return None
+    data, target = names.tensor(proto.input[0]), names.value(proto.input[1])
+    type_ = data.type if data is not None else None
+    if data is None or data.role == "weight" or target is None or not isinstance(type_, TensorType) or not type_.shape:
+        return None
+    if proto.op_type == "Reshape":
+        fits = -1 in target.low.tolist()
+    else:
+        fits = type_.shape[0] == 1 and len(type_.shape) == target.low.size
+    leading = [sizes[s] for s in bound_symbols(proto.input[0], names, inputs, sizes, axes=(0,))]
+    return _baked(proto, names, inputs, sizes) if fits and type_.shape[0] in leading else None
 
 
 def _baked(

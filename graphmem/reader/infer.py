@@ -27,6 +27,7 @@ from graphmem.reader.evaluate import with_values
 from graphmem.reader.functions import OPSETS, opsets_of
 from graphmem.reader.protos import checked_type, dtype_of, plain_attributes, proto_of, type_of
 from graphmem.reader.rules.call import Call
+from graphmem.reader.runnable import check_runnable
 from graphmem.reader.validity import (
     check_arity,
     check_attributes,
@@ -152,6 +153,7 @@ class NodeTyper:
         found = self._types(schema, node, types, values, notes)
         if len(found) != len(node.output):
             raise ModelError(f"it has {len(node.output)} outputs, not {len(found)}")
+        check_runnable(node, types, values, found)
         if schema is None or schema.domain:
             return Inferred(found, tuple(None for _ in found), tuple(dict.fromkeys(notes)))
         found, known = with_values(node, self.opsets.get("", 1), found, types, values, self.budget)
@@ -209,6 +211,7 @@ class NodeTyper:
             raise ModelError(_reason(error)) from error
         outputs = tuple(_output_type(found[name]) if name in found else UnknownType() for name in node.output)
         outputs = self._by_own_rule(schema, node, types, arrays, outputs, notes) or outputs
+        check_runnable(node, types, [], outputs)  # in words, before the negative size itself
         for type_ in outputs:
             checked_type(type_, "output")
         if node.op_type == "Reshape":

@@ -14,7 +14,7 @@ from graphmem.ir.graph import Graph, Issue, Node, Tensor
 from graphmem.ir.types import TensorType, Type, UnknownType
 from graphmem.reader.constants import constant_of, initializer_type, initializer_value
 from graphmem.reader.control import outcome
-from graphmem.reader.declared import baked_in, check_dtype, contradiction, stale
+from graphmem.reader.declared import TARGETS, baked_in, baked_unseen, check_dtype, contradiction, stale
 from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
 from graphmem.reader.held import Held, Outcome
@@ -202,6 +202,8 @@ class Walk:
             baked = baked_in(proto, names, self.inputs, self.symbols)
             raise ModelError(f"{described(proto)}: {error}{f'; {baked}' if baked else ''}") from error
         self.issues += [Issue("runtime", described(proto), note) for note in found.notes]
+        if proto.op_type in TARGETS and (baked := baked_unseen(proto, names, self.inputs, self.symbols)):
+            self.issues.append(Issue("contradiction", described(proto), baked))
         return found.types, found.values
 
     def _control(self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], names: Names) -> Outcome:
