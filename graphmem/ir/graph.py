@@ -23,6 +23,7 @@ ISSUE_KINDS: dict[str, Effect] = {
     "assumption": "exact",  # anything else taken as given, stated with its value
     "branch": "exact",  # which branch of an If runs, where it is known, and why
     "contradiction": "exact",  # the file says another thing of a tensor than is computed; what is used and why
+    "outside": "exact",  # a value that is no tensor, a dictionary, say; every figure is of tensors
     "runtime": "exact",  # a size that runtimes compute otherwise than ONNX says; theirs is counted
     "unknown-rule": "at most",  # an operation that training has no rule for, counted with all that it could save
     "in-place": "at most",  # activations of which nothing tells whether they run in place, counted as if they did not

@@ -7,6 +7,7 @@ Exactly known, bounded and unknown are different types, so that no figure can mi
     UnknownType    float32[?, 64] or ?        something is missing; has no size at all
     SequenceType   [TensorType, ...]          a list of values
     OptionalType   TensorType or nothing
+    MapType        a dictionary, which no tensor holds
 """
 
 from __future__ import annotations
@@ -149,7 +150,19 @@ class OptionalType:
         return f"optional({self.element})"
 
 
-Type: TypeAlias = TensorType | BoundedType | UnknownType | SequenceType | OptionalType
+@dataclass(frozen=True, slots=True)
+class MapType:
+    """A dictionary from keys to values of these element types, `count` entries of it: no tensor, in no arena."""
+
+    key: str
+    value: str
+    count: int | None = None
+
+    def __str__(self) -> str:
+        return f"map({self.key}, {self.value})"
+
+
+Type: TypeAlias = TensorType | BoundedType | UnknownType | SequenceType | OptionalType | MapType
 
 
 def nbytes_of(type_: Type) -> int:

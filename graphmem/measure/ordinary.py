@@ -19,6 +19,7 @@ from graphmem.ir.errors import InputError, ModelError
 from graphmem.ir.graph import Graph, Node
 from graphmem.ir.types import (
     BoundedType,
+    MapType,
     OptionalType,
     SequenceType,
     Shape,
@@ -52,6 +53,9 @@ def type_proto(type_: Type) -> onnx.TypeProto:
         return helper.make_sequence_type_proto(type_proto(type_.element))
     if isinstance(type_, OptionalType):
         return helper.make_optional_type_proto(type_proto(type_.element))
+    if isinstance(type_, MapType):
+        value = helper.make_tensor_type_proto(element_type(type_.value), ())
+        return helper.make_map_type_proto(element_type(type_.key), value)
     rank = len(type_.high) if isinstance(type_, BoundedType) else None
     assert not isinstance(type_, UnknownType) or type_.dtype is not None
     return helper.make_tensor_type_proto(element_type(str(type_.dtype)), None if rank is None else [None] * rank)

@@ -44,7 +44,7 @@ def session(model: Path, weights: Path, options: SessionOptions, save: Path | No
 
 
 def random_inputs(session: Any, shapes: dict[str, list[int]], seed: int) -> dict[str, Any]:
-    """Seeded inputs: uniform numbers in [0, 1); integers are 0 or 1, which index any table of two rows."""
+    """Seeded inputs: uniform numbers in [0, 1); integers and strings are 0 or 1, indices of any table of two."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
@@ -52,6 +52,9 @@ def random_inputs(session: Any, shapes: dict[str, list[int]], seed: int) -> dict
     for row in session.get_inputs():
         shape = shapes.get(row.name) or [dim if isinstance(dim, int) else 1 for dim in row.shape]
         kind = row.type.removeprefix("tensor(").removesuffix(")")
+        if kind == "string":
+            feeds[row.name] = generator.integers(0, 2, shape).astype(str).astype(object)
+            continue
         dtype = np.dtype({"float": "float32", "double": "float64"}.get(kind, kind))
         if dtype.kind == "f":
             feeds[row.name] = np.asarray(generator.random(shape)).astype(dtype)

@@ -87,7 +87,8 @@ class NodeTyper:
 
     def has_rule(self, node: onnx.NodeProto) -> bool:
         """True when there is a shape rule of our own for the operator."""
-        return ("" if node.domain == "ai.onnx" else node.domain, node.op_type) in rules.RULES
+        key = ("" if node.domain == "ai.onnx" else node.domain, node.op_type)
+        return key in rules.RULES or key in rules.BEYOND
 
     def outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
         """Types and values of `node.output`, given those of `node.input` (None for omitted ones)."""
@@ -169,6 +170,8 @@ class NodeTyper:
     ) -> tuple[Type, ...]:
         domain = "" if node.domain == "ai.onnx" else node.domain
         own = rules.RULES.get((domain, node.op_type))
+        if own is None and schema is None:
+            own = rules.BEYOND.get((domain, node.op_type))
         if own is not None:
             call = Call(node, types, values, plain_attributes(node), self.opsets.get(domain, 1))
             return rules.applied(own, call)

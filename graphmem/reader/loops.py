@@ -20,6 +20,8 @@ from graphmem.reader.rules.call import OpenError
 from graphmem.reader.rules.sequences import described_by, dims_of
 from graphmem.reader.values import Value
 
+# As many trips as no loop makes: exporters give a while loop the greatest number of its integer type.
+ENDLESS = 2**31 - 1
 # Rounds in which the types that a loop carries must settle; each gives up at least one fact of some carried value.
 MAX_ROUNDS = 8
 
@@ -48,6 +50,8 @@ def loop(held: Held) -> Outcome:
     walked = None
     if ((limit is None or limit[0] == limit[1]) and goes_on is not None) or stated is not None:
         walked = _attempted(held, body, None if limit is None else limit[0], stated is not None)
+    if stated is None and limit is not None and limit[1] >= ENDLESS:
+        limit = None  # how exporters write "while"
     return walked if walked is not None else _settled(held, body, limit, goes_on, stated is not None)
 
 
@@ -57,7 +61,10 @@ _COUNTER, _FLAG = TensorType("int64", ()), TensorType("bool", ())
 def _attempted(held: Held, body: onnx.GraphProto, limit: int | None, forced: bool) -> Outcome | None:
     """The loop walked trip by trip, or None where its end cannot be told or the work would be too much."""
     allowed = MAX_UNROLLED // (len(body.node) + 1)
-    if limit is not None and (limit > allowed or limit * steps_of(body) > held.walk.budget.steps // 2):
+    ends_by_count = forced or _passes_condition(body, True)
+    if limit is not None and limit > allowed and ends_by_count:
+        return None
+    if limit is not None and min(limit, allowed) * steps_of(body) > held.walk.budget.steps // 2:
         return None
     mark = len(held.walk.issues)
     try:

@@ -5,21 +5,30 @@ from __future__ import annotations
 import onnx
 
 from graphmem.ir.graph import Issue
-from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type
+from graphmem.ir.types import BoundedType, MapType, OptionalType, SequenceType, TensorType, Type
 from graphmem.reader.order import described
 
 
 def is_exact(type_: Type) -> bool:
     """True when the bytes of every tensor of that type are known."""
     if isinstance(type_, SequenceType):
-        return type_.elements is not None and all(map(is_exact, type_.elements))
+        return isinstance(type_.element, MapType) or (type_.elements is not None and all(map(is_exact, type_.elements)))
+    if isinstance(type_, MapType):
+        return True  # no tensor: what it takes lies outside of every figure
     if isinstance(type_, OptionalType):
         return type_.present is not None and (not type_.present or is_exact(type_.element))
     return isinstance(type_, TensorType) and type_.has_size
 
 
+def holds_maps(type_: Type) -> bool:
+    """True for a dictionary or a list of them."""
+    return isinstance(type_, MapType) or (isinstance(type_, SequenceType) and holds_maps(type_.element))
+
+
 def open_input(name: str, type_: Type) -> Issue:
     """What is missing of a graph input."""
+    if holds_maps(type_):
+        return Issue("outside", f"input '{name}'", f"is {type_}: dictionaries, no tensor, so outside every figure")
     if isinstance(type_, TensorType | BoundedType):
         return Issue("unknown-payload", f"input '{name}'", "it holds strings")
     return Issue("unknown-shape", f"input '{name}'", f"the file gives no shape for it ({type_})")
@@ -39,6 +48,8 @@ def unsettled(
         follows: an input of the node is not exact either.
     """
     where = described(node)
+    if holds_maps(type_):
+        return Issue("outside", where, f"'{name}' is {type_}: dictionaries, no tensor, so outside every figure")
     is_invalid = is_foreign and node.domain in ("", "ai.onnx")  # ONNX has no such operator in this opset
     if is_exact(type_) and (is_given or not is_invalid):
         return Issue("assumption", where, f"'{name}' is {type_}, as {'given' if is_given else 'declared in the file'}")

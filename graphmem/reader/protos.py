@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 
 from graphmem.ir.errors import ModelError
-from graphmem.ir.types import BITS, OptionalType, SequenceType, TensorType, Type, UnknownType
+from graphmem.ir.types import BITS, MapType, OptionalType, SequenceType, TensorType, Type, UnknownType
 
 # TensorProto.DataType number <-> name; the names are ONNX's own in lower case, but "float" and "double" as numpy's.
 _NUMPY_NAMES = {"float": "float32", "double": "float64"}
@@ -51,6 +51,9 @@ def type_of(proto: onnx.TypeProto, where: str) -> Type:
         return _tensor_type_of(getattr(proto, kind), where)
     if kind == "sequence_type":
         return SequenceType(type_of(proto.sequence_type.elem_type, where), None)
+    if kind == "map_type":
+        key, value = proto.map_type.key_type, proto.map_type.value_type.tensor_type.elem_type
+        return MapType(dtype_of(key, where), dtype_of(value, where)) if key and value else UnknownType()
     if kind == "optional_type":
         return OptionalType(type_of(proto.optional_type.elem_type, where), None)
     return UnknownType()
@@ -75,6 +78,9 @@ def proto_of(type_: Type) -> onnx.TypeProto:
         proto.sequence_type.elem_type.CopyFrom(proto_of(type_.element))
     elif isinstance(type_, OptionalType):
         proto.optional_type.elem_type.CopyFrom(proto_of(type_.element))
+    elif isinstance(type_, MapType):
+        proto.map_type.key_type = NUMBERS[type_.key]
+        proto.map_type.value_type.tensor_type.elem_type = NUMBERS[type_.value]
     else:
         dtype, dims = type_.dtype, type_.dims if isinstance(type_, UnknownType) else getattr(type_, "shape", None)
         tensor = proto.tensor_type

@@ -19,7 +19,7 @@ from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
 from graphmem.reader.held import Held, Outcome
 from graphmem.reader.infer import NodeTyper
-from graphmem.reader.missing import is_exact, open_input, unsettled
+from graphmem.reader.missing import holds_maps, is_exact, open_input, unsettled
 from graphmem.reader.names import Names
 from graphmem.reader.order import all_bodies, bodies_of, captured, described, ordered, steps_of
 from graphmem.reader.origin import origin_of, signature_of, tied_weights
@@ -69,7 +69,7 @@ class Walk:
             if info.name not in names.tensors:
                 type_ = self._input_type(info, types)
                 names.tensors[info.name] = Tensor(info.name, "input", type_)
-                if outer is None and not is_exact(type_):
+                if outer is None and (not is_exact(type_) or holds_maps(type_)):
                     self.issues.append(open_input(info.name, type_))
                 if info.name in values:
                     names.values[info.name] = values[info.name]
@@ -232,7 +232,7 @@ class Walk:
             names.makers[name] = proto
             if type(found) is not TensorType or name in stated or name in self.stated.types or not found.has_size:
                 type_ = self._settled(name, found, stated, names)
-                if not is_exact(type_) or isinstance(found, UnknownType):
+                if not is_exact(type_) or isinstance(found, UnknownType) or holds_maps(type_):
                     self._note(proto, name, type_, names, stated.get(name))
             names.tensors[name] = Tensor(name, "weight" if is_weight else "activation", type_)
             if value is not None:

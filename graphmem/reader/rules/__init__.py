@@ -36,6 +36,8 @@ RULES: Mapping[tuple[str, str], Rule] = {
     **_in_domain("ai.onnx.preview", standard.PREVIEW),
     **_in_domain("ai.onnx.preview.training", standard.TRAINING),
 }
+# (domain, operator) -> the rule of an operator that ONNX has not in the model's opset, but onnxruntime takes.
+BEYOND: Mapping[tuple[str, str], Rule] = _in_domain("", fused.BEYOND)
 # (domain, operator) -> the rule for what ONNX's own inference leaves open.
 GAPS: Mapping[tuple[str, str], Rule] = {
     **_in_domain("", standard.GAPS),
@@ -99,4 +101,4 @@ def takes_bounds(op_type: str) -> bool:
     return op_type in _TAKES_BOUNDS
 
 
-__all__ = ["CORRECTIONS", "GAPS", "OF_RUNTIME", "RULES", "applied", "takes_bounds"]
+__all__ = ["BEYOND", "CORRECTIONS", "GAPS", "OF_RUNTIME", "RULES", "applied", "takes_bounds"]

@@ -129,6 +129,29 @@ RULES: Table = {
     "Trilu": like(0),
 }
 
+
+def _layer_norm(call: Call) -> list[Type]:
+    """The normalized input, and of each row its mean and inverse deviation, in float32."""
+    return [*_rms_norm(call), _rms_norm(call)[1]]
+
+
+def _cropped(call: Call) -> list[Type]:
+    """Of (N, C, H, W): left, top, right, bottom cut off, or what `scale` leaves."""
+    batch, channels, height, width = call.shape(0, 4)
+    left, top, right, bottom = call.ints("border")
+    scale = call.ints("scale", ())
+    size = scale if len(scale) == 2 else (height - top - bottom, width - left - right)
+    return [TensorType(call.dtype(0), (batch, channels, *size))]
+
+
+# In ONNX's own domain: onnxruntime fuses a LayerNormalization into any opset, although ONNX has it since 17, and still
+# runs what the first opsets had as experiments.
+BEYOND: Table = {
+    **dict.fromkeys(("Affine", "ImageScaler", "ParametricSoftplus", "Scale", "ScaledTanh", "ThresholdedRelu"), like(0)),
+    "Crop": _cropped,
+    "LayerNormalization": _layer_norm,
+}
+
 # Written into ONNX's own domain by onnxruntime, although ONNX has no such operator.
 IN_DEFAULT_DOMAIN: Table = {
     "SimplifiedLayerNormalization": _rms_norm,

@@ -6,8 +6,9 @@ tests/oracle/test_contrib.py.
 
 from __future__ import annotations
 
-from graphmem.ir.types import TensorType, Type
+from graphmem.ir.types import MapType, SequenceType, TensorType, Type
 from graphmem.reader.rules.call import Call, OpenError, Rule, Table
+from graphmem.reader.rules.sequences import MAX_ELEMENTS
 
 
 def _samples(call: Call) -> int:
@@ -39,14 +40,21 @@ def _labels(call: Call) -> tuple[str, int]:
 
 
 def _classifier(call: Call) -> list[Type]:
+    """A label and a score for each class, for each sample; in onnxruntime 1.32 also where there is one class."""
     dtype, classes = _labels(call)
-    if classes < 2:  # one label is a binary decision, and runtimes differ in how many scores they give it
-        raise OpenError("classes")
     return [TensorType(dtype, (_samples(call),)), TensorType("float32", (_samples(call), classes))]
 
 
 def _feature_vectorizer(call: Call) -> list[Type]:
     return [TensorType("float32", (_samples(call), sum(call.ints("inputdimensions"))))]
+
+
+def _zip_map(call: Call) -> list[Type]:
+    """A map from label to score for each sample: a list of dictionaries, no tensor."""
+    dtype, classes = _labels(call)
+    element = MapType(dtype, call.dtype(0), classes)
+    samples = _samples(call)
+    return [SequenceType(element, (element,) * samples if samples <= MAX_ELEMENTS else None)]
 
 
 def _imputer(call: Call) -> list[Type]:
@@ -56,10 +64,13 @@ def _imputer(call: Call) -> list[Type]:
 GAPS: Table = {
     "FeatureVectorizer": _feature_vectorizer,
     "Imputer": _imputer,
+    "LinearClassifier": _classifier,
     "LinearRegressor": _regressor("targets"),
     "Normalizer": _float_like,
+    "SVMClassifier": _classifier,
     "SVMRegressor": _regressor(""),
     "Scaler": _float_like,
     "TreeEnsembleClassifier": _classifier,
     "TreeEnsembleRegressor": _regressor("n_targets"),
+    "ZipMap": _zip_map,
 }

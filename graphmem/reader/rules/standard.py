@@ -194,9 +194,16 @@ def _transpose(call: Call) -> list[Type]:
     return [call.tensor(0)]
 
 
+def _tf_idf(call: Call) -> list[Type]:
+    """A column for each n-gram that `ngram_indexes` numbers."""
+    *rest, _ = call.shape(0)
+    return [TensorType("float32", (*rest, max(call.ints("ngram_indexes")) + 1))]
+
+
 CORRECTIONS: Table = {"PRelu": _prelu}
 
 GAPS: Table = {
+    "TfIdfVectorizer": _tf_idf,
     "Attention": _attention,
     "GatherND": _gather_nd,
     "GreaterOrEqual": _broadcast_comparison,
