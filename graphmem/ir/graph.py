@@ -24,6 +24,7 @@ ISSUE_KINDS: dict[str, Effect] = {
     "branch": "exact",  # which branch of an If runs, where it is known, and why
     "contradiction": "exact",  # the file says another thing of a tensor than is computed; what is used and why
     "outside": "exact",  # a value that is no tensor, a dictionary, say; every figure is of tensors
+    "packed": "exact",  # quantized weights, counted as they are kept; what a runtime that unpacks them would add
     "runtime": "exact",  # a size that runtimes compute otherwise than ONNX says; theirs is counted
     "unknown-rule": "at most",  # an operation that training has no rule for, counted with all that it could save
     "in-place": "at most",  # activations of which nothing tells whether they run in place, counted as if they did not
@@ -159,6 +160,18 @@ class Graph:
     def is_weight(self, node: Node) -> bool:
         """True when the node's outputs are fixed before the run, so that no step is spent on it."""
         return all(self.tensors[name].role == "weight" for name in node.writes)
+
+    @property
+    def unpacked(self) -> frozenset[str]:
+        """Weights that are others dequantized, or computed from such: a runtime that keeps those packed has none.
+
+        onnxruntime folds no DequantizeLinear (constant_folding.cc skips it): it becomes part of a quantized kernel.
+        """
+        found: set[str] = set()
+        for node in self.nodes:
+            if (node.op_type == "DequantizeLinear" or found.intersection(node.inputs)) and self.is_weight(node):
+                found.update(node.writes)
+        return frozenset(found)
 
     @property
     def steps(self) -> tuple[Node, ...]:

@@ -173,7 +173,8 @@ def inference_profile(analysis: Analysis, plan: Plan | None = None) -> Profile:
     """The forward run of the analysis, with the plan of its buffers when there is one."""
     graph, run = analysis.graph, analysis.inference
     schedule, alive, live = run.schedule, run.lifetimes, run.timeline
-    weights = {name: _nbytes(tensor.type) for name, tensor in graph.tensors.items() if tensor.role == "weight"}
+    unpacked = graph.unpacked
+    weights = {n: _nbytes(t.type) for n, t in graph.tensors.items() if t.role == "weight" and n not in unpacked}
     cuts = blocks(alive, live)
     tree, step_scopes = scopes(run.nodes, schedule, alive, live.peak_step, weights, cuts)
     return Profile(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx
 
-from graphmem.ir.graph import Issue
-from graphmem.ir.types import BoundedType, MapType, OptionalType, SequenceType, TensorType, Type
+from graphmem.ir.graph import Graph, Issue
+from graphmem.ir.types import BoundedType, MapType, OptionalType, SequenceType, TensorType, Type, nbytes_of
 from graphmem.reader.order import described
 
 
@@ -62,3 +62,13 @@ def unsettled(
     domain = f" of domain '{node.domain}'" if node.domain else ""
     what = f"'{name}' has no known shape: operator {node.op_type}{domain} is not known"
     return Issue("unknown-operator", where, what, not follows)
+
+
+def packed_notes(graph: Graph) -> list[Issue]:
+    """That quantized weights are counted as they are kept, where the graph dequantizes some."""
+    rows = [inner.tensors[name].type for inner in graph.with_bodies for name in sorted(inner.unpacked)]
+    if not rows:
+        return []
+    many = f"{len(rows)} weights that are" if len(rows) > 1 else "one weight that is"
+    what = f"{many} dequantized count as kept, packed; one that unpacks adds {sum(map(nbytes_of, rows))} bytes"
+    return [Issue("packed", "weights", what)]

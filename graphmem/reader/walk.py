@@ -19,7 +19,7 @@ from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
 from graphmem.reader.held import Held, Outcome
 from graphmem.reader.infer import NodeTyper
-from graphmem.reader.missing import holds_maps, is_exact, open_input, unsettled
+from graphmem.reader.missing import holds_maps, is_exact, open_input, packed_notes, unsettled
 from graphmem.reader.names import Names
 from graphmem.reader.order import all_bodies, bodies_of, captured, described, ordered, steps_of
 from graphmem.reader.origin import origin_of, signature_of, tied_weights
@@ -56,6 +56,7 @@ class Walk:
             check_graph_text(body)
             self.budget.steps += WALKS * steps_of(body)
         graph, _ = self.typed(proto, input_types, self._given_values(input_types), None)
+        self.issues += packed_notes(graph)
         return replace(graph, issues=tuple(dict.fromkeys(self.issues)))
 
     def typed(

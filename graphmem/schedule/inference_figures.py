@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from graphmem.ir.analysis import Inference, ModelFacts
-from graphmem.ir.graph import Graph, Node, Origin
+from graphmem.ir.graph import Graph, Node, Origin, Tensor
 from graphmem.ir.memory import Lifetimes, Timeline
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType, nbytes_of
@@ -22,7 +22,7 @@ GREATEST = 10
 
 def model_facts(graph: Graph, name: str) -> ModelFacts:
     """The model at a glance; `name` is that of the file."""
-    weights = [tensor for inner in graph.with_bodies for tensor in inner.tensors.values() if tensor.role == "weight"]
+    weights = [tensor for inner in graph.with_bodies for tensor in kept_weights(inner)]
     return ModelFacts(
         name=name,
         nodes=len(graph.nodes),
@@ -31,6 +31,12 @@ def model_facts(graph: Graph, name: str) -> ModelFacts:
         opsets=graph.opsets,
         inputs={name: graph.tensors[name].type for name in graph.inputs},
     )
+
+
+def kept_weights(graph: Graph) -> Iterator[Tensor]:
+    """What is fixed before the run, quantized weights as they are kept."""
+    unpacked = graph.unpacked
+    return (t for name, t in graph.tensors.items() if t.role == "weight" and name not in unpacked)
 
 
 def _parameters(graph: Graph) -> int:

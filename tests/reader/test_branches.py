@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import graphmem
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.graph import exactness_of
 from graphmem.reader import read
@@ -184,3 +185,52 @@ def test_options_that_fit_nothing(model: Write, options: dict[str, object], reas
     path = model(IF.format(condition="bool c, ", made="", other="Relu(x)"))
     with pytest.raises(OptionError, match=reason):
         read(path, {"n": 5}, **options)  # type: ignore[arg-type]
+
+
+# --- loops, dictionaries, weights as they are kept -------------------------------------------------------------------
+
+MAP = """g (float[b, 4] x) => (float[n, m] y) <int64 most = {{9223372036854775807}}, int64 zero = {{0}},
+    int64 one = {{1}}, int64[1] axis = {{0}}> {{
+    s = Shape(x) count = Gather(s, zero) go = Less(zero, count)
+    [rows] last, y = Loop (most, go, zero) <
+        body = body (int64 trip, bool on, int64 i) => (bool c, int64 j, float[m] row) {{
+        j = Add(i, one) {condition} p = Unsqueeze(i, axis) r = Gather(x, p) row = Squeeze(r, axis) }}> }}"""
+
+
+def test_a_loop_of_2_to_the_63_trips_ends_by_its_condition(model: Write) -> None:
+    graph = read(model(MAP.format(condition="c = Less(j, count)")), {"b": 3})
+    assert str(graph.tensors["y"].type) == "float32[3, 4]"
+    assert not graph.issues
+
+
+def test_a_loop_whose_end_the_data_decide_asks_for_its_trips(model: Write) -> None:
+    path = model(MAP.format(condition="v = ReduceSum <keepdims = 0> (x) w = Cast <to = 7> (v) c = Less(j, w)"))
+    graph = read(path, {"b": 3})
+    assert str(graph.tensors["y"].type) == "float32[?, 4]"
+    assert any("--trip-count rows=N" in issue.what for issue in graph.issues)
+
+
+def test_a_list_of_dictionaries_lies_outside_every_figure(model: Write) -> None:
+    path = model("""<ir_version: 8, opset_import: ["" : 17, "ai.onnx.ml" : 3]>
+    g (float[3, 2] x) => (seq(map(int64, float)) y) {
+        y = ai.onnx.ml.ZipMap <classlabels_int64s = [5, 6]> (x) }""")
+    graph = read(path)
+    assert [(issue.kind, issue.effect) for issue in graph.issues] == [("outside", "exact")]
+
+
+def test_a_layer_norm_is_known_below_its_opset(model: Write) -> None:
+    path = model("""<ir_version: 8, opset_import: ["" : 13]> g (float[2, 8] x) => (float[2, 8] y) {
+        w = Constant <value = float[8] {1, 1, 1, 1, 1, 1, 1, 1}> () y = LayerNormalization(x, w) }""")
+    assert str(read(path).tensors["y"].type) == "float32[2, 8]"
+
+
+def test_a_quantized_weight_counts_once_as_it_is_kept(model: Write) -> None:
+    path = model("""<ir_version: 8, opset_import: ["" : 17]>
+    g (float[2, 4] x) => (float[2, 3] y) <float s = {0.5}> {
+        w = Constant <value = int8[3, 4] {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}> ()
+        d = DequantizeLinear(w, s) t = Transpose(d) y = MatMul(x, t) }""")
+    analysis = graphmem.analyze(path)
+    assert analysis.model.weight_bytes == 12 + 4  # w and its scale; neither d nor t
+    ((kind, what),) = [(issue.kind, issue.what) for issue in analysis.issues]
+    assert kind == "packed"
+    assert f"adds {2 * 12 * 4} bytes" in what
