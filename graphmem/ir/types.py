@@ -130,10 +130,14 @@ class UnknownType:
 
 @dataclass(frozen=True, slots=True)
 class SequenceType:
-    """A list of values. `elements` is None when its length is not known; `element` then describes any one of them."""
+    """A list of values. `elements` is None when its length is not known; `element` then describes any one of them.
+
+    `whole` is the tensor that they were split from, where how it was split is not known: together they take its bytes.
+    """
 
     element: Type
     elements: tuple[Type, ...] | None
+    whole: TensorType | None = None
 
     def __str__(self) -> str:
         return f"seq({self.element})" + ("" if self.elements is None else f" x {len(self.elements)}")
@@ -170,7 +174,7 @@ def nbytes_of(type_: Type) -> int:
     if isinstance(type_, TensorType | BoundedType):
         return type_.nbytes if type_.has_size else 0
     if isinstance(type_, SequenceType):
-        return sum(map(nbytes_of, type_.elements or ()))
+        return sum(map(nbytes_of, type_.elements or ())) if type_.whole is None else nbytes_of(type_.whole)
     if isinstance(type_, OptionalType):
         return nbytes_of(type_.element) if type_.present is not False else 0
     return 0

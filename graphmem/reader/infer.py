@@ -241,7 +241,7 @@ class NodeTyper:
             outputs = rules.corrected(right, call, outputs, notes, is_onnxruntime=self.is_onnxruntime)
         if fill is not None and outputs is not None:
             outputs = tuple(
-                mine if isinstance(type_, UnknownType) else type_
+                mine if isinstance(type_, UnknownType) and mine != UnknownType() else type_
                 for mine, type_ in zip(rules.applied(fill, call), outputs, strict=True)
             )
         return outputs

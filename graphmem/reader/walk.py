@@ -11,7 +11,7 @@ import onnx
 from graphmem.ir.budget import Budget
 from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue, Node, Tensor
-from graphmem.ir.types import TensorType, Type, UnknownType
+from graphmem.ir.types import BoundedType, SequenceType, TensorType, Type, UnknownType
 from graphmem.reader.constants import constant_of, initializer_type, initializer_value
 from graphmem.reader.control import outcome
 from graphmem.reader.declared import TARGETS, baked_in, baked_unseen, check_dtype, contradiction, stale
@@ -233,7 +233,7 @@ class Walk:
             names.makers[name] = proto
             if type(found) is not TensorType or name in stated or name in self.stated.types or not found.has_size:
                 type_ = self._settled(name, found, stated, names)
-                if not is_exact(type_) or isinstance(found, UnknownType) or holds_maps(type_):
+                if not is_exact(type_) or not isinstance(found, TensorType | SequenceType) or holds_maps(type_):
                     self._note(proto, name, type_, names, stated.get(name))
             names.tensors[name] = Tensor(name, "weight" if is_weight else "activation", type_)
             if value is not None:
@@ -250,11 +250,27 @@ class Walk:
         check_dtype(info, found)
         if isinstance(found, TensorType) and names is not None:
             self._compare(info, found, names)
+        if isinstance(found, BoundedType) and names is not None and self._is_part(name, names):
+            return self._declared_part(info, found, names)
         if not isinstance(found, UnknownType):
             return found
         if names is not None and stale(info, names, self.inputs, self.symbols):
             return found
         return stated_type(info, self.symbols) or found
+
+    def _is_part(self, name: str, names: Names) -> bool:
+        """True for an element of a sequence whose sizes the file does not hold, though no data decides them."""
+        maker = names.maker(name)
+        sequence = names.tensor(maker.input[0]) if maker is not None and maker.op_type == "SequenceAt" else None
+        return sequence is not None and isinstance(sequence.type, SequenceType) and sequence.type.whole is not None
+
+    def _declared_part(self, info: onnx.ValueInfoProto, found: BoundedType, names: Names) -> Type:
+        """What the file declares of such an element, where it agrees with the whole."""
+        declared = stated_type(info, self.symbols)
+        if not isinstance(declared, TensorType) or stale(info, names, self.inputs, self.symbols):
+            return found
+        fits = len(declared.shape) == len(found.high) and declared.dtype == found.dtype
+        return declared if fits and all(map(_within, found.low, declared.shape, found.high)) else found
 
     def _compare(self, info: onnx.ValueInfoProto, found: TensorType, names: Names) -> None:
         """Note a declared shape that is not the computed one; what follows from such a one is no root."""
@@ -279,6 +295,10 @@ class Walk:
             why = stale(info, names, self.inputs, self.symbols)
             issue = replace(issue, what=f"{issue.what}; {why}") if why else issue
         self.issues.append(issue)
+
+
+def _within(low: int, size: int, high: int) -> bool:
+    return low <= size <= high
 
 
 def _check_inputs(proto: onnx.GraphProto) -> None:

@@ -1,4 +1,4 @@
-"""Samplers of one-node models: operator -> a trial drawn from its attributes, input shapes, element types and opsets."""
+"""Samplers of one-node models: operator -> a trial drawn from its attributes, shapes, element types and opsets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEWEST = 23  # what onnxruntime 1.32 takes without a warning
 
 @dataclass(frozen=True)
 class Trial:
-    """One call: inputs are arrays, None where left out; those at `fed` come with the run, the others are initializers."""
+    """One call: inputs are arrays, None where left out; those at `fed` come with the run, others are initializers."""
 
     op: str
     opset: int
@@ -189,18 +189,15 @@ def window(
     return space, kernel, plain
 
 
-def pool(op: str, domain: str = "") -> Sampler:
+def pool(op: str) -> Sampler:
     def draw(r: Random) -> Trial:
         version = opset(r, 8)
         dilates = (
-            op == "MaxPool"
-            and version >= 10
-            or op == "AveragePool"
-            and version >= 19
-            or op == "LpPool"
-            and version >= 18
+            (op == "MaxPool" and version >= 10)
+            or (op == "AveragePool" and version >= 19)
+            or (op == "LpPool" and version >= 18)
         )
-        ceil = version >= 10 and op != "LpPool" or version >= 18
+        ceil = (version >= 10 and op != "LpPool") or version >= 18
         space, kernel, plain = window(r, r.randint(1, 3), ceil, dilates)
         outputs = 2 if op == "MaxPool" and r.random() < 0.3 else 1
         return Trial(
@@ -1091,11 +1088,15 @@ def tf_idf(r: Random) -> Trial:
 
 
 OPERATORS: Mapping[str, Sampler] = {
-    **{op: unary(op) for op in ("Abs", "Ceil", "Exp", "Floor", "Identity", "Log", "Neg", "Reciprocal", "Relu", "Sigmoid", "Sqrt", "Tanh", "Softplus", "Softsign", "Sin", "Cos")},
+    **{op: unary(op) for op in ("Abs", "Ceil", "Exp", "Floor", "Identity", "Log", "Neg", "Reciprocal", "Relu",
+    "Sigmoid", "Sqrt", "Tanh", "Softplus", "Softsign", "Sin", "Cos")},
     **{op: unary(op, 9) for op in ("Erf", "Sign", "IsNaN", "Acos", "Atan", "Sinh")},
-    "Round": unary("Round", 11), "IsInf": unary("IsInf", 10), "Not": unary("Not", 7, bool), "HardSwish": unary("HardSwish", 14),
-    "Elu": unary("Elu", 7, F, alpha=lambda r: r.random()), "LeakyRelu": unary("LeakyRelu", 7, F, alpha=lambda r: r.random()),
-    "Selu": unary("Selu"), "Gelu": unary("Gelu", 20), "Celu": unary("Celu", 12), "ThresholdedRelu": unary("ThresholdedRelu", 10),
+    "Round": unary("Round", 11), "IsInf": unary("IsInf", 10), "Not": unary("Not", 7, bool),
+    "HardSwish": unary("HardSwish", 14),
+    "Elu": unary("Elu", 7, F, alpha=lambda r: r.random()), "LeakyRelu": unary("LeakyRelu", 7, F,
+    alpha=lambda r: r.random()),
+    "Selu": unary("Selu"), "Gelu": unary("Gelu", 20), "Celu": unary("Celu", 12),
+    "ThresholdedRelu": unary("ThresholdedRelu", 10),
     "Shrink": unary("Shrink", 9), "Mish": unary("Mish", 18), "HardSigmoid": unary("HardSigmoid"),
     **{op: binary(op) for op in ("Add", "Sub", "Mul", "Div", "Pow")},
     "Equal": binary("Equal", 7, np.int64), "Less": binary("Less", 9), "Greater": binary("Greater", 9),
@@ -1105,39 +1106,56 @@ OPERATORS: Mapping[str, Sampler] = {
     "BitwiseAnd": binary("BitwiseAnd", 18, np.int32),
     **{op: many(op) for op in ("Max", "Min", "Mean", "Sum")},
     "Where": where, "PRelu": prelu, "Clip": clip, "Cast": cast, "Dropout": dropout,
-    "MatMul": matmul("MatMul"), "MatMulInteger": matmul("MatMulInteger", "", np.uint8), "Gemm": gemm, "Einsum": einsum,
-    "Conv": conv("Conv"), "ConvInteger": conv("ConvInteger"), "QLinearConv": conv("QLinearConv"), "ConvTranspose": conv_transpose,
+    "MatMul": matmul("MatMul"), "MatMulInteger": matmul("MatMulInteger", "", np.uint8), "Gemm": gemm,
+    "Einsum": einsum,
+    "Conv": conv("Conv"), "ConvInteger": conv("ConvInteger"), "QLinearConv": conv("QLinearConv"),
+    "ConvTranspose": conv_transpose,
     "MaxPool": pool("MaxPool"), "AveragePool": pool("AveragePool"), "LpPool": pool("LpPool"),
     "GlobalAveragePool": global_pool("GlobalAveragePool"), "GlobalMaxPool": global_pool("GlobalMaxPool"),
-    "Reshape": reshape, "Transpose": transpose, "Squeeze": squeeze, "Unsqueeze": unsqueeze, "Flatten": flatten, "Expand": expand,
+    "Reshape": reshape, "Transpose": transpose, "Squeeze": squeeze, "Unsqueeze": unsqueeze, "Flatten": flatten,
+    "Expand": expand,
     "Tile": tile, "Concat": concat, "Split": split, "Slice": slice_, "Pad": pad, "Gather": gather,
     "GatherElements": gather_elements("GatherElements"), "ScatterElements": gather_elements("ScatterElements"),
     "GatherND": gather_nd("GatherND"), "ScatterND": gather_nd("ScatterND"),
     "DepthToSpace": depth("DepthToSpace"), "SpaceToDepth": depth("SpaceToDepth"), "Shape": shape_, "Size": size_,
-    "ConstantOfShape": constant_of_shape, "Range": range_, "EyeLike": eye, "OneHot": one_hot, "Trilu": trilu, "TopK": top_k,
+    "ConstantOfShape": constant_of_shape, "Range": range_, "EyeLike": eye, "OneHot": one_hot, "Trilu": trilu,
+    "TopK": top_k,
     "NonZero": non_zero, "Compress": compress, "Unique": unique, "ReverseSequence": reverse_sequence,
     "CenterCropPad": center_crop_pad, "Col2Im": col2im,
-    **{op: reduce(op) for op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceLogSumExp", "ReduceSumSquare")},
+    **{op: reduce(op) for op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2",
+    "ReduceLogSumExp", "ReduceSumSquare")},
     "ArgMax": arg("ArgMax"), "ArgMin": arg("ArgMin"), "CumSum": cum_sum, "Softmax": softmax("Softmax"),
     "LogSoftmax": softmax("LogSoftmax"), "Hardmax": softmax("Hardmax"), "BatchNormalization": batch_norm,
     "InstanceNormalization": instance_norm, "LayerNormalization": layer_norm("LayerNormalization", 7, 3),
     "RMSNormalization": layer_norm("RMSNormalization", 23, 1), "GroupNormalization": group_norm, "LRN": lrn,
-    "LpNormalization": unary("LpNormalization", 7, F, axis=lambda _: -1), "LSTM": recurrent("LSTM"), "GRU": recurrent("GRU"), "RNN": recurrent("RNN"),
-    "Resize": resize, "Upsample": upsample, "GridSample": grid_sample, "RoiAlign": roi_align, "AffineGrid": affine_grid,
-    "SplitToSequence": split_to_sequence, "QuantizeLinear": quantize("QuantizeLinear"), "DequantizeLinear": quantize("DequantizeLinear"),
+    "LpNormalization": unary("LpNormalization", 7, F, axis=lambda _: -1), "LSTM": recurrent("LSTM"),
+    "GRU": recurrent("GRU"), "RNN": recurrent("RNN"),
+    "Resize": resize, "Upsample": upsample, "GridSample": grid_sample, "RoiAlign": roi_align,
+    "AffineGrid": affine_grid,
+    "SplitToSequence": split_to_sequence, "QuantizeLinear": quantize("QuantizeLinear"),
+    "DequantizeLinear": quantize("DequantizeLinear"),
     "DynamicQuantizeLinear": dynamic_quantize, "QLinearMatMul": qlinear_matmul, "STFT": stft, "DFT": dft,
-    "HannWindow": window_function("HannWindow"), "BlackmanWindow": window_function("BlackmanWindow"), "MelWeightMatrix": mel,
-    "NegativeLogLikelihoodLoss": loss("NegativeLogLikelihoodLoss"), "SoftmaxCrossEntropyLoss": loss("SoftmaxCrossEntropyLoss"),
+    "HannWindow": window_function("HannWindow"), "BlackmanWindow": window_function("BlackmanWindow"),
+    "MelWeightMatrix": mel,
+    "NegativeLogLikelihoodLoss": loss("NegativeLogLikelihoodLoss"),
+    "SoftmaxCrossEntropyLoss": loss("SoftmaxCrossEntropyLoss"),
     "NonMaxSuppression": nms, "MaxUnpool": max_unpool, "Det": det, "Attention": attention, "RotaryEmbedding": rotary,
     "TfIdfVectorizer": tf_idf,
-    f"{MS}.Attention": ms_attention, f"{MS}.MultiHeadAttention": ms_heads, f"{MS}.FusedMatMul": matmul("FusedMatMul", MS),
-    f"{MS}.BiasGelu": ms_like("BiasGelu", lambda s: s[-1:]), f"{MS}.QuickGelu": ms_like("QuickGelu"), f"{MS}.Gelu": ms_like("Gelu"),
-    f"{MS}.SkipLayerNormalization": skip_norm, f"{MS}.QLinearAdd": qlinear_binary("QLinearAdd"), f"{MS}.QLinearMul": qlinear_binary("QLinearMul"),
-    f"{MS}.UnfoldTensor": unfold, f"{MS}.Pad": ms_pad, f"{MS}.NhwcMaxPool": nhwc_max_pool, f"{MS}.QLinearAveragePool": qlinear_pool,
+    f"{MS}.Attention": ms_attention, f"{MS}.MultiHeadAttention": ms_heads,
+    f"{MS}.FusedMatMul": matmul("FusedMatMul", MS),
+    f"{MS}.BiasGelu": ms_like("BiasGelu", lambda s: s[-1:]), f"{MS}.QuickGelu": ms_like("QuickGelu"),
+    f"{MS}.Gelu": ms_like("Gelu"),
+    f"{MS}.SkipLayerNormalization": skip_norm, f"{MS}.QLinearAdd": qlinear_binary("QLinearAdd"),
+    f"{MS}.QLinearMul": qlinear_binary("QLinearMul"),
+    f"{MS}.UnfoldTensor": unfold, f"{MS}.Pad": ms_pad, f"{MS}.NhwcMaxPool": nhwc_max_pool,
+    f"{MS}.QLinearAveragePool": qlinear_pool,
     f"{MS}.GatherND": gather_nd("GatherND", MS),
     f"{ML}.LinearClassifier": linear_classifier, f"{ML}.LinearRegressor": linear_regressor,
-    f"{ML}.TreeEnsembleClassifier": tree("TreeEnsembleClassifier"), f"{ML}.TreeEnsembleRegressor": tree("TreeEnsembleRegressor"),
-    f"{ML}.Normalizer": ml_like("Normalizer", (F, np.float64, np.int64), norm="L1"), f"{ML}.Scaler": ml_like("Scaler", (F, np.float64, np.int64), offset=[0.0], scale=[1.0]),
+    f"{ML}.TreeEnsembleClassifier": tree("TreeEnsembleClassifier"),
+    f"{ML}.TreeEnsembleRegressor": tree("TreeEnsembleRegressor"),
+    f"{ML}.Normalizer": ml_like("Normalizer", (F, np.float64, np.int64), norm="L1"),
+    f"{ML}.Scaler": ml_like("Scaler", (F, np.float64, np.int64), offset=[0.0], scale=[1.0]),
     f"{ML}.Binarizer": ml_like("Binarizer", (F,), threshold=0.5), f"{ML}.OneHotEncoder": one_hot_encoder,
-    f"{ML}.ArrayFeatureExtractor": feature_extractor, f"{ML}.FeatureVectorizer": feature_vectorizer, f"{ML}.LabelEncoder": label_encoder,
+    f"{ML}.ArrayFeatureExtractor": feature_extractor, f"{ML}.FeatureVectorizer": feature_vectorizer,
+    f"{ML}.LabelEncoder": label_encoder,
 }  # fmt: skip

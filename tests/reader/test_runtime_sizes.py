@@ -74,7 +74,7 @@ POOL = "g (float[1, 1, {n}] x) => (float[a, b, c] y) {{ y = {op} <{attributes}> 
         ("AveragePool", 2, "ceil_mode = 1, kernel_shape = [3], strides = [3], pads = [1, 1]", 1),
         ("MaxPool", 6, "ceil_mode = 1, kernel_shape = [2], strides = [3]", 2),
         ("MaxPool", 6, 'ceil_mode = 1, kernel_shape = [1], strides = [4], auto_pad = "VALID"', 2),
-        ("AveragePool", 9, 'ceil_mode = 1, kernel_shape = [2], strides = [4], auto_pad = "VALID"', 2),
+        ("AveragePool", 9, 'ceil_mode = 1, kernel_shape = [2], strides = [4], auto_pad = "VALID"', 3),
         ("MaxPool", 9, 'ceil_mode = 1, kernel_shape = [1], strides = [2], auto_pad = "SAME_UPPER"', 5),
     ],
 )

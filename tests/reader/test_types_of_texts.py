@@ -80,8 +80,8 @@ DATA_DECIDES = [
     (K + "y = Expand (n, k)", "int64[0..20, 2]"),
     (K + const("o", 0) + "y = Slice (v, o, k0)", "float32[0..6]"),
     (K + const("o", 6) + "y = Slice (v, k0, o)", "float32[0..6]"),
-    (K + const("o", 0) + const("e", 6) + "y = Slice (v, o, e, o, k0)", "?[...]", NO),
-    (K + const("o", -1) + const("e", 6) + "r = Add (k0, o)  y = Slice (v, r, e)", "?[...]"),
+    (K + const("o", 0) + const("e", 6) + "y = Slice (v, o, e, o, k0)", "float32[0..6]", NO),
+    (K + const("o", -1) + const("e", 6) + "r = Add (k0, o)  y = Slice (v, r, e)", "float32[0..6]"),
     (K + ONE + "y = Range (zero, cnt, one)", "int64[0..20]"),
     (K + ONE + "e = Constant <value_int = 22> ()  y = Range (cnt, e, one)", "int64[2..22]"),
     (
@@ -211,7 +211,7 @@ IF = "y = If ({}) <then_branch = t () => (float[a] p) {{ {} }}, else_branch = e 
 BODIES = [
     (IF.format("c", "p = Exp (x)", "r = Neg (x)"), "float32[4, 5]"),
     (IF.format("c", "p = Exp (x)", "r = Transpose (x)"), "float32[4..5, 4..5]"),
-    (IF.format("c", "p = Exp (x)", "r = Neg (v)"), "float32[...]"),
+    (IF.format("c", "p = Exp (x)", "r = Neg (v)"), "float32[4, 5] or float32[6]"),
     ("o = Constant <value = bool {1}> () " + IF.format("o", "p = Exp (x)", "r = Neg (v)"), "float32[4, 5]"),
     ("o = Constant <value = bool {0}> () " + IF.format("o", "p = Exp (x)", "r = Neg (v)"), "float32[6]"),
     (IF.format("c", const("p", 3), const("r", 7)).replace("y =", "o =").replace("float[", "int64[") + " y = ConstantOfShape (o)", "float32[3..7]"),
@@ -285,6 +285,8 @@ def fits(type_: Type, array: np.ndarray) -> bool:  # type: ignore[type-arg]
     if isinstance(type_, TensorType):
         return type_.shape == array.shape
     if isinstance(type_, BoundedType):
+        if any(fits(other, array) for other in type_.others):
+            return True
         low, high = type_.low, type_.high
         return len(high) == array.ndim and all(a <= n <= b for a, n, b in zip(low, array.shape, high, strict=True))
     assert isinstance(type_, UnknownType)

@@ -6,6 +6,8 @@ tests/oracle/test_contrib.py.
 
 from __future__ import annotations
 
+from math import prod
+
 from graphmem.ir.types import MapType, SequenceType, TensorType, Type
 from graphmem.reader.rules.call import Call, OpenError, Rule, Table
 from graphmem.reader.rules.sequences import MAX_ELEMENTS
@@ -61,7 +63,14 @@ def _imputer(call: Call) -> list[Type]:
     return [call.tensor(0)]
 
 
+def _extractor(call: Call) -> list[Type]:
+    """The columns picked; a vector is one row of them."""
+    shape, picked = call.shape(0), call.shape(1)
+    return [TensorType(call.dtype(0), (*(shape[:-1] or (1,)), prod(picked)))]
+
+
 GAPS: Table = {
+    "ArrayFeatureExtractor": _extractor,
     "FeatureVectorizer": _feature_vectorizer,
     "Imputer": _imputer,
     "LinearClassifier": _classifier,

@@ -122,8 +122,10 @@ def _split(call: Call) -> list[Type]:
         raise OpenError("axis")
     axis %= len(data.shape)
     size, squeezes = data.shape[axis], False
+    if call.has(1) and (call.values[1] is None or not call.values[1].is_exact):
+        return [_split_unknown(call, data, axis)]
     if size > MAX_ELEMENTS and not (call.has(1) and call.array(1).ndim):
-        return [SequenceType(UnknownType(data.dtype), None)]
+        return [SequenceType(UnknownType(data.dtype), None, data)]
     if not call.has(1):
         parts, squeezes = [1] * size, not call.int_("keepdims", 1)
     elif call.array(1).ndim:
@@ -137,6 +139,15 @@ def _split(call: Call) -> list[Type]:
     if sum(parts) != size or any(n < 0 for n in parts):
         raise OpenError("split")
     return [sequence_of([TensorType(data.dtype, _resized(data.shape, axis, n, squeezes)) for n in parts])]
+
+
+def _split_unknown(call: Call, data: TensorType, axis: int) -> Type:
+    """Parts whose sizes are not known, or not in the file: each at most the whole, together as much."""
+    low = tuple(0 if i == axis else n for i, n in enumerate(data.shape))
+    part = BoundedType(data.dtype, low, data.shape) if data.shape[axis] else data
+    sizes = call.shape(1)
+    few = len(sizes) == 1 and sizes[0] <= MAX_ELEMENTS
+    return SequenceType(part, (part,) * sizes[0] if few else None, data)
 
 
 def _resized(shape: tuple[int, ...], axis: int, size: int, squeezes: bool) -> tuple[int, ...]:

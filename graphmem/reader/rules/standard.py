@@ -200,9 +200,54 @@ def _tf_idf(call: Call) -> list[Type]:
     return [TensorType("float32", (*rest, max(call.ints("ngram_indexes")) + 1))]
 
 
-CORRECTIONS: Table = {"PRelu": _prelu}
+def _squeeze(call: Call) -> list[Type]:
+    """Axes in any order; ONNX's inference of the first opsets wants them sorted."""
+    shape = call.shape(0)
+    given = [int(n) for n in call.array(1).reshape(-1)] if call.has(1) else call.ints("axes", ())
+    axes = {axis % len(shape) for axis in given} if given else {i for i, n in enumerate(shape) if n == 1}
+    if any(shape[axis] != 1 for axis in axes):
+        raise OpenError("axes")
+    return [TensorType(call.dtype(0), tuple(n for i, n in enumerate(shape) if i not in axes))]
+
+
+CORRECTIONS: Table = {"Squeeze": _squeeze, "PRelu": _prelu}
+
+
+def _top_k(call: Call) -> list[Type]:
+    """At most the whole axis, where only the run says how many."""
+    data, axis = call.tensor(0), call.int_("axis", -1)
+    high = data.shape
+    low = tuple(0 if i == axis % len(high) else n for i, n in enumerate(high))
+    return [_between(data.dtype, low, high), _between("int64", low, high)]
+
+
+def _split(call: Call) -> list[Type]:
+    """Parts of sizes that only the run says: each at most the whole."""
+    data = call.tensor(0)
+    axis = call.int_("axis", 0) % len(data.shape)
+    low = tuple(0 if i == axis else n for i, n in enumerate(data.shape))
+    return [_between(data.dtype, low, data.shape) for _ in call.node.output]
+
+
+def _reduced(call: Call) -> list[Type]:
+    """Over axes that only the run says: each of them kept, or 1; without keepdims the rank is open."""
+    data = call.tensor(0)
+    if not call.int_("keepdims", 1):
+        raise OpenError("rank")
+    return [_between(data.dtype, tuple(1 for _ in data.shape), tuple(max(1, n) for n in data.shape))]
+
+
+def _between(dtype: str, low: tuple[int, ...], high: tuple[int, ...]) -> Type:
+    low = tuple(map(min, low, high))
+    return TensorType(dtype, high) if low == high else BoundedType(dtype, low, high)
+
+
+_REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 
 GAPS: Table = {
+    **{f"Reduce{name}": _reduced for name in _REDUCTIONS},
+    "Split": _split,
+    "TopK": _top_k,
     "TfIdfVectorizer": _tf_idf,
     "Attention": _attention,
     "GatherND": _gather_nd,

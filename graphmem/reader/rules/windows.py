@@ -5,7 +5,8 @@ n elements, k the kernel's reach over dilations d, s stride, p padding (head + t
     floor    (n + p - d * (k - 1) - 1) // s + 1
     ceil     the same rounded up, less a last window that starts in the tail's padding or beyond it; in onnxruntime and
              PyTorch whatever the opset, in the operators' text since opset 22 (onnx PR 5741)
-    SAME_*   ceil(n / s), VALID ceil((n - reach + 1) / s); ceil_mode changes neither
+    VALID    no padding; ceil_mode rounds up here too, which the operators' text does not
+    SAME_*   ceil(n / s), whatever ceil_mode
     transposed   (n - 1) * s + output_padding + d * (k - 1) + 1 - p; SAME_* pads so that n * s is left, not by less than
              nothing; output_shape is what it says
 
@@ -38,14 +39,14 @@ def pooled(call: Call, shape: Shape, *, ignores_dilations: bool = False) -> Shap
         if min(k, s, d) < 1:
             raise OpenError("window")
         reach = d * (k - 1) + 1
-        if auto.startswith("SAME") and ignores_dilations:
-            sizes.append((n + max(0, (-(-n // s) - 1) * s + k - n) - reach) // s + 1)
-        elif auto.startswith("SAME"):
+        if auto.startswith("SAME") and not ignores_dilations:
             sizes.append(-(-n // s))
-        elif auto == "VALID":
-            sizes.append((n - reach) // s + 1)
-        else:
-            sizes.append(_windows(n, pads[axis], pads[axis + len(space)], reach, s, rounds_up=rounds_up))
+            continue
+        head, tail = (0, 0) if auto == "VALID" else (pads[axis], pads[axis + len(space)])
+        if auto.startswith("SAME"):
+            pad = max(0, (-(-n // s) - 1) * s + k - n)
+            head, tail = ((pad + 1) // 2, pad // 2) if auto == "SAME_LOWER" else (pad // 2, (pad + 1) // 2)
+        sizes.append(_windows(n, head, tail, reach, s, rounds_up=rounds_up))
     return (batch, channels, *_positive(sizes))
 
 
@@ -53,7 +54,7 @@ def _windows(n: int, head: int, tail: int, reach: int, stride: int, *, rounds_up
     """Windows along one axis."""
     room = n + head + tail - reach
     if not rounds_up:
-        return room // stride + 1
+        return (room // stride if room >= 0 else -(-room // stride)) + 1  # towards zero, as C++ divides
     count = -(-room // stride) + 1
     return count - 1 if (count - 1) * stride >= n + head else count
 
