@@ -18,7 +18,7 @@ from graphmem.ir.runtime import KnownDims, SessionOptions
 from graphmem.ir.types import Shape, TensorType
 from graphmem.measure.ort_format import unpacked
 from graphmem.measure.prepare import Runnable, runnable, weight_bytes
-from graphmem.measure.process import ask
+from graphmem.measure.process import Limits, ask
 from graphmem.measure.rewrite import Call, execution_order
 
 
@@ -111,7 +111,7 @@ def optimized(
         "options": asdict(options),
         "save": str(save),
     }
-    answer = ask("optimize", request, scratch)
+    answer = ask("optimize", request, scratch, limits=Limits.to_load(len(model), nbytes))
     found = unpacked(save.read_bytes(), types)
     save.unlink()
     path.write_bytes(found.model)

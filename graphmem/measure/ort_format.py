@@ -1,20 +1,37 @@
 """Bytes of an ORT-format file -> ModelProto without weights, and what only this format tells.
 
 ONNX Runtime's own file format keeps what its ONNX export drops: the number of each node and the shape that it knows of
-each value, which are just what its memory planner goes by.
+each value, which are just what its memory planner goes by. Fields have the numbers of onnxruntime's schema
+(onnxruntime/core/flatbuffers/schema/ort.fbs), which only ever grows at its ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphmem.ir.runtime import KnownDims
 from graphmem.ir.types import TensorType
+from graphmem.measure.flatbuffer import Buffer, Table
 from graphmem.measure.rewrite import Call, execution_order
 
 SMALL_BYTES = 1 << 19  # payloads kept: shapes, axes, scales; the reader computes with no more than 64 Ki integers
+
+SESSION_MODEL = 1
+IR_VERSION, OPSETS, _, _, _, _, _, GRAPH = range(8)  # of a Model
+OPSET_DOMAIN, OPSET_VERSION = range(2)
+INITIALIZERS, NODE_ARGS, NODES, _, _, INPUTS, OUTPUTS, SPARSE_INITIALIZERS = range(8)  # of a Graph
+NODE_NAME, _, DOMAIN, _, INDEX, OP_TYPE, _, _, READS, WRITES, ATTRIBUTES, _, IMPLICIT_READS = range(13)
+VALUE_NAME, _, VALUE_TYPE = range(3)
+_, KIND, CONTENT = range(3)  # of a TypeInfo; the kinds are:
+TENSOR_KIND, SEQUENCE_KIND = 1, 2
+ELEMENT, SHAPE = range(2)  # of a tensor type; a sequence type has only the first
+DIM_VALUE = 0  # of a Dimension, in turn:
+DIM_KIND, DIM_NUMBER, DIM_SYMBOL = range(3)
+TENSOR_NAME, _, DIMS, DATA_TYPE, RAW_DATA, STRING_DATA, EXTERNAL_OFFSET = range(7)
+SPARSE_VALUES, _, SPARSE_DIMS = range(3)
+ATTRIBUTE_NAME, _, ATTRIBUTE_TYPE, FLOAT, INT, TEXT, TENSOR, BODY, FLOATS, INTS, TEXTS = range(11)
 
 
 @dataclass(slots=True)
@@ -29,18 +46,16 @@ class Unpacked:
 
 def unpacked(data: bytes, types: Mapping[str, TensorType]) -> Unpacked:
     """The model in `data`; where ONNX Runtime leaves a shape open, that of `types` is written, if it is there."""
-    from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
-
-    return _Unpacker(types).model(InferenceSession.GetRootAsInferenceSession(data, 0).Model())
-
-
-def _rows(table: Any, name: str) -> list[Any]:
-    get = getattr(table, name)
-    return [get(i) for i in range(getattr(table, name + "Length")())]
+    model = Buffer(data).root.table(SESSION_MODEL)
+    assert model is not None, "onnxruntime writes a model"
+    return _Unpacker(types).model(model)
 
 
-def _names(table: Any, name: str) -> list[str]:
-    return [row.decode() for row in _rows(table, name)]
+class _Node(NamedTuple):
+    table: Table
+    reads: list[str]
+    implicit: list[str]
+    writes: list[str]
 
 
 class _Unpacker:
@@ -50,89 +65,85 @@ class _Unpacker:
         self.types = types
         self.found = Unpacked()
 
-    def model(self, table: Any) -> Unpacked:
+    def model(self, table: Table) -> Unpacked:
         import onnx
 
-        proto = onnx.ModelProto(ir_version=table.IrVersion())
-        for row in _rows(table, "OpsetImport"):
-            proto.opset_import.add(domain=row.Domain().decode(), version=row.Version())
-        self.graph(table.Graph(), proto.graph)
+        proto = onnx.ModelProto(ir_version=table.number(IR_VERSION, "q"))
+        for row in table.tables(OPSETS):
+            proto.opset_import.add(domain=row.text(OPSET_DOMAIN), version=row.number(OPSET_VERSION, "q"))
+        graph = table.table(GRAPH)
+        assert graph is not None, "onnxruntime writes a graph"
+        self.graph(graph, proto.graph)
         self.found.model = proto.SerializeToString()
         return self.found
 
-    def graph(self, table: Any, proto: Any) -> None:
+    def graph(self, table: Table, proto: Any) -> None:
         """Fill the GraphProto from the table; nodes in execution order."""
         proto.name = "graph"
-        infos = {row.Name().decode(): row for row in _rows(table, "NodeArgs")}
-        nodes = sorted(_rows(table, "Nodes"), key=lambda node: int(node.Index()))
-        inputs, outputs = _names(table, "Inputs"), _names(table, "Outputs")
+        infos = {row.text(VALUE_NAME): row for row in table.tables(NODE_ARGS)}
+        rows = sorted(table.tables(NODES), key=lambda row: int(row.number(INDEX, "I")))
+        nodes = [_Node(row, row.texts(READS), row.texts(IMPLICIT_READS), row.texts(WRITES)) for row in rows]
+        inputs, outputs = table.texts(INPUTS), table.texts(OUTPUTS)
         for name, row in infos.items():
             self.value_info(name, row, proto.value_info.add())
         for target, names in ((proto.input, inputs), (proto.output, outputs)):
             for name in names:
                 self.value_info(name, infos.get(name), target.add())
-        for row in _rows(table, "Initializers"):
+        for row in table.tables(INITIALIZERS):
             _tensor(row, proto.initializer.add())
-        for row in _rows(table, "SparseInitializers"):
+        for row in table.tables(SPARSE_INITIALIZERS):
             _sparse(row, proto.initializer.add())
         self.number(inputs, nodes, outputs)
-        calls = [
-            Call(
-                node.OpType().decode(),
-                (*_names(node, "Inputs"), *_names(node, "ImplicitInputs")),
-                tuple(_names(node, "Outputs")),
-            )
-            for node in nodes
-        ]
+        calls = [Call(node.table.text(OP_TYPE), (*node.reads, *node.implicit), tuple(node.writes)) for node in nodes]
         order = execution_order(calls, "default")
         place = {position: i for i, position in enumerate(order)}
         for position in order:
             self.node(nodes[position], proto.node.add())
         self.found.priority = tuple(place[position] for position in execution_order(calls, "priority"))
 
-    def number(self, inputs: list[str], nodes: list[Any], outputs: list[str]) -> None:
+    def number(self, inputs: Sequence[str], nodes: Sequence[_Node], outputs: Sequence[str]) -> None:
         """Number the values as session_state.cc does (CreateGraphInfo): inputs, then names as nodes mention them."""
-        mentioned = [
-            n for node in nodes for kind in ("Inputs", "ImplicitInputs", "Outputs") for n in _names(node, kind)
-        ]
+        mentioned = [name for node in nodes for name in (*node.reads, *node.implicit, *node.writes)]
         ordered = dict.fromkeys(name for name in (*inputs, *mentioned, *outputs) if name)
         for number, name in enumerate(ordered):
             self.found.numbers.setdefault(name, number)
 
-    def node(self, table: Any, proto: Any) -> None:
-        proto.name = (table.Name() or b"").decode()
-        proto.op_type = table.OpType().decode()
-        proto.domain = (table.Domain() or b"").decode()
-        proto.input.extend(_names(table, "Inputs"))
-        proto.output.extend(_names(table, "Outputs"))
-        for row in _rows(table, "Attributes"):
+    def node(self, node: _Node, proto: Any) -> None:
+        proto.name = node.table.text(NODE_NAME)
+        proto.op_type = node.table.text(OP_TYPE)
+        proto.domain = node.table.text(DOMAIN)
+        proto.input.extend(node.reads)
+        proto.output.extend(node.writes)
+        for row in node.table.tables(ATTRIBUTES):
             self.attribute(row, proto.attribute.add())
 
-    def attribute(self, table: Any, proto: Any) -> None:
-        proto.name, proto.type = table.Name().decode(), table.Type()
+    def attribute(self, table: Table, proto: Any) -> None:
+        proto.name, proto.type = table.text(ATTRIBUTE_NAME), table.number(ATTRIBUTE_TYPE, "i")
         if proto.type == 1:
-            proto.f = table.F()
+            proto.f = table.number(FLOAT, "f", 0.0)
         elif proto.type == 2:
-            proto.i = table.I()
+            proto.i = table.number(INT, "q")
         elif proto.type == 3:
-            proto.s = table.S() or b""
-        elif proto.type == 4:
-            _tensor(table.T(), proto.t)
-        elif proto.type == 5:
-            self.graph(table.G(), proto.g)
+            proto.s = table.bytes_(TEXT)
+        elif proto.type == 4 and (tensor := table.table(TENSOR)) is not None:
+            _tensor(tensor, proto.t)
+        elif proto.type == 5 and (body := table.table(BODY)) is not None:
+            self.graph(body, proto.g)
         elif proto.type == 6:
-            proto.floats.extend(_rows(table, "Floats"))
+            proto.floats.extend(table.numbers(FLOATS, "f"))
         elif proto.type == 7:
-            proto.ints.extend(_rows(table, "Ints"))
+            proto.ints.extend(table.numbers(INTS, "q"))
         elif proto.type == 8:
-            proto.strings.extend(_rows(table, "Strings"))
+            proto.strings.extend(text.encode() for text in table.texts(TEXTS))
 
-    def value_info(self, name: str, table: Any, proto: Any) -> None:
+    def value_info(self, name: str, table: Table | None, proto: Any) -> None:
         """Type of one value: what ONNX Runtime knows, or what the original graph says of the same name."""
         proto.name = name
-        described = None if table is None else table.Type()
-        if described is not None and described.ValueType() == 1:
-            element, dims = _tensor_type(described)
+        described = None if table is None else table.table(VALUE_TYPE)
+        content = None if described is None else described.table(CONTENT)
+        kind = 0 if described is None else described.number(KIND, "B")
+        if kind == TENSOR_KIND and content is not None:
+            element, dims = _tensor_type(content)
             proto.type.tensor_type.elem_type = element
             if dims is not None:
                 self.found.known.setdefault(name, dims)
@@ -147,57 +158,55 @@ class _Unpacker:
                     row.dim_param = dim
             if dims == ():
                 proto.type.tensor_type.shape.SetInParent()
-        elif described is not None and described.ValueType() == 2:
-            _sequence(described, proto.type.sequence_type.elem_type)
+        elif kind == SEQUENCE_KIND and content is not None:
+            _sequence(content, proto.type.sequence_type.elem_type)
 
 
-def _tensor_type(table: Any) -> tuple[int, KnownDims | None]:
-    from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.TensorTypeAndShape import TensorTypeAndShape
-
-    type_ = TensorTypeAndShape()
-    type_.Init(table.Value().Bytes, table.Value().Pos)
-    shape = type_.Shape()
-    if shape is None:
-        return int(type_.ElemType()), None
-    return int(type_.ElemType()), tuple(_dim(row.Value()) for row in _rows(shape, "Dim"))
+def _tensor_type(table: Table) -> tuple[int, KnownDims | None]:
+    shape = table.table(SHAPE)
+    element = int(table.number(ELEMENT, "i"))
+    return element, None if shape is None else tuple(_dim(row.table(DIM_VALUE)) for row in shape.tables(0))
 
 
-def _dim(value: Any) -> int | str | None:
-    if value.DimType() == 1:
-        return int(value.DimValue()) if value.DimValue() >= 0 else None
-    return ((value.DimParam() or b"").decode() or None) if value.DimType() == 2 else None
+def _dim(value: Table | None) -> int | str | None:
+    kind = 0 if value is None else value.number(DIM_KIND, "b")
+    if value is None or kind not in (1, 2):
+        return None
+    if kind == 1:
+        size = int(value.number(DIM_NUMBER, "q"))
+        return size if size >= 0 else None
+    return value.text(DIM_SYMBOL) or None
 
 
-def _sequence(table: Any, proto: Any) -> None:
-    from onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs.SequenceType import SequenceType
-
-    type_ = SequenceType()
-    type_.Init(table.Value().Bytes, table.Value().Pos)
-    element = type_.ElemType()
-    if element is not None and element.ValueType() == 1:
-        proto.tensor_type.elem_type = _tensor_type(element)[0]
+def _sequence(table: Table, proto: Any) -> None:
+    element = table.table(ELEMENT)
+    content = None if element is None else element.table(CONTENT)
+    if element is not None and content is not None and element.number(KIND, "B") == TENSOR_KIND:
+        proto.tensor_type.elem_type = _tensor_type(content)[0]
 
 
-def _tensor(table: Any, proto: Any) -> None:
+def _tensor(table: Table, proto: Any) -> None:
     """An initializer: its payload when small, else only its type and a place where nothing is."""
-    proto.name = (table.Name() or b"").decode()
-    proto.data_type = table.DataType()
-    proto.dims.extend(int(table.Dims(i)) for i in range(table.DimsLength()))
-    if not table.StringDataIsNone():
-        proto.string_data.extend(_rows(table, "StringData"))
-    elif not table.RawDataIsNone() and table.RawDataLength() <= SMALL_BYTES:
-        proto.raw_data = table.RawDataAsNumpy().tobytes()
-    elif not table.RawDataIsNone() or table.ExternalDataOffset() >= 0:
+    proto.name = table.text(TENSOR_NAME)
+    proto.data_type = table.number(DATA_TYPE, "i")
+    proto.dims.extend(table.numbers(DIMS, "q"))
+    if table.has(STRING_DATA):
+        proto.string_data.extend(text.encode() for text in table.texts(STRING_DATA))
+    elif table.has(RAW_DATA) and table.count(RAW_DATA) <= SMALL_BYTES:
+        proto.raw_data = table.bytes_(RAW_DATA)
+    elif table.has(RAW_DATA) or table.number(EXTERNAL_OFFSET, "q", -1) >= 0:
         proto.data_location = 1
         proto.external_data.add(key="location", value="not-kept")
     else:
         proto.raw_data = b""
 
 
-def _sparse(table: Any, proto: Any) -> None:
-    _tensor(table.Values(), proto)
+def _sparse(table: Table, proto: Any) -> None:
+    values = table.table(SPARSE_VALUES)
+    assert values is not None, "a sparse initializer has values"
+    _tensor(values, proto)
     del proto.dims[:]
-    proto.dims.extend(int(table.Dims(i)) for i in range(table.DimsLength()))
+    proto.dims.extend(table.numbers(SPARSE_DIMS, "q"))
     proto.ClearField("raw_data")
     proto.data_location = 1
     proto.external_data.add(key="location", value="not-kept")

@@ -9,9 +9,11 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +24,24 @@ import numpy as np
 from graphmem.ir.errors import InputError, ModelError
 
 TIMEOUT_S = 600
+# What onnxruntime may take to load and optimize a model, which computes every constant in it: seconds of processor time
+# and bytes, and more for each byte of the file and of the weights.
+LOAD_S, LOAD_NBYTES = 6, 4 << 30
+FILE_PER_S, WEIGHTS_PER_S, COPIES = 100_000, 50_000_000, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds of processor time, and bytes of address space, that the process may take."""
+
+    seconds: int
+    nbytes: int
+
+    @classmethod
+    def to_load(cls, file_bytes: int, weight_bytes: int) -> Limits:
+        """Those for a file of that size with so many bytes of weights, in it or beside it."""
+        seconds = LOAD_S + file_bytes // FILE_PER_S + weight_bytes // WEIGHTS_PER_S
+        return cls(seconds, LOAD_NBYTES + COPIES * weight_bytes)
 
 
 def require_onnxruntime() -> None:
@@ -30,13 +50,15 @@ def require_onnxruntime() -> None:
         raise InputError("onnxruntime is not installed; install it with: pip install onnxruntime")
 
 
-def ask(job: str, request: dict[str, Any], scratch: Path, preload: Path | None = None) -> dict[str, Any]:
+def ask(
+    job: str, request: dict[str, Any], scratch: Path, preload: Path | None = None, limits: Limits | None = None
+) -> dict[str, Any]:
     """Run `job` of graphmem.measure.worker in a process of its own; ModelError with onnxruntime's words if it fails."""
     require_onnxruntime()
     answer = scratch / f"{job}-answer.json"
     answer.unlink(missing_ok=True)
     question = scratch / f"{job}-request.json"
-    question.write_text(json.dumps(request), encoding="utf-8")
+    question.write_text(json.dumps(request | {"limits": limits and [limits.seconds, limits.nbytes]}), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if preload is not None:
         environment["LD_PRELOAD"] = str(preload)
@@ -45,6 +67,11 @@ def ask(job: str, request: dict[str, Any], scratch: Path, preload: Path | None =
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         raise ModelError(f"onnxruntime did not finish within {TIMEOUT_S} s; give it a smaller model or batch") from None
+    if limits is not None and done.returncode == -getattr(signal, "SIGXCPU", 0):
+        raise ModelError(
+            f"onnxruntime takes more than {limits.seconds} s to load and optimize the model, which computes its "
+            "constants; leave out the onnxruntime memory model, or optimization with --ort-optimization off"
+        )
     if not answer.is_file():
         words = " ".join(done.stderr.split())[-400:] or f"exit code {done.returncode}"
         raise ModelError(f"onnxruntime stopped without an answer: {words}")

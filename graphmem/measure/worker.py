@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,24 @@ def compare(request: dict[str, Any]) -> dict[str, Any]:
     return {"same": same, "close": close}
 
 
+def _limit(seconds: int, nbytes: int) -> None:
+    """What the process may take from here on; where the system knows no limits, there are none."""
+    if find_spec("resource") is None:
+        return
+    import resource
+
+    for kind, value in ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, nbytes)):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
 def main(arguments: list[str]) -> None:
     """Do the job and write the answer; an error of onnxruntime's is an answer too."""
     name, question, answer = arguments
     request = json.loads(Path(question).read_text(encoding="utf-8"))
+    if request.get("limits"):
+        _limit(*request["limits"])
     try:
         found = JOBS[name](request)
     except Exception as error:  # pybind raises one type per kind of failure, with no common root

@@ -32,70 +32,94 @@ MAX_REGION = 1 << 30
 MAX_WASTE = 128 << 20
 
 
+Chunk: TypeAlias = tuple[int, int, int]  # size, region, offset
+
+
+@dataclass(slots=True)
+class Chunks:
+    """Free chunks, sorted by size; `starts` and `ends` have the sizes of those that begin and end somewhere."""
+
+    free: list[Chunk] = field(default_factory=list)
+    starts: dict[tuple[int, int], int] = field(default_factory=dict)
+    ends: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def tightest(self, nbytes: int) -> Chunk | None:
+        """The smallest chunk that holds so many bytes, the first of equals, taken out; None without one."""
+        i = bisect_left(self.free, (nbytes,))
+        if i == len(self.free):
+            return None
+        found = self.free[i]
+        self.remove(*found)
+        return found
+
+    def release(self, chunk: Chunk) -> None:
+        """Free the chunk, merged with free neighbours."""
+        size, region, offset = chunk
+        after = self.starts.get((region, offset + size))
+        if after is not None:
+            self.remove(after, region, offset + size)
+            size += after
+        before = self.ends.get((region, offset))
+        if before is not None:
+            self.remove(before, region, offset - before)
+            size, offset = size + before, offset - before
+        self.insert(size, region, offset)
+
+    def insert(self, size: int, region: int, offset: int) -> None:
+        """Add a chunk whose neighbours are taken."""
+        insort(self.free, (size, region, offset))
+        self.starts[region, offset] = size
+        self.ends[region, offset + size] = size
+
+    def remove(self, size: int, region: int, offset: int) -> None:
+        """Take a free chunk out."""
+        self.free.pop(bisect_left(self.free, (size, region, offset)))
+        del self.starts[region, offset]
+        del self.ends[region, offset + size]
+
+
 @dataclass(slots=True)
 class Arena:
-    """`free` are (size, region, offset), sorted; `next_free` finds the neighbour that a freed chunk merges with."""
+    """Regions, and what is free in them."""
 
     next_region: int = FIRST_REGION
     regions: list[int] = field(default_factory=list)
-    free: list[tuple[int, int, int]] = field(default_factory=list)
-    starts: dict[tuple[int, int], int] = field(default_factory=dict)
-    ends: dict[tuple[int, int], int] = field(default_factory=dict)
+    chunks: Chunks = field(default_factory=Chunks)
 
     @property
     def held(self) -> int:
         """Bytes of all regions."""
         return sum(self.regions)
 
-    def allocate(self, nbytes: int) -> tuple[int, int, int] | None:
+    def allocate(self, nbytes: int) -> Chunk | None:
         """(size, region, offset) of the chunk taken; None for no bytes."""
         if not nbytes:
             return None
         wanted = -(-nbytes // GRAIN) * GRAIN
-        i = bisect_left(self.free, (wanted,))
-        if i == len(self.free):
+        found = self.chunks.tightest(wanted)
+        if found is None:
             self._extend(wanted)
-            i = bisect_left(self.free, (wanted,))
-        size, region, offset = self.free[i]
-        self._remove(size, region, offset)
+            found = self.chunks.tightest(wanted)
+        assert found is not None, "a region holds what it was added for"
+        size, region, offset = found
         if size >= 2 * wanted or size - wanted >= MAX_WASTE:
-            self._insert(size - wanted, region, offset + wanted)
+            self.chunks.insert(size - wanted, region, offset + wanted)
             size = wanted
         return size, region, offset
 
-    def release(self, chunk: tuple[int, int, int] | None) -> None:
-        """Free the chunk, merged with free neighbours."""
-        if chunk is None:
-            return
-        size, region, offset = chunk
-        after = self.starts.get((region, offset + size))
-        if after is not None:
-            self._remove(after, region, offset + size)
-            size += after
-        before = self.ends.get((region, offset))
-        if before is not None:
-            self._remove(before, region, offset - before)
-            size, offset = size + before, offset - before
-        self._insert(size, region, offset)
+    def release(self, chunk: Chunk | None) -> None:
+        """Free the chunk, if there is one."""
+        if chunk is not None:
+            self.chunks.release(chunk)
 
     def _extend(self, wanted: int) -> None:
         is_enough = wanted <= self.next_region
         while wanted > self.next_region:
             self.next_region *= 2
         self.regions.append(self.next_region)
-        self._insert(self.next_region, len(self.regions) - 1, 0)
+        self.chunks.insert(self.next_region, len(self.regions) - 1, 0)
         if is_enough and self.next_region < MAX_REGION:
             self.next_region *= 2
-
-    def _insert(self, size: int, region: int, offset: int) -> None:
-        insort(self.free, (size, region, offset))
-        self.starts[region, offset] = size
-        self.ends[region, offset + size] = size
-
-    def _remove(self, size: int, region: int, offset: int) -> None:
-        self.free.pop(bisect_left(self.free, (size, region, offset)))
-        del self.starts[region, offset]
-        del self.ends[region, offset + size]
 
 
 # ("take" or "release", buffer) or ("workspace", bytes)
@@ -122,32 +146,41 @@ def events(schedule: Schedule, numbers: Sequence[int]) -> Iterator[tuple[int, Ev
 PATTERN_GRAIN = 256  # kAllocAlignment: the pattern rounds coarser than the allocator, which rounds to 64 bytes
 
 
+@dataclass(slots=True)
+class Block:
+    """The block of a pattern as it grows: `size` bytes so far, of which the free chunks are gaps."""
+
+    size: int = 0
+    chunks: Chunks = field(default_factory=Chunks)
+
+    def allocate(self, nbytes: int) -> Chunk:
+        """The tightest gap that holds `nbytes`, or what follows the last live buffer."""
+        found = self.chunks.tightest(nbytes)
+        if found is None:
+            last = self.chunks.ends.get((0, self.size), 0)  # the gap at the end, too small: the block grows
+            if last:
+                self.chunks.remove(last, 0, self.size - last)
+            found = (nbytes, 0, self.size - last)
+            self.size += nbytes - last
+            return found
+        size, _, offset = found
+        if size > nbytes:
+            self.chunks.insert(size - nbytes, 0, offset + nbytes)
+        return nbytes, 0, offset
+
+
 def pattern_block(schedule: Schedule, numbers: Sequence[int], is_output: Sequence[bool]) -> int:
     """Bytes of the block; outputs and workspaces are not in it."""
-    live: list[tuple[int, int, int]] = []  # (offset, size, buffer), by offset
-    size = 0
+    block, live = Block(), {}
     for _, (kind, buffer) in events(schedule, numbers):
         if kind == "workspace" or is_output[buffer] or schedule.buffers[buffer].kind == "kept":
             continue
         nbytes = -(-schedule.buffers[buffer].nbytes // PATTERN_GRAIN) * PATTERN_GRAIN
         if kind == "take" and nbytes:
-            offset = _best_gap(live, nbytes, size)
-            insort(live, (offset, nbytes, buffer))
-            size = max(size, offset + nbytes)
+            live[buffer] = block.allocate(nbytes)
         elif kind == "release" and nbytes:
-            live = [row for row in live if row[2] != buffer]
-    return size
-
-
-def _best_gap(live: list[tuple[int, int, int]], nbytes: int, block: int) -> int:
-    """Offset of the tightest gap that holds `nbytes`, or the end of the last live buffer."""
-    best, waste, end = None, -1, 0
-    for offset, size in (*((offset, size) for offset, size, _ in live), (block, 0)):
-        gap = offset - end - nbytes
-        if gap >= 0 and (best is None or gap < waste):
-            best, waste = end, gap
-        end = offset + size if offset < block else end
-    return end if best is None else best
+            block.chunks.release(live.pop(buffer))
+    return block.size
 
 
 def pattern_peak(schedule: Schedule, numbers: Sequence[int], is_output: Sequence[bool]) -> int:
@@ -177,7 +210,7 @@ def arena_held(
     for run in range(runs):
         is_traced = pattern and run > 0
         held = [arena.allocate(block)] if is_traced else []
-        taken: dict[int, tuple[int, int, int] | None] = {}
+        taken: dict[int, Chunk | None] = {}
         for step, (kind, what) in events(schedule, numbers):
             if kind == "workspace":
                 for chunk in [arena.allocate(nbytes) for nbytes in workspaces[step]]:

@@ -10,7 +10,7 @@ from graphmem.ir.runtime import Advice, OnnxRuntimeMemory, RuntimeGraph, Session
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.ort.arena import arena_held, pattern_peak
 from graphmem.ort.graph import is_known
-from graphmem.ort.plan import RuntimePlan, runtime_plan
+from graphmem.ort.plan import Needs, RuntimePlan, runtime_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,9 @@ class Prediction:
     memory: OnnxRuntimeMemory
 
 
-def predicted(runtime: RuntimeGraph, options: SessionOptions) -> Prediction:
-    """What a session with these options allocates."""
-    plan = runtime_plan(runtime, options.reuse, options.execution_order)
+def predicted(runtime: RuntimeGraph, options: SessionOptions, needs: Needs | None = None) -> Prediction:
+    """What a session with these options allocates; `needs` serve several predictions of one graph."""
+    plan = runtime_plan(runtime, options.reuse, options.execution_order, needs)
     alive = lifetimes(plan.schedule)
     live = timeline(alive, plan.schedule)
     rest = plan.schedule, plan.numbers, plan.is_output
@@ -72,12 +72,12 @@ def worst(memory: OnnxRuntimeMemory) -> int:
 
 def advice(runtime: RuntimeGraph, now: OnnxRuntimeMemory) -> tuple[Advice, ...]:
     """Changes of session options that lower the peak over first and later runs, the greatest saving first."""
-    found = []
+    found, needs = [], Needs(runtime)
     for change in CHANGES:
         options = change.applied(now.options)
         if options == now.options:
             continue
-        then = predicted(runtime, replace(options, arena=False)).memory
+        then = predicted(runtime, replace(options, arena=False), needs).memory
         saving = worst(now) - worst(then)
         if saving > 0:
             found.append(Advice(change.words, "\n".join(change.code), then.first_run_peak, then.later_peak, saving))

@@ -38,18 +38,18 @@ class _Values:
 
     uses: Counter[str] = field(default_factory=Counter)
     buffer: dict[str, str] = field(default_factory=dict)  # value -> the value whose buffer it lives in
-    free: list[str] = field(default_factory=list)  # most recently freed last
+    free: dict[object, list[str]] = field(default_factory=dict)  # by size; most recently freed last
 
     def share(self, value: str, with_: str) -> None:
         original = self.buffer.get(with_, with_)
         self.buffer[value] = original
         self.uses[original] += self.uses[value]
 
-    def used(self, value: str) -> None:
+    def used(self, value: str) -> str | None:
+        """Count one use down; the value whose buffer that frees."""
         original = self.buffer.get(value, value)
         self.uses[original] -= 1
-        if not self.uses[original]:
-            self.free.append(original)
+        return None if self.uses[original] else original
 
 
 def sharing(runtime: RuntimeGraph, graph: Graph, reuse: bool) -> dict[str, str]:
@@ -67,7 +67,9 @@ def sharing(runtime: RuntimeGraph, graph: Graph, reuse: bool) -> dict[str, str]:
             if donor is not None:
                 values.share(name, donor)
         for name in _touched(node):
-            values.used(name)
+            freed = values.used(name)
+            if freed is not None and (size := _size(runtime, freed)) is not None:
+                values.free.setdefault(size, []).append(freed)
     return values.buffer
 
 
@@ -103,26 +105,41 @@ def _donor(runtime: RuntimeGraph, node: Node, position: int, values: _Values) ->
 def _from_free_list(runtime: RuntimeGraph, name: str, values: _Values) -> str | None:
     if not runtime.known.get(name) or not isinstance(runtime.types.get(name), TensorType | BoundedType):
         return None  # no rank, rank 0, or no tensor
-    for i in range(len(values.free) - 1, -1, -1):
-        if _same_size(runtime, values.free[i], name):
-            return values.free.pop(i)
-    return None
+    freed = values.free.get(_size(runtime, name))
+    return freed.pop() if freed else None
 
 
 def _same_size(runtime: RuntimeGraph, a: str, b: str) -> bool:
     """True when ONNX Runtime can tell at load that both need the same bytes."""
-    width_a, width_b = _width(runtime.types.get(a)), _width(runtime.types.get(b))
-    return width_a is not None and width_a == width_b and _same_dims(runtime.known.get(a), runtime.known.get(b))
+    size = _size(runtime, a)
+    return size is not None and size == _size(runtime, b)
 
 
-def _same_dims(a: KnownDims | None, b: KnownDims | None) -> bool:
-    return a is not None and a == b and None not in a
+def _size(runtime: RuntimeGraph, name: str) -> tuple[int, KnownDims] | None:
+    """Width and dimensions as far as ONNX Runtime knows them at load; None where it cannot tell the bytes."""
+    width, dims = _width(runtime.types.get(name)), runtime.known.get(name)
+    return None if width is None or dims is None or None in dims else (width, dims)
 
 
 def _width(type_: Type | None) -> int | None:
     """Bytes of one element in memory; None for strings and what is no tensor."""
     dtype = getattr(type_, "dtype", None)
     return max(1, BITS[dtype] // 8) if dtype in BITS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the kernels of a graph need while they run, worked out once for all plans of it."""
+
+    runtime: RuntimeGraph
+    kernels: dict[int, tuple[tuple[int, ...], int]] = field(default_factory=dict)
+
+    def of(self, node: Node) -> tuple[tuple[int, ...], int]:
+        """(workspaces, packing buffer) in bytes, of a node without bodies."""
+        if id(node) not in self.kernels:
+            kernel = kernel_of(self.runtime, node)
+            self.kernels[id(node)] = workspace(node.domain, kernel), packing(node.domain, kernel)
+        return self.kernels[id(node)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +163,14 @@ def _without_constants(graph: Graph) -> Graph:
     return graph if len(kept) == len(graph.nodes) else replace(graph, nodes=kept)
 
 
-def runtime_plan(runtime: RuntimeGraph, reuse: bool = True, order: str = "default") -> RuntimePlan:
+def runtime_plan(
+    runtime: RuntimeGraph, reuse: bool = True, order: str = "default", needs: Needs | None = None
+) -> RuntimePlan:
     """Steps and buffers of a first run on ONNX Runtime's CPU provider, arena and pattern off; inputs not counted."""
     graph = runtime.graph
     if order == "priority":
         graph = replace(graph, nodes=tuple(graph.nodes[i] for i in runtime.priority))
-    return _plan(runtime, _without_constants(graph), reuse)
+    return _plan(needs or Needs(runtime), _without_constants(graph), reuse)
 
 
 @dataclass(slots=True)
@@ -163,8 +182,8 @@ class _Row:
     reads: list[int] = field(default_factory=list)
 
 
-def _plan(runtime: RuntimeGraph, graph: Graph, reuse: bool) -> RuntimePlan:
-    home = sharing(runtime, graph, reuse)
+def _plan(needs: Needs, graph: Graph, reuse: bool) -> RuntimePlan:
+    home = sharing(needs.runtime, graph, reuse)
     rows: dict[str, _Row] = {}
     for step, node in enumerate(graph.nodes):
         for name in node.reads:
@@ -175,11 +194,11 @@ def _plan(runtime: RuntimeGraph, graph: Graph, reuse: bool) -> RuntimePlan:
                 rows[home[name]].values.append(name)
             elif home[name] == name:
                 rows[name] = _Row(step, [name])
-    return _scheduled(runtime, graph, rows, reuse)
+    return _scheduled(needs, graph, rows, reuse)
 
 
-def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], reuse: bool) -> RuntimePlan:
-    count = len(graph.nodes)
+def _scheduled(needs: Needs, graph: Graph, rows: Mapping[str, _Row], reuse: bool) -> RuntimePlan:
+    runtime, count = needs.runtime, len(graph.nodes)
     outputs = frozenset(graph.outputs)
     buffers: list[Buffer] = []
     leaving, numbers = [], []
@@ -195,7 +214,12 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
             leaving.append(len(buffers))
         numbers.append(runtime.numbers.get(name, len(runtime.numbers)))
         buffers.append(Buffer(name, size, kind, tuple(row.values)))
-    packed = list(_packing_buffers(runtime, graph))
+    for name in _copied(graph) if count else ():
+        writes[0].append(len(buffers))
+        leaving.append(len(buffers))
+        numbers.append(runtime.numbers.get(name, len(runtime.numbers)))
+        buffers.append(Buffer(name, aligned(nbytes_of(graph.tensors[name].type)), "output", (name,)))
+    packed = list(_packing_buffers(needs, graph))
     for i, (first, size) in enumerate(packed):
         writes[first].append(len(buffers))
         if i + 1 < len(packed):  # given back once its successor is there
@@ -204,7 +228,7 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
             leaving.append(len(buffers))
         numbers.append(len(runtime.numbers))
         buffers.append(Buffer(f"packing buffer of {size:,} bytes", size, KEPT, ()))
-    workspaces = tuple(node_workspace(runtime, node, reuse) for node in graph.nodes)
+    workspaces = tuple(node_workspace(needs, node, reuse) for node in graph.nodes)
     steps = tuple(
         Step(
             node.name or next(iter(node.writes), node.op_type),
@@ -221,23 +245,33 @@ def _scheduled(runtime: RuntimeGraph, graph: Graph, rows: Mapping[str, _Row], re
     return RuntimePlan(schedule, graph.nodes, tuple(numbers), is_output, workspaces)
 
 
-def _packing_buffers(runtime: RuntimeGraph, graph: Graph) -> Iterator[tuple[int, int]]:
+def _copied(graph: Graph) -> list[str]:
+    """Outputs that are initializers: each run copies them into buffers of its own before the first node runs.
+
+    execution_frame.cc: the values of such outputs are allocated with the frame.
+    """
+    written = {name for node in graph.nodes for name in node.writes}
+    own = (name for name in dict.fromkeys(graph.outputs) if name in graph.tensors and name not in written)
+    return [name for name in own if graph.tensors[name].role == "weight"]
+
+
+def _packing_buffers(needs: Needs, graph: Graph) -> Iterator[tuple[int, int]]:
     """(step, bytes) where the thread first needs its buffer for 8-bit products, and where it takes a larger one."""
     held = 0
     for step, node in enumerate(graph.nodes):
-        needed = packing(node.domain, kernel_of(runtime, node))
+        _, needed = needs.of(node)
         if needed > held:
             yield step, needed
             held = needed
 
 
-def node_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> tuple[int, ...]:
+def node_workspace(needs: Needs, node: Node, reuse: bool) -> tuple[int, ...]:
     """Bytes alive only while the node runs: the kernel's own, or the most that a body needs."""
     if node.standard_type in ("Loop", "Scan"):
-        return (_loop_workspace(runtime, node, reuse),)
+        return (_loop_workspace(needs, node, reuse),)
     if node.bodies:
-        return (max(_body_peak(runtime, body, reuse, counts_outputs=False) for _, body in node.bodies),)
-    return workspace(node.domain, kernel_of(runtime, node))
+        return (max(_body_peak(needs, body, reuse, counts_outputs=False) for _, body in node.bodies),)
+    return needs.of(node)[0]
 
 
 def kernel_of(runtime: RuntimeGraph, node: Node) -> Kernel:
@@ -264,17 +298,15 @@ def _sized(type_: Type | None) -> TensorType | None:
     return type_ if isinstance(type_, TensorType) else None
 
 
-def _loop_workspace(runtime: RuntimeGraph, node: Node, reuse: bool) -> int:
+def _loop_workspace(needs: Needs, node: Node, reuse: bool) -> int:
     """The most that a turn of the body needs, its outputs included, and Loop's counter and condition."""
     body = node.bodies[0][1]
-    return _body_peak(runtime, body, reuse, counts_outputs=True) + (
-        2 * aligned(1) if node.standard_type == "Loop" else 0
-    )
+    return _body_peak(needs, body, reuse, counts_outputs=True) + (2 * aligned(1) if node.standard_type == "Loop" else 0)
 
 
-def _body_peak(runtime: RuntimeGraph, body: Graph, reuse: bool, counts_outputs: bool) -> int:
+def _body_peak(needs: Needs, body: Graph, reuse: bool, counts_outputs: bool) -> int:
     """Peak of a body's own buffers; without its outputs where the node's own outputs take them."""
-    schedule = _plan(runtime, body, reuse).schedule
+    schedule = _plan(needs, body, reuse).schedule
     if not counts_outputs:
         own = tuple(replace(b, nbytes=0) if b.kind == "output" else b for b in schedule.buffers)
         schedule = replace(schedule, buffers=own)

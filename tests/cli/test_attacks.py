@@ -23,9 +23,16 @@ def exactness(done: Finished) -> str:
     return str(found.get("exactness"))
 
 
+SLOW = {"ort-constant-folding", "ort-many-live", "ort-chain", "ort-convolutions", "fit-plateau", "fit-plateau-2"}
+
+
 @pytest.mark.skipif(not CASES, reason="../shared is not here")
 @pytest.mark.parametrize("case", SHARED_CASES, ids=[case["kind"] for case in SHARED_CASES])
-def test_an_attack_is_answered_or_refused_in_one_line(guarded_command: Callable[..., Finished], case: Any) -> None:
+def test_an_attack_is_answered_or_refused_in_one_line(
+    guarded_command: Callable[..., Finished], case: Any, pytestconfig: pytest.Config
+) -> None:
+    if case["kind"] in SLOW and not pytestconfig.getoption("--all-networks"):
+        pytest.skip("takes seconds; --all-networks asks")
     words = case["command"].split()[1:]
     done = guarded_command(*(str(FOLDER / word) if word == case["file"] else word for word in words))
     assert done.code in {0, 1, 2, 3}, done.err

@@ -112,3 +112,9 @@ def test_sizes_are_rounded_to_64_bytes(model: Callable[..., Path]) -> None:
 def test_workspace_counts_in_its_step_alone(model: Callable[..., Path]) -> None:
     text = "g (float[4,16] x) => (float[4,16] y) { a = Softmax<axis = 0>(x) y = Neg(a) }"
     assert peak(runtime(model(text))) == 256 + 2 * 256  # a and both transposed copies
+
+
+def test_an_output_that_is_an_initializer_is_copied_into_a_buffer_of_its_own(model: Callable[..., Path]) -> None:
+    text = "g (float[64] x) => (float[64] z, float[4] c) <float[4] c = {1, 1, 1, 1}> { z = Sin (x) }"
+    buffers = runtime_plan(runtime(model(text))).schedule.buffers
+    assert sorted((b.name, b.nbytes, b.kind) for b in buffers) == [("c", 64, "output"), ("z", 256, "output")]
