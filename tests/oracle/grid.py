@@ -170,6 +170,10 @@ def apart(name: str, each: int, seed: int) -> Tally:
     return Tally(Counter(counts), examples, seconds)
 
 
+def _spelled(counts: Counter[str]) -> str:
+    return ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--each", type=int, default=400, help="different calls of each operator")
@@ -181,11 +185,12 @@ def main() -> int:
     tallies = {}
     for name in names:
         tallies[name] = tally = apart(name, asked.each, asked.seed)
-        ", ".join(f"{outcome} {count}" for outcome, count in sorted(tally.counts.items()))
-        for outcome, _examples in tally.examples.items():
+        print(f"{name:36} {_spelled(tally.counts)} ({tally.seconds:.0f} s)", flush=True)
+        for outcome, examples in tally.examples.items():
             if outcome not in GOOD:
-                pass
+                print(*(f"    {outcome}: {example}" for example in examples[:3]), sep="\n")
     total = sum((tally.counts for tally in tallies.values()), Counter[str]())
+    print(f"{len(names)} operators, {sum(total.values())} calls: {_spelled(total)}")
     if asked.json:
         rows = {name: {"counts": dict(t.counts), "examples": t.examples} for name, t in tallies.items()}
         asked.json.write_text(json.dumps({"seed": asked.seed, "total": dict(total), "operators": rows}, indent=1))
