@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from graphmem.ir.options import (
     MEMORY_MODELS,
     ORDERS,
+    Given,
     ReadingOptions,
     TrainingOptions,
     TrainKeywords,
@@ -38,6 +39,37 @@ def parsed_dims(ctx: click.Context, param: click.Parameter, values: tuple[str, .
             raise click.BadParameter(f"'{value}' is not NAME=N, such as batch=8 or input_ids:0=8", ctx, param)
         dims[name] = int(number)
     return dims
+
+
+def parsed_branches(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """NAME=then or NAME=else, repeated -> {name: branch}."""
+    branches = {}
+    for value in values:
+        name, _, branch = value.rpartition("=")
+        if not name or branch not in ("then", "else"):
+            raise click.BadParameter(f"'{value}' is neither NAME=then nor NAME=else", ctx, param)
+        branches[name] = branch
+    return branches
+
+
+def parsed_inputs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Given]:
+    """NAME=true, NAME=16000 or NAME=1,2,3, repeated -> {name: value}."""
+    inputs: dict[str, Given] = {}
+    for value in values:
+        name, _, text = value.rpartition("=")
+        numbers = [_parsed_number(part.strip().lower()) for part in text.split(",")]
+        known = [number for number in numbers if number is not None]
+        if not name or len(known) != len(numbers):
+            raise click.BadParameter(f"'{value}' is not NAME=VALUE, such as use_cache=true or sr=16000", ctx, param)
+        inputs[name] = known[0] if len(known) == 1 else known
+    return inputs
+
+
+def _parsed_number(text: str) -> bool | int | None:
+    if text in ("true", "false"):
+        return text == "true"
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else None
 
 
 def parsed_shapes(ctx: click.Context, param: click.Parameter, path: Path | None) -> dict[str, TensorType]:
@@ -91,6 +123,8 @@ def option(row: Field[Any]) -> Callable[[Command], Command]:
 _PARSED: dict[str, dict[str, Any]] = {
     "dims": {"multiple": True, "default": (), "callback": parsed_dims},
     "trips": {"multiple": True, "default": (), "callback": parsed_dims},
+    "branches": {"multiple": True, "default": (), "callback": parsed_branches},
+    "inputs": {"multiple": True, "default": (), "callback": parsed_inputs},
     "shapes": {"type": click.Path(path_type=Path), "callback": parsed_shapes},
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from inspect import Parameter, signature
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeAlias, TypedDict, TypeVar
 
 from graphmem.ir.errors import OptionError
 from graphmem.ir.types import TensorType
@@ -26,6 +26,10 @@ OFFLOADS = ("optimizer", "activations")
 MEMORY_MODELS = ("plain", "views", "inplace")  # those of graphmem itself; ONNX Runtime has one of its own
 ORDERS = ("file", "memory")  # likewise
 RUN_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8", "int4")  # of a forward run
+
+
+# The value of an input: one number for every element, or one for each.
+Given: TypeAlias = "bool | int | Sequence[bool | int]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,14 @@ class ReadingOptions:
     shapes: Mapping[str, TensorType] | None = _option(
         None, 'Types of tensors that cannot be known: JSON {"tensor": {"dtype": "float32", "shape": [1, 2]}}.',
         metavar="PATH", spelling="--shapes-from",
+    )  # fmt: skip
+    branches: Mapping[str, str] | None = _option(
+        None, "Which branch of an If runs, by the name of its node or output.", metavar="NAME=then|else",
+        spelling="--branch",
+    )  # fmt: skip
+    inputs: Mapping[str, Given] | None = _option(
+        None, "Value of a small integer or boolean input: one for all elements, or one for each by comma.",
+        metavar="NAME=VALUE", spelling="--input",
     )  # fmt: skip
 
 
@@ -164,6 +176,8 @@ class ReadingKeywords(TypedDict, total=False):
     strict: bool
     trips: Mapping[str, int] | None
     shapes: Mapping[str, TensorType] | None
+    branches: Mapping[str, str] | None
+    inputs: Mapping[str, Given] | None
 
 
 class _Folded(TypedDict, total=False):

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from graphmem.ir.errors import ModelError, OptionError
+from graphmem.ir.options import Given
 from graphmem.ir.runtime import OnnxRuntimeMemory, SessionOptions
 from graphmem.ir.types import TensorType
 from graphmem.measure.rewrite import Comparison, compared, has_external_weights, reordered
@@ -41,6 +42,8 @@ def optimize(
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
+    branches: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Given] | None = None,
     session: SessionOptions | None = None,
 ) -> Optimized:
     """Write to `output` whichever of the file's order and a least-peak order is predicted to need less.
@@ -51,7 +54,7 @@ def optimize(
     asked = session or SessionOptions()
     model: bytes = load(path).SerializeToString()
     _check(path, output, model)
-    graph = read(path, dims, batch, strict, trips, shapes)
+    graph = read(path, dims, batch, strict, trips, shapes, branches=branches, inputs=inputs)
     found = least_peak_order(inference_schedule(graph), preceding_steps(graph))
     steps = graph.steps
     other = reordered(model, [name for i in found.steps for name in steps[i].writes])

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from graphmem.ir.graph import Issue
+from graphmem.ir.options import Given
 from graphmem.ir.runtime import RuntimeGraph, SessionOptions
 from graphmem.ir.types import TensorType
 from graphmem.ir.verification import Parting, Trial, Verification
@@ -128,6 +129,8 @@ def verify(
     strict: bool = False,
     trips: Mapping[str, int] | None = None,
     shapes: Mapping[str, TensorType] | None = None,
+    branches: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Given] | None = None,
     session: SessionOptions | None = None,
 ) -> Verification:
     """Run the model for real, in a process of its own, and compare what it allocates with what was predicted.
@@ -136,7 +139,7 @@ def verify(
     """
     path = Path(path)
     asked = replace(session or SessionOptions(), pattern=True, arena=True)
-    source = Source.of(path, read(path, dims, batch, strict, trips, shapes))
+    source = Source.of(path, read(path, dims, batch, strict, trips, shapes, branches=branches, inputs=inputs))
     runtime = runtime_graph(source, asked)
     variants = {"": asked, "reuse off": replace(asked, reuse=False)}
     with TemporaryDirectory(prefix="graphmem-") as scratch:

@@ -9,11 +9,12 @@ import onnx
 
 from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue
+from graphmem.ir.options import Given
 from graphmem.ir.types import TensorType
 from graphmem.reader.dims import Bindings, bindings, bound_inputs
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.load import load
-from graphmem.reader.stated import Given, Stated
+from graphmem.reader.stated import Stated
 from graphmem.reader.validity import check_graph_text
 from graphmem.reader.walk import Walk
 

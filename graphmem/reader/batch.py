@@ -20,7 +20,10 @@ def read_at_batch(path: str | Path, reading: ReadingOptions) -> tuple[Graph, tup
 
 def read_as(path: str | Path, reading: ReadingOptions) -> Graph:
     """The graph of the file at `path`."""
-    return read(path, reading.dims, reading.batch, reading.strict, reading.trips, reading.shapes)
+    return read(
+        path, reading.dims, reading.batch, reading.strict, reading.trips, reading.shapes,
+        branches=reading.branches, inputs=reading.inputs,
+    )  # fmt: skip
 
 
 def read_with_batch(batch: int | None, reading: Callable[..., Graph]) -> tuple[Graph, tuple[int, int] | None]:

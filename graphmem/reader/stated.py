@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 import onnx
 
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Issue
+from graphmem.ir.options import Given
 from graphmem.ir.types import TensorType, Type
 from graphmem.reader.constants import is_small
 from graphmem.reader.order import described
 from graphmem.reader.values import Value
 
-# A value of --input: one number for every element, or a number for each.
-Given: TypeAlias = "bool | int | Sequence[bool | int]"
 BRANCHES = ("then", "else")
 
 

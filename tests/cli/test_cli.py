@@ -145,3 +145,42 @@ def test_a_trip_count_for_no_loop_is_refused(
     code, _, err = graphmem(model(OWN_OPERATOR), "--trip-count", "nobody=3")
     assert code == 2
     assert "no loop named 'nobody'" in err
+
+
+MERGED = """g (bool cached, float[2, 4] x) => (float[n, m] y) {
+    [pick] y = If (cached) <then_branch = t () => (float[a, b] p) { p = Concat <axis = 0> (x, x) },
+                            else_branch = e () => (float[a, b] q) { q = Relu(x) }> }"""
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "shape"),
+    [
+        ("--branch", "pick=then", [4, 4]),
+        ("--branch", "y=else", [2, 4]),
+        ("--input", "cached=true", [4, 4]),
+        ("--input", "cached=0", [2, 4]),
+    ],
+)
+def test_options_choose_where_the_data_would(
+    graphmem_command: Callable[..., Finished], model: Callable[..., Path], option: str, given: str, shape: list[int]
+) -> None:
+    done = graphmem_command("analyze", model(MERGED), option, given, "--tensors", "--format", "json")
+    document = json.loads(done.out)
+    assert (document["exactness"], document["tensors"]["y"]["shape"]) == ("exact", shape)
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "reason"),
+    [
+        ("--branch", "pick=both", "neither NAME=then nor NAME=else"),
+        ("--branch", "nobody=then", "no If named 'nobody'"),
+        ("--input", "cached=maybe", "is not NAME=VALUE"),
+        ("--input", "nobody=1", "no input named 'nobody'"),
+        ("--input", "x=1", "neither integers nor booleans"),
+    ],
+)
+def test_choices_that_fit_nothing_are_refused(
+    graphmem_command: Callable[..., Finished], model: Callable[..., Path], option: str, given: str, reason: str
+) -> None:
+    done = graphmem_command("analyze", model(MERGED), option, given)
+    assert (done.code, reason in done.err) == (2, True)

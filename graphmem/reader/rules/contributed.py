@@ -1,7 +1,7 @@
 """com.microsoft: what is no fusion, attention or quantized product: recurrent states, routing, windows, searches.
 
-Source: the operators' own documentation in onnxruntime (docs/ContribOperators.md); those that its CPU provider runs are
-compared with it in tests/oracle/test_contrib.py.
+Source: onnxruntime/docs/ContribOperators.md; those that its CPU provider runs are compared with it in
+tests/oracle/test_contrib.py.
 """
 
 from __future__ import annotations
