@@ -12,6 +12,7 @@ from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.options import Given
 from graphmem.ir.types import TensorType
 from graphmem.reader.dims import Bindings, bindings, bound_inputs
+from graphmem.reader.held import UnfitError
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.load import load
 from graphmem.reader.stated import Stated
@@ -76,13 +77,13 @@ def graph_of(
     )
     try:
         graph = walk.graph(model.graph, bound.types)
-    except ModelError as error:
+    except UnfitError as error:
         raise _with_assumptions(error, bound.issues) from error
     walk.stated.check()
     return graph
 
 
-def _with_assumptions(error: ModelError, issues: Iterable[Issue]) -> ModelError:
+def _with_assumptions(error: UnfitError, issues: Iterable[Issue]) -> ModelError:
     """The same error, with the free dimensions that were taken as 1: at another size the model may well run."""
     free = {issue.what.split("'")[1]: None for issue in issues if issue.kind == "free-dimension"}
     if not free:

@@ -20,7 +20,7 @@ from graphmem.ir.errors import ModelError
 from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.types import SequenceType, Type, UnknownType
 from graphmem.reader.either import either, joined
-from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, Versions, given, truth
+from graphmem.reader.held import MAX_UNROLLED, Held, Outcome, UnfitError, Versions, given, truth
 from graphmem.reader.loops import loop, scan
 from graphmem.reader.order import described
 from graphmem.reader.rules.sequences import sequence_of
@@ -70,12 +70,12 @@ def _if(held: Held) -> Outcome:
     if taken is not None:
         return _only(held, branches, taken, held.run(branches[taken], [], []))
     runs: dict[str, Run] = {}
-    failed: dict[str, ModelError] = {}
+    failed: dict[str, UnfitError] = {}
     for label, body in branches.items():
         mark = len(held.walk.issues)
         try:
             runs[label] = held.run(body, [], [])
-        except ModelError as error:
+        except UnfitError as error:
             failed[label] = error
             del held.walk.issues[mark:]
     if not runs:

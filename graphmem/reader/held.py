@@ -31,6 +31,10 @@ class Outcome:
     trips: int | None = 1
 
 
+class UnfitError(ModelError):
+    """A node that no run can execute at these sizes: what holds it may do without."""
+
+
 class Walker(Protocol):
     """The reading that a node with bodies is part of, as far as the rules of control flow ask it."""
 

@@ -17,7 +17,7 @@ from graphmem.reader.control import outcome
 from graphmem.reader.declared import TARGETS, baked_in, baked_unseen, check_dtype, contradiction, stale
 from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
-from graphmem.reader.held import Held, Outcome
+from graphmem.reader.held import Held, Outcome, UnfitError
 from graphmem.reader.infer import NodeTyper
 from graphmem.reader.missing import holds_maps, is_exact, open_input, packed_notes, unsettled
 from graphmem.reader.names import Names
@@ -201,7 +201,7 @@ class Walk:
             found = self.typer.of(proto).outputs(proto, types, values)
         except ModelError as error:
             baked = baked_in(proto, names, self.inputs, self.symbols)
-            raise ModelError(f"{described(proto)}: {error}{f'; {baked}' if baked else ''}") from error
+            raise UnfitError(f"{described(proto)}: {error}{f'; {baked}' if baked else ''}") from error
         self.issues += [Issue("runtime", described(proto), note) for note in found.notes]
         if proto.op_type in TARGETS and (baked := baked_unseen(proto, names, self.inputs, self.symbols)):
             self.issues.append(Issue("contradiction", described(proto), baked))

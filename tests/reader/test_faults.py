@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,59 @@ def test_an_exact_plain_peak_is_the_true_one_and_a_bound_is_no_less(case: dict[s
     assert peak >= case["expected_plain_peak"]
     if found.exactness == "exact":
         assert peak == case["expected_plain_peak"]
+
+
+REAL = SHARED / "data" / "faults" / "real"
+
+# Command without its file -> peak in bytes and how to read it, where one is stated.
+FIGURES = [
+    ("k1_if_matmul", "--dim n=48", 321, "exact"),
+    ("k1_if_lstm", "--dim n=32", 226, "exact"),
+    ("k6_slice_by_input", "", 32_776, "at most"),
+    ("k6_loop_write", "", None, "at most"),
+    ("k8_greater_or_equal_op13", "", 288, "exact"),
+    ("k9_stft_rank2", "", 38_592, "exact"),
+    ("k10_loop_map_max_trips", "--dim b=3", 2_058, "exact"),
+    ("k5_linear_zipmap", "--dim n=6", None, "exact"),
+]
+needs_real = pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not there")
+
+
+@needs_real
+@pytest.mark.parametrize(("name", "words", "peak", "exactness"), FIGURES)
+def test_a_fault_of_a_popular_file_has_its_figure(name: str, words: str, peak: int | None, exactness: str) -> None:
+    found = graphmem.analyze(REAL / f"{name}.onnx", memory_model="plain", **options(words))
+    assert found.exactness == exactness
+    assert peak is None or found.inference.peak == peak
+
+
+@needs_real
+@pytest.mark.parametrize(
+    ("name", "words", "parts"),
+    [
+        ("k2_free_conv", "", ["'h'", "'w'", "taken as 1", "--dim h=N"]),
+        ("k2_free_reshape", "", ["'samples'", "taken as 1"]),
+        ("k13_free_pyramid_concat", "", ["'height'", "'width'", "taken as 1"]),
+        ("k3_conv_zero", "--dim t=3", ["window is larger than the input"]),
+        ("k3_reflect_pad", "", ["cannot be reflected", "taken as 1"]),
+    ],
+)
+def test_what_cannot_run_is_refused_in_words_that_name_the_sizes(name: str, words: str, parts: list[str]) -> None:
+    with pytest.raises(InputError) as error:
+        graphmem.analyze(REAL / f"{name}.onnx", **options(words))
+    assert all(part in str(error.value) for part in parts)
+
+
+@needs_real
+def test_a_norm_that_onnxruntime_fused_into_an_older_opset_is_known() -> None:
+    pytest.importorskip("onnxruntime")
+    found = graphmem.analyze(REAL / "k14_layernorm_op13.onnx", memory_model="onnxruntime")
+    assert (found.exactness, found.inference.peak) == ("exact", 3_072)
+
+
+@needs_real
+@pytest.mark.parametrize("name", ["k11_train_unknown_batchnorm", "k12_train_resize_dynamic"])
+def test_a_step_without_shapes_is_a_line_and_no_traceback(name: str) -> None:
+    with suppress(InputError):
+        found = graphmem.train(REAL / f"{name}.onnx", loss="sum")
+        assert found.exactness == "at least"
