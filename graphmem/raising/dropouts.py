@@ -97,7 +97,7 @@ def _place(flow: _Flow, call: Call, embedded: set[str]) -> Place | None:
             return end, flow.readers[end], "a branch before it is added to what runs past it"
     elif call.target.startswith(_ACTIVATIONS):
         return _head(flow, call, value)
-    elif value in embedded:
+    elif value in embedded and value in flow.readers:
         return value, flow.readers[value], "a sum of embeddings"
     return None
 
