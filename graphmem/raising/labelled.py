@@ -1,11 +1,6 @@
 """A group of nodes with the text of its torch.fx call -> that call, its arguments found again in the file.
 
 A batch norm in the exporter's text -> the batch norm, put back where the optimizer folded it into a convolution.
-
-A recurrent layer in the exporter's text -> its weights, states and results as ATen has them.
-
-ONNX keeps the weights of a direction in one matrix and leaves out states of zeros; the optimizer merges equal biases
-and cancels transposes against those of the layer.
 """
 
 from __future__ import annotations
@@ -13,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import permutations
 from typing import Any
 
 from graphmem.ir.graph import Issue, Node
@@ -23,7 +17,8 @@ from graphmem.raising.call_text import FxNode
 from graphmem.raising.draft import NO_DROPOUT, NORM, Draft
 from graphmem.raising.eager_attention import eager_attention
 from graphmem.raising.operands import operand
-from graphmem.raising.removed import ROLES, Lost, leaves, lost_dropout, padded, put, resolved, value_of, weight_of
+from graphmem.raising.recurrent import add_recurrent_weights, recurrent_results
+from graphmem.raising.removed import ROLES, Lost, leaves, padded, put, resolved, value_of, weight_of
 from graphmem.raising.unlabelled import convolution, raise_node
 
 
@@ -38,7 +33,7 @@ def raise_norm(draft: Draft, fx: FxNode, group: Sequence[Node], output: str) -> 
         source = draft.renamed.get(node.inputs[0], node.inputs[0])
         draft.batch_norm(source, output, scope, group[-1].origin, names)
         return
-    if not draft.infers(NORM, scope, f"rule FuseBatchNormInto{conv.op_type}"):
+    if not draft.infers(NORM, scope, f"rule FuseBatchNormInto{conv.standard_type}"):
         raise_node(draft, conv)
         return
     before = f"{conv.outputs[0]} before batch norm"
@@ -82,84 +77,11 @@ def _had_bias(draft: Draft, conv: Node) -> bool:
     return "RemoveOptionalBiasFromConv" not in rules[:at]
 
 
-def add_recurrent_weights(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
-    """States of zeros and biases that were merged or folded: their shapes follow from the layer's sizes."""
-    outputs = [
-        t for n in group for o in n.writes if n.standard_type in ("LSTM", "GRU", "RNN") and (t := draft.type_of(o))
-    ]
-    y = next((t for t in outputs if len(t.shape) == 4), None)
-    if y is None:
-        return
-    _, ways, batch, hidden = y.shape
-    weights, has_biases, layers = fx.args[2:5]
-    gates = {"l": 4, "g": 3, "r": 1}[fx.target.removeprefix("aten.")[0]]
-    state = TensorType(y.dtype, (layers * ways, batch, hidden))
-    _turn_input(draft, fx, group)
-    for leaf in leaves([fx.args[1]], Ref):
-        if leaf.name not in draft.made and isinstance(resolved(draft, leaf), Lost | Ref):
-            draft.emit("aten.zeros", (list(state.shape),), (leaf.name,), group[-1].origin, (state,))
-    per = len(weights) // (layers * ways)
-    width = draft.type_of(next(n.inputs[0] for n in group if n.standard_type in ("LSTM", "GRU", "RNN")))
-    for i, leaf in enumerate(weights):
-        inner = width.shape[-1] if width and i < per * ways else hidden * ways
-        shape = {0: (gates * hidden, inner), 1: (gates * hidden, hidden)}.get(i % per, (gates * hidden,))
-        if isinstance(resolved(draft, leaf), Lost):
-            draft.add(leaf.name[2:], "parameter", TensorType(y.dtype, shape))
-    del has_biases
-
-
-def recurrent_results(draft: Draft, fx: FxNode, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[TensorType, ...]]:
-    """All results in their order, read or not: the sequence, the last hidden state, and the last cell state of LSTM."""
-    count = 3 if fx.target.startswith("aten.lstm") else 2
-    found = [f"{fx.name}[{i}]" for i in range(count)]
-    for name in names:
-        port = _port(draft, name)
-        if port is not None and port < count:
-            found[port] = name
-    return tuple(found), ()
-
-
-def _port(draft: Draft, name: str) -> int | None:
-    """Which output of a recurrent ONNX operator a value comes from."""
-    pending = [name]
-    for _ in range(64):
-        if not pending:
-            break
-        at = pending.pop()
-        node = draft.maker.get(at)
-        if node is not None and node.standard_type in ("LSTM", "GRU", "RNN"):
-            return list(node.outputs).index(at)
-        pending += [n for n in reversed(node.inputs) if n in draft.maker] if node is not None else []
-    return None
-
-
-def _turn_input(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
-    """Put back a transpose of the layer's input that the optimizer cancelled against the layer's own."""
-    inside = {name for node in group for name in node.writes}
-    layer = next((n for n in group if n.standard_type in ("LSTM", "GRU", "RNN")), None)
-    flow = draft.type_of(layer.inputs[0]) if layer else None
-    given = fx.args[0]
-    if flow is None or not isinstance(given, Ref) or not isinstance(resolved(draft, given), Lost):
-        return
-    steps, batch, width = flow.shape
-    wanted = (batch, steps, width) if fx.args[8] else (steps, batch, width)
-    for source in dict.fromkeys(n for node in group for n in node.reads if n not in inside):
-        type_ = draft.type_of(source)
-        if source not in draft.made or type_ is None or len(type_.shape) != 3:
-            continue
-        for order in permutations(range(3)):
-            if tuple(type_.shape[d] for d in order) == wanted:
-                turned = TensorType(type_.dtype, wanted)
-                name = f"{given.name} turned" if given.name.startswith("clone") else given.name
-                draft.emit("aten.permute", (Ref(source), list(order)), (name,), group[-1].origin, (turned,))
-                if name != given.name:  # a copy before the layer is a dropout in evaluation mode
-                    lost_dropout(draft, given.name, name, group[-1].origin, turned)
-                return
-
-
 _FUNCTION = re.compile(r"\b([A-Z]\w*)\.apply\(")  # of torch.autograd.Function
 _NORMS = ("aten._native_batch_norm", "aten.batch_norm", "aten.native_batch_norm")
 _RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_")
+REMOVED = ("clone", "detach", "expand", "permute", "reshape", "transpose", "unsafe_view", "unsqueeze", "view")
+INNER_VIEWS = ("Unsqueeze", "Squeeze", "Reshape", "Transpose", "Identity")
 _SORTS = ("aten.sort", "aten.topk")
 
 
@@ -200,6 +122,8 @@ def raise_exported(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
         call = eager_attention(draft, call)
     draft.calls.append(call)
     draft.made.update(call.outputs)
+    if len(call.outputs) == 1 and fx.name not in draft.made:
+        draft.renamed[fx.name] = call.outputs[0]
 
 
 def _note_function(draft: Draft) -> None:
@@ -221,7 +145,7 @@ def _results(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[tuple[str
     else:
         used = [n for node in group for n in node.writes if _is_used(draft, n, members)]
         named = [n for n in used if not n.startswith("val_")]  # the exporter's own names are val_N
-        outputs = tuple(named or used or [group[-1].outputs[0]])
+        outputs = tuple(named or used[-1:] or [group[-1].outputs[0]])  # a call that was merged may read an inner value
     sequence = draft.graph.tensors.get(outputs[0])
     if sequence is not None and isinstance(sequence.type, SequenceType):
         elements = sequence.type.elements
@@ -253,17 +177,62 @@ def _arguments(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[list[An
     known = {ref.name for ref in leaves([*args, *kwargs.values()], Ref)}
     known |= {draft.standing[name] for name in known if name in draft.standing}
     inside = {name for node in group for name in node.writes}
-    outside = list(dict.fromkeys(n for node in group for n in node.reads if n not in inside and n not in known))
-    data = [n for n in outside if n in draft.made or n in draft.graph.inputs or n in draft.renamed]
-    weights = [n for n in outside if n not in data and _is_numeric(draft, n)]
+    order = _attended(draft, group, inside) if "scaled_dot_product" in fx.target else []
+    reads = dict.fromkeys(
+        _seen_through(draft, n) for n in (*order, *(n for node in group for n in node.reads)) if n not in inside
+    )
+    outside = [n for n in reads if n not in known]
     stand: dict[str, Any] = {}
-    for item in lost:
-        pool = weights if item.role else data or weights
-        source = pool.pop(0) if pool else None
+    for item, source in _sources(draft, lost, outside):
         stand[item.name] = (
             weight_of(draft, fx, item, source, group) if item.role else value_of(draft, fx, item, source, group)
         )
     return [put(arg, stand) for arg in args], {key: put(value, stand) for key, value in kwargs.items()}
+
+
+def _attended(draft: Draft, group: Sequence[Node], inside: set[str]) -> list[str]:
+    """Query, key and value of attention that is written out: the key comes first where it is turned first."""
+    products = [node for node in group if node.standard_type == "MatMul"]
+    if len(products) != 2:
+        return []
+    found = []
+    for name in (*products[0].inputs, products[1].inputs[1]):
+        found.append(name)
+        while found[-1] in inside:
+            found[-1] = draft.maker[found[-1]].inputs[0]
+    return found
+
+
+def _sources(draft: Draft, lost: Sequence[Lost], outside: Sequence[str]) -> list[tuple[Lost, str | None]]:
+    """What the group reads for each lost argument: the result of an equal call if there is one, else in their order."""
+    data = [n for n in outside if n in draft.made or n in draft.graph.inputs or n in draft.renamed]
+    weights = [n for n in outside if n not in data and _is_numeric(draft, n)]
+    found: dict[str, str] = {}
+    for item in lost:
+        operation = _operation(item.name)
+        equal = next((n for n in data if _operation(n) == operation), None)
+        if equal is not None and item.role is None and operation not in REMOVED:
+            found[item.name] = equal
+            data.remove(equal)
+    for item in lost:
+        pool = weights if item.role else data or weights
+        if item.name not in found and pool:
+            found[item.name] = pool.pop(0)
+    return [(item, found.get(item.name)) for item in lost]
+
+
+def _operation(name: str) -> str:
+    """The operation that torch.fx names a value after: select_3 is the result of a select."""
+    return name.rstrip("0123456789").strip("_")
+
+
+def _seen_through(draft: Draft, name: str) -> str:
+    """What an inner value of another call is a view of, where that call has been raised without it."""
+    node, seen = draft.maker.get(name), name
+    while node is not None and seen not in draft.made and node.standard_type in INNER_VIEWS and node.origin.call:
+        seen = node.inputs[0]
+        node = draft.maker.get(seen)
+    return seen if seen in draft.made or seen in draft.graph.inputs else name
 
 
 def _is_numeric(draft: Draft, name: str) -> bool:

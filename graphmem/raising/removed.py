@@ -18,6 +18,7 @@ from graphmem.raising.draft import DROPOUT, Draft
 from graphmem.raising.folded import equal_parameter, folded_parameter, folded_piece
 
 ROLES: dict[str, Role] = {"p_": "parameter", "b_": "buffer", "c_": "constant"}
+LEFT_OUT = f"{DROPOUT}; give --dropout P"
 _VIEWS = ("aten.select", "aten.unbind", "aten.split", "aten.chunk", "aten.transpose", "aten.permute", "aten.slice")
 _STRIDED = ("aten.transpose", "aten.permute", "aten.slice", "aten.expand", "aten.split", "aten.t.")
 _PADS = ("pad", "constant_pad_nd")
@@ -73,7 +74,7 @@ def lost_dropout(
     where = origin.scope or name
     evidence = f"%{name} of the text, which the optimizer removed"
     if not p:
-        draft.note(f"{DROPOUT}; give --dropout P", where, evidence)
+        draft.note(LEFT_OUT, where, evidence)
     elif not draft.infers(DROPOUT, where, evidence):
         p = 0.0
     draft.emit_after(source, "aten.dropout", (Ref(source), p, True), name, type_)

@@ -33,6 +33,7 @@ from graphmem.ir.training import (
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
+from graphmem.raising import GAPS
 from graphmem.raising.in_place import all_in_place
 from graphmem.schedule.eager import TrainingTrace, training_trace
 from graphmem.schedule.inference_figures import model_facts
@@ -268,4 +269,5 @@ def _in_place(
     if peak - least <= SETTLED * peak:
         return ()
     told = f"activations may run in place; if all do, the peak is {least:,} bytes: give --inplace PATTERN, or none"
-    return (Issue("in-place", "activations", told),)
+    is_bound = not any(i.what.startswith(GAPS) for i in program.inferred)  # else something may be missing as well
+    return (Issue("in-place" if is_bound else "assumption", "activations", told),)

@@ -26,7 +26,7 @@ LEAKY = f"""g (float[512, 64] x) => (float[512, 64] y)
 
 def test_activations_in_place_save_a_tensor_each(model: Write) -> None:
     path = model(LEAKY)
-    out, inside = (graphmem.train(path, loss="sum", inplace=patterns) for patterns in ((), ("*",)))
+    out, inside = (graphmem.train(path, loss="sum", dropout=0, inplace=patterns) for patterns in ((), ("*",)))
     assert out.phase_peaks["forward"] - inside.phase_peaks["forward"] == 2 * 512 * 64 * 4
     assert out.exactness == "at most"
     assert [i.kind for i in out.issues if i.effect != "exact"] == ["in-place"]
@@ -34,7 +34,7 @@ def test_activations_in_place_save_a_tensor_each(model: Write) -> None:
 
 
 def test_a_pattern_without_a_match_says_that_none_is(model: Write) -> None:
-    found = graphmem.train(model(LEAKY), loss="sum", inplace=["none"])
+    found = graphmem.train(model(LEAKY), loss="sum", dropout=0, inplace=["none"])
     assert (found.exactness, found.peak) == ("exact", graphmem.train(model(LEAKY), loss="sum").peak)
 
 
@@ -67,3 +67,9 @@ def test_without_activations_in_question_nothing_is_said(model: Write) -> None:
     path = model('<ir_version: 8, opset_import: ["" : 20]>' + text)
     assert graphmem.train(path, loss="sum").exactness == "exact"
     assert "aten.gelu" in [c.target for c in raised(read(path), TrainingOptions()).calls]
+
+
+def test_a_bound_is_claimed_only_where_nothing_else_is_open(model: Write) -> None:
+    """Without a word on dropout, which may have been removed between the layers, the step may need more."""
+    found = graphmem.train(model(LEAKY), loss="sum")
+    assert (found.exactness, [i.kind for i in found.issues][-1]) == ("exact", "assumption")

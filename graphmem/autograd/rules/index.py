@@ -195,9 +195,9 @@ def full_like(m: Machine, x: Tensor, *_: Any, dtype: Any = None, **__: Any) -> T
 
 
 @rule("aten.new_full", "aten.new_zeros", "aten.new_ones", "aten.new_empty", "aten.new_empty_strided")
-def new_full(m: Machine, x: Tensor, shape: Any, *_: Any, dtype: Any = None, **__: Any) -> Tensor:
-    """A tensor of the stated shape and the type of x."""
-    return m.empty(m.wanted[0] if m.wanted else tuple(shape), _dtype(m, dtype, x.dtype))
+def new_full(m: Machine, x: Tensor | None, shape: Any, *_: Any, dtype: Any = None, **__: Any) -> Tensor:
+    """A tensor of the stated shape and the type of x, which the file may have lost: nothing else of it is used."""
+    return m.empty(m.wanted[0] if m.wanted else tuple(shape), _dtype(m, dtype, x.dtype if x is not None else "float32"))
 
 
 @rule("aten.scalar_tensor", "aten.tensor")
