@@ -16,10 +16,12 @@ from graphmem.raising.call_text import FxNode
 from graphmem.raising.draft import Draft
 from graphmem.raising.removed import Lost, leaves, lost_dropout, resolved
 
+LAYERS = ("LSTM", "GRU", "RNN")
+
 
 def add_recurrent_weights(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
     """States of zeros and biases that were merged or folded: their shapes follow from the layer's sizes."""
-    outputs = [t for n in group for o in n.writes if n.standard_type in ("LSTM", "GRU", "RNN") and (t := draft.type_of(o))]
+    outputs = [t for n in group for o in n.writes if n.standard_type in LAYERS and (t := draft.type_of(o))]
     y = next((t for t in outputs if len(t.shape) == 4), None)
     if y is None:
         return
@@ -33,7 +35,7 @@ def add_recurrent_weights(draft: Draft, fx: FxNode, group: Sequence[Node]) -> No
         if known not in draft.made and isinstance(resolved(draft, leaf), Lost | Ref):
             draft.emit("aten.zeros", (list(state.shape),), (leaf.name,), group[-1].origin, (state,))
     per = len(weights) // (layers * ways)
-    width = draft.type_of(next(n.inputs[0] for n in group if n.standard_type in ("LSTM", "GRU", "RNN")))
+    width = draft.type_of(next(n.inputs[0] for n in group if n.standard_type in LAYERS))
     for i, leaf in enumerate(weights):
         inner = width.shape[-1] if width and i < per * ways else hidden * ways
         shape = {0: (gates * hidden, inner), 1: (gates * hidden, hidden)}.get(i % per, (gates * hidden,))
@@ -65,7 +67,7 @@ def _port(draft: Draft, name: str) -> int | None:
             break
         at = pending.pop()
         node = draft.maker.get(at)
-        if node is not None and node.standard_type in ("LSTM", "GRU", "RNN"):
+        if node is not None and node.standard_type in LAYERS:
             return list(node.outputs).index(at)
         pending += [n for n in reversed(node.inputs) if n in draft.maker] if node is not None else []
     return None
@@ -74,7 +76,7 @@ def _port(draft: Draft, name: str) -> int | None:
 def _turn_input(draft: Draft, fx: FxNode, group: Sequence[Node]) -> None:
     """Put back a transpose of the layer's input that the optimizer cancelled against the layer's own."""
     inside = {name for node in group for name in node.writes}
-    layer = next((n for n in group if n.standard_type in ("LSTM", "GRU", "RNN")), None)
+    layer = next((n for n in group if n.standard_type in LAYERS), None)
     flow = draft.type_of(layer.inputs[0]) if layer else None
     given = fx.args[0]
     if flow is None or not isinstance(given, Ref) or not isinstance(resolved(draft, given), Lost):

@@ -59,8 +59,23 @@ def is_trained(given: Given, settings: TrainingOptions) -> bool:
 
 def target_value(m: Machine, program: Program, settings: TrainingOptions) -> Tensor | None:
     """The target of the loss, or None when it has none."""
+    _refuse_misfit(program, settings.loss)
     type_ = target_type(settings.loss, program.output_type) if program.output_type else None
     return given_value(m, "input", "target", type_) if type_ else None
+
+
+def _refuse_misfit(program: Program, loss: str) -> None:
+    """OptionError where the output that the loss is of has no classes for it, with the losses that suit it."""
+    type_ = program.output_type
+    if loss != "cross_entropy" or type_ is None or len(type_.shape) > 1:
+        return
+    made = {name: t for call in program.calls for name, t in zip(call.outputs, call.types, strict=False)}
+    shown = ", ".join(f"'{name}' ({made[name]})" if name in made else f"'{name}'" for name in program.outputs)
+    fits = "mse, l1 or bce" if type_.shape else "none, as for a model that returns its loss"
+    raise OptionError(
+        f"cross_entropy wants an output with a dimension of classes, and the first float output is {type_} "
+        f"(the outputs: {shown}); give --loss {fits}"
+    )
 
 
 def loss_value(m: Machine, settings: TrainingOptions, outputs: list[Tensor], target: Tensor | None) -> Tensor:

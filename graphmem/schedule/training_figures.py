@@ -269,5 +269,6 @@ def _in_place(
     if peak - least <= SETTLED * peak:
         return ()
     told = f"activations may run in place; if all do, the peak is {least:,} bytes: give --inplace PATTERN, or none"
-    is_bound = not any(i.what.startswith(GAPS) for i in program.inferred)  # else something may be missing as well
+    has_gaps = any(i.what.startswith(GAPS) for i in program.inferred)  # then something may be missing as well
+    is_bound = tells_names(program) and not has_gaps
     return (Issue("in-place" if is_bound else "assumption", "activations", told),)

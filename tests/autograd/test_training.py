@@ -107,3 +107,15 @@ def test_the_command_prints_what_the_function_finds(model: Write) -> None:
     result = CliRunner().invoke(group, ["train", str(path), "--loss", "mse", "--format", "json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["peak_bytes"] == graphmem.train(path, loss="mse").peak
+
+
+@pytest.mark.parametrize(("shape", "fits"), [("8", "mse, l1 or bce"), ("", "none, as for a model")])
+def test_an_output_without_classes_is_refused_with_the_losses_that_fit(
+    model: Callable[[str], Path], shape: str, fits: str
+) -> None:
+    made = "y = Squeeze(h, last)" if shape else "y = ReduceSum<keepdims = 0>(h)"
+    text = f"""g (float[8, 4] x) => (float[{shape}] y) <{held("float[4, 1] w", 4)}, int64[1] last = {{1}}>
+        {{ h = MatMul(x, w) {made} }}"""
+    with pytest.raises(OptionError, match=rf"the outputs: 'y' \(float32\[{shape}\]\)\); give --loss {fits}"):
+        graphmem.train(model(text.replace("float[] y", "float y")))
+    assert graphmem.train(model(text.replace("float[] y", "float y")), loss="none").peak > 0
