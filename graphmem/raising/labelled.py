@@ -6,7 +6,7 @@ A batch norm in the exporter's text -> the batch norm, put back where the optimi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,7 +80,8 @@ def _had_bias(draft: Draft, conv: Node) -> bool:
 _FUNCTION = re.compile(r"\b([A-Z]\w*)\.apply\(")  # of torch.autograd.Function
 _NORMS = ("aten._native_batch_norm", "aten.batch_norm", "aten.native_batch_norm")
 _RECURRENT = ("aten.lstm", "aten.gru", "aten.rnn_")
-REMOVED = ("clone", "detach", "expand", "permute", "reshape", "transpose", "unsafe_view", "unsqueeze", "view")
+COPIES = ("clone", "detach")
+VIEWS = ("expand", "permute", "reshape", "squeeze", "transpose", "unsafe_view", "unsqueeze", "view")
 INNER_VIEWS = ("Unsqueeze", "Squeeze", "Reshape", "Transpose", "Identity")
 _SORTS = ("aten.sort", "aten.topk")
 
@@ -178,10 +179,8 @@ def _arguments(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[list[An
     known |= {draft.standing[name] for name in known if name in draft.standing}
     inside = {name for node in group for name in node.writes}
     order = _attended(draft, group, inside) if "scaled_dot_product" in fx.target else []
-    reads = dict.fromkeys(
-        _seen_through(draft, n) for n in (*order, *(n for node in group for n in node.reads)) if n not in inside
-    )
-    outside = [n for n in reads if n not in known]
+    reads = dict.fromkeys(n for n in (*order, *(n for node in group for n in node.reads)) if n not in inside)
+    outside = {n: seen for n in reads if n not in known and (seen := _seen_through(draft, n)) not in known}
     stand: dict[str, Any] = {}
     for item, source in _sources(draft, lost, outside):
         stand[item.name] = (
@@ -203,21 +202,27 @@ def _attended(draft: Draft, group: Sequence[Node], inside: set[str]) -> list[str
     return found
 
 
-def _sources(draft: Draft, lost: Sequence[Lost], outside: Sequence[str]) -> list[tuple[Lost, str | None]]:
-    """What the group reads for each lost argument: the result of an equal call if there is one, else in their order."""
-    data = [n for n in outside if n in draft.made or n in draft.graph.inputs or n in draft.renamed]
+def _sources(draft: Draft, lost: Sequence[Lost], outside: Mapping[str, str]) -> list[tuple[Lost, str | None]]:
+    """What the group reads for each lost argument: the result of an equal call if there is one, else in their order.
+
+    `outside` are the values that it reads, and what those are views of: a lost view stands for the view.
+    """
+    data = [n for n, seen in outside.items() if any(m in draft.made or m in draft.renamed for m in (n, seen))]
+    data += [n for n in outside if n in draft.graph.inputs and n not in data]
+    data.sort(key=list(outside).index)
     weights = [n for n in outside if n not in data and _is_numeric(draft, n)]
     found: dict[str, str] = {}
     for item in lost:
         operation = _operation(item.name)
-        equal = next((n for n in data if _operation(n) == operation), None)
-        if equal is not None and item.role is None and operation not in REMOVED:
-            found[item.name] = equal
+        equal = next((n for n in data if _operation(outside[n]) == operation), None)
+        if equal is not None and item.role is None and operation not in (*VIEWS, *COPIES):
+            found[item.name] = outside[equal]
             data.remove(equal)
     for item in lost:
         pool = weights if item.role else data or weights
         if item.name not in found and pool:
-            found[item.name] = pool.pop(0)
+            name = pool.pop(0)
+            found[item.name] = name if _operation(item.name) in VIEWS else outside[name]
     return [(item, found.get(item.name)) for item in lost]
 
 

@@ -10,7 +10,7 @@ from graphmem.ir.graph import Node
 from graphmem.ir.program import Ref
 from graphmem.ir.types import TensorType
 from graphmem.raising.draft import Draft, is_named
-from graphmem.raising.operands import is_weight, linear_weight, number, operand, operands
+from graphmem.raising.operands import is_weight, linear_weight, number, operand, operands, shared_weight
 
 Converter = Callable[[Draft, Node], None]
 
@@ -88,6 +88,18 @@ def dropout(draft: Draft, node: Node) -> None:
     """A dropout, whatever the mode of the export."""
     p = number(draft, node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] else node.attributes.get("ratio", 0.5)
     draft.emit("aten.dropout", (operand(draft, node.inputs[0]), p, True), node.writes[:1], node.origin)
+
+
+def prelu(draft: Draft, node: Node) -> None:
+    """Slopes are a parameter, however few; a numbered constant of them has dimensions put in."""
+    name = shared_weight(draft, node.inputs[1])
+    type_ = draft.type_of(name)
+    slopes: Any = operand(draft, name)
+    if type_ is not None and name in draft.held and not is_named(name):
+        slopes = draft.add(f"{name} (flat)", "parameter", TensorType(type_.dtype, (type_.elements,)))
+    elif name in draft.held:
+        slopes = Ref(name)
+    draft.emit("aten.prelu", (operand(draft, node.inputs[0]), slopes), node.writes, node.origin)
 
 
 def norm_like(draft: Draft, node: Node) -> None:

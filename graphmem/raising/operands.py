@@ -66,6 +66,8 @@ def _settled(draft: Draft, name: str) -> Ref | None:
     """A weight behind an Identity or a Transpose, else something that eager code computes in every step."""
     node = draft.maker.get(name)
     type_ = draft.type_of(name)
+    if node is not None and is_called_again(draft, node, name):
+        return Ref(node.inputs[0])
     if node is not None and type_ is not None and _is_equal_weight(draft, node, name):
         draft.note("equal weights are separate parameters", node.inputs[0], f"Identity to '{name}'")
         return draft.add(name, "parameter", type_)
@@ -73,6 +75,25 @@ def _settled(draft: Draft, name: str) -> Ref | None:
     if turned is not None:
         return turned
     return Ref(name) if type_ is not None else None
+
+
+def is_called_again(draft: Draft, node: Node, name: str) -> bool:
+    """An Identity of a numbered weight: the exporter has folded a norm into one layer for each of its calls.
+
+    Matrices of different layers are never equal, but their biases may be, which go with the matrix beside them.
+    """
+    if node.standard_type != "Identity" or node.inputs[0] not in draft.held or is_named(name):
+        return False
+    if len(_shape(draft, name)) > 1:
+        return True
+    matrices = [draft.maker.get(user.inputs[1]) for user in draft.users.get(name, ()) if name != user.inputs[1]]
+    return any(m is not None and is_called_again(draft, m, m.outputs[0]) for m in matrices)
+
+
+def shared_weight(draft: Draft, name: str) -> str:
+    """The weight itself where a layer reads a numbered copy of it in a further call."""
+    node = draft.maker.get(name)
+    return node.inputs[0] if node is not None and is_called_again(draft, node, name) else name
 
 
 def _is_equal_weight(draft: Draft, node: Node, name: str) -> bool:

@@ -218,7 +218,7 @@ CONVERTERS: dict[str, Converter] = {
     "InstanceNormalization": layers.instance_norm, "LRN": _plain("aten.local_response_norm", 5),
     "LSTM": layers.recurrent("lstm", 4),
     "LayerNormalization": layers.norm_like, "LogSoftmax": _axis("aten.log_softmax", -1), "MatMul": layers.matmul,
-    "MaxPool": layers.pool("max"), "NegativeLogLikelihoodLoss": layers.loss, "Pad": _pad,
+    "MaxPool": layers.pool("max"), "NegativeLogLikelihoodLoss": layers.loss, "PRelu": layers.prelu, "Pad": _pad,
     "RMSNormalization": layers.norm_like,
     "RNN": layers.recurrent("rnn_tanh", 1), "Range": _filled, "ReduceL1": _reduction("aten.linalg_vector_norm"),
     "ReduceL2": _reduction("aten.linalg_vector_norm"), "ReduceLogSumExp": _reduction("aten.logsumexp"),

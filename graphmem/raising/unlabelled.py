@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,10 @@ from graphmem.ir.program import UNFIT
 from graphmem.ir.types import TensorType
 from graphmem.raising import patterns
 from graphmem.raising.draft import NORM, NORM_HINT, Draft
-from graphmem.raising.operands import operand, operands, source_of, weight_operand
+from graphmem.raising.operands import operand, operands, shared_weight, source_of, weight_operand
 from graphmem.raising.operators import CONVERTERS, UNARY
+
+_AGAIN = re.compile(r"_\d+$")
 
 
 def raise_nodes(draft: Draft, nodes: Sequence[Node]) -> None:
@@ -95,6 +98,8 @@ def _assume_norm(draft: Draft, node: Node) -> None:
     if len(node.inputs) < 3 or not _looks_folded(draft, node):
         return
     scope = node.origin.scope or node.name or node.outputs[0]
+    if shared_weight(draft, node.inputs[1]) != node.inputs[1]:
+        scope = _AGAIN.sub("", scope)  # a further call of the same module
     if not draft.options.assume_bn:
         draft.note(NORM_HINT, scope, "weights without names")
         return
@@ -111,9 +116,8 @@ def _assume_norm(draft: Draft, node: Node) -> None:
 
 def _looks_folded(draft: Draft, node: Node) -> bool:
     """The TorchScript exporter gives folded weights numbers instead of the parameters' names."""
-    return (
-        all(name.startswith("onnx::") or name.isdigit() for name in node.inputs[1:3]) and node.inputs[1] in draft.held
-    )
+    numbered = all(name.startswith("onnx::") or name.isdigit() for name in node.inputs[1:3])
+    return numbered and shared_weight(draft, node.inputs[1]) in draft.held
 
 
 def _note_foreign(draft: Draft, node: Node) -> None:

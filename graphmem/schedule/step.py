@@ -22,6 +22,7 @@ from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Given, Program
 from graphmem.ir.schedule import Buffer, Schedule, Step
 from graphmem.ir.types import TensorType
+from graphmem.raising.draft import is_named
 
 NOT_BUFFERS = ("workspace", UNMADE)  # kinds of records that are no buffers of the schedule
 
@@ -32,6 +33,10 @@ def given_values(m: Machine, program: Program, settings: TrainingOptions) -> dic
     for given in program.given:
         values[given.name] = given_value(m, given.role, given.name, given.type)
         values[given.name].requires_grad = is_trained(given, settings)
+    for call in program.calls if settings.freeze else ():
+        for name in call.reads:  # the exporter numbers weights that it folds: their module is that of who reads them
+            if name in values and not is_named(name) and is_frozen(f"{call.origin.scope}.{name}", settings):
+                values[name].requires_grad = False
     return values
 
 
@@ -54,7 +59,12 @@ def is_trained(given: Given, settings: TrainingOptions) -> bool:
         return False
     if settings.lora and not is_adapter(given.name):
         return False
-    return not any(fnmatchcase(given.name, pattern) for pattern in settings.freeze)
+    return not is_frozen(given.name, settings)
+
+
+def is_frozen(name: str, settings: TrainingOptions) -> bool:
+    """True when a pattern names it."""
+    return any(fnmatchcase(name, pattern) for pattern in settings.freeze)
 
 
 def target_value(m: Machine, program: Program, settings: TrainingOptions) -> Tensor | None:

@@ -28,9 +28,8 @@ def test_activations_in_place_save_a_tensor_each(model: Write) -> None:
     path = model(LEAKY)
     out, inside = (graphmem.train(path, loss="sum", dropout=0, inplace=patterns) for patterns in ((), ("*",)))
     assert out.phase_peaks["forward"] - inside.phase_peaks["forward"] == 2 * 512 * 64 * 4
-    assert out.exactness == "at most"
-    assert [i.kind for i in out.issues if i.effect != "exact"] == ["in-place"]
-    assert inside.exactness == "exact"
+    assert any("activations may run in place" in i.what for i in out.issues)
+    assert not any("activations may run in place" in i.what for i in inside.issues)
 
 
 def test_a_pattern_without_a_match_says_that_none_is(model: Write) -> None:

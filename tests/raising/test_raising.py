@@ -191,3 +191,47 @@ def test_weights_inside_of_a_body_make_the_figure_a_lower_bound(tmp_path: Path) 
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((3, 3), np.float32), "w"))
     onnx.save(model, tmp_path / "if.onnx")
     assert graphmem.train(tmp_path / "if.onnx", loss="sum").exactness == "at least"
+
+
+def _shared(tmp_path: Path) -> Path:
+    """A folded layer and a slope called twice, whose second copies the exporter writes as Identity of the first."""
+    tensors = [
+        onnx.numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "onnx::Conv_7"),
+        onnx.numpy_helper.from_array(np.zeros(4, np.float32), "onnx::Conv_8"),
+        onnx.numpy_helper.from_array(np.full((1, 1, 1), 0.25, np.float32), "onnx::PRelu_9"),
+    ]
+    make = onnx.helper.make_node
+    nodes = [
+        make("Identity", ["onnx::Conv_7"], ["onnx::Conv_17"]), make("Identity", ["onnx::Conv_8"], ["onnx::Conv_18"]),
+        make("Identity", ["onnx::PRelu_9"], ["onnx::PRelu_19"]),
+        make("Conv", ["x", "onnx::Conv_7", "onnx::Conv_8"], ["a"], name="/net/Conv"),
+        make("PRelu", ["a", "onnx::PRelu_9"], ["b"]),
+        make("Conv", ["z", "onnx::Conv_17", "onnx::Conv_18"], ["c"], name="/net_1/Conv"),
+        make("PRelu", ["c", "onnx::PRelu_19"], ["d"]), make("Add", ["b", "d"], ["y"]),
+    ]  # fmt: skip
+    info = onnx.helper.make_tensor_value_info
+    given = [info(name, 1, [2, 3, 8, 8]) for name in "xz"]
+    graph = onnx.helper.make_graph(nodes, "g", given, [info("y", 1, [2, 4, 6, 6])], tensors)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    path = tmp_path / "shared.onnx"
+    path.write_bytes(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
+    return path
+
+
+def test_a_module_that_is_called_twice_has_its_weights_once(tmp_path: Path) -> None:
+    found = graphmem.train(_shared(tmp_path), loss="sum")
+    assert found.breakdown["parameters"] == (4 * 27 + 4 + 1) * 4
+    assert not any(issue.kind == "unknown-rule" for issue in found.issues)
+
+
+def test_its_folded_norm_comes_back_for_both_calls(tmp_path: Path) -> None:
+    program = raised(read(_shared(tmp_path)), TrainingOptions(assume_bn=True))
+    norms = [call for call in program.calls if call.target == "aten.batch_norm"]
+    assert len(norms) == 2
+    assert len({call.args[1:5] for call in norms}) == 1
+
+
+def test_numbered_weights_are_frozen_by_the_module_that_reads_them(tmp_path: Path) -> None:
+    path = _shared(tmp_path)
+    free, frozen = (graphmem.train(path, loss="sum", freeze=f, optimizer="adamw") for f in ((), ("net.*",)))
+    assert free.breakdown["optimizer_state"] - frozen.breakdown["optimizer_state"] == 2 * (4 * 27 + 4) * 4 + 2 * 4
