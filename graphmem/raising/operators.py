@@ -198,18 +198,10 @@ def _filled(draft: Draft, node: Node) -> None:
     draft.emit("aten.full", (list(type_.shape) if type_ else [],), node.writes, node.origin)
 
 
-def _prelu(draft: Draft, node: Node) -> None:
-    """The slope is a parameter, of one element too."""
-    draft.emit(
-        "aten.prelu", (operand(draft, node.inputs[0]), tensor_operand(draft, node.inputs[1])), node.writes, node.origin
-    )
-
-
 CONVERTERS: dict[str, Converter] = {
     "Attention": layers.attention, "AveragePool": layers.pool("avg"), "Cast": _cast, "CastLike": _cast, "Clip": _clip,
     "Concat": _concat, "ConstantOfShape": _filled, "CumSum": _plain("aten.cumsum", 0),
     "Einsum": _einsum,
-    "PRelu": _prelu,
     "DepthToSpace": _plain("aten.pixel_shuffle", 2), "Dropout": layers.dropout, "Expand": _first_ints("aten.expand"),
     "Flatten": _first_ints("aten.view"), "GRU": layers.recurrent("gru", 3), "Gather": _gather,
     "GatherElements": _indexed("aten.gather"), "GatherND": _indexed("aten.index"), "Gelu": _plain("aten.gelu"),
