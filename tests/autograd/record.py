@@ -29,20 +29,22 @@ def operand(text: str, leaves: list[torch.Tensor]) -> torch.Tensor:
         return torch.ones(sizes, dtype=torch.bool)
     made = torch.full(sizes[::-1] if kind == "t" else sizes, 0.5)
     made = made.t() if kind == "t" else made.contiguous(memory_format=torch.channels_last) if kind == "c" else made
-    made = made.detach().requires_grad_(kind in "ftc")
+    made = made.to(torch.bfloat16) if kind == "h" else made
+    made = made.detach().requires_grad_(kind in "ftcho")
     leaves.append(made)
-    return made
+    return made.clone() if kind == "o" else made
 
 
 def built(value: Any, leaves: list[torch.Tensor]) -> Any:
-    if isinstance(value, str) and value[:2] in {"f ", "n ", "t ", "c ", "i ", "b "}:
+    if isinstance(value, str) and value[:2] in {"f ", "n ", "t ", "c ", "h ", "i ", "b ", "o "}:
         return operand(value, leaves)
     return [built(v, leaves) for v in value] if isinstance(value, list) else value
 
 
 def recorded(name: str, args: list[Any]) -> dict[str, Any]:
     leaves: list[torch.Tensor] = []
-    function, operands = getattr(torch.ops.aten, name), built(args, leaves)
+    function = getattr(torch.ops.aten if hasattr(torch.ops.aten, name) else torch.nn.functional, name)
+    operands = built(args, leaves)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         first = function(*operands)  # caches of libraries
@@ -54,6 +56,7 @@ def recorded(name: str, args: list[Any]) -> dict[str, Any]:
             for leaf in leaves:
                 leaf.grad = None
         del first, results
+        operands = built(args, leaves)
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as prof:
             with record_function("## forward"):
                 outs = function(*operands)

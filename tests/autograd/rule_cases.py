@@ -1,7 +1,7 @@
 """Calls of ATen operations, one a line: operands as "f 4 8" (a letter and a shape), everything else as it is passed.
 
 f needs a gradient, n is a float that does not, t is a transposed f, c an f in channels last, h a bfloat16 f, i an int64,
-b a bool. `tests/autograd/record.py` runs them in torch; test_recorded_rules.py holds the rules against what it saw.
+b a bool, o the clone of an f. `tests/autograd/record.py` runs them in torch; test_recorded_rules.py holds the rules against what it saw.
 """
 
 from __future__ import annotations
@@ -19,24 +19,39 @@ PAIRS = "add sub mul div maximum minimum atan2 pow fmod remainder"
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1}
 
 
-def recurrent(name: str, layers: int, directions: int, bias: bool) -> tuple[str, list[Any]]:
-    """Rows 2, steps 3, width 4, hidden 5."""
+def recurrent(
+    name: str,
+    layers: int,
+    directions: int,
+    bias: bool,
+    *,
+    first: bool = False,
+    drop: float = 0.0,
+    sizes: Any = (3, 2, 4, 5),
+) -> tuple[str, list[Any]]:
+    """Sizes: steps, rows, width, hidden; `first`: rows lead the input."""
+    steps, rows, given, hidden = sizes
     gates, weights = GATES[name], []
     for layer in range(layers):
         for _ in range(directions):
-            width = 4 if layer == 0 else 5 * directions
-            weights += [f"f {5 * gates} {width}", f"f {5 * gates} 5"] + [f"f {5 * gates}"] * (2 * bias)
-    state = f"n {layers * directions} 2 5"
+            width = given if layer == 0 else hidden * directions
+            weights += [f"f {hidden * gates} {width}", f"f {hidden * gates} {hidden}"] + [f"f {hidden * gates}"] * (
+                2 * bias
+            )
+    state, x = (
+        f"n {layers * directions} {rows} {hidden}",
+        f"f {rows} {steps} {given}" if first else f"f {steps} {rows} {given}",
+    )
     return name, [
-        "f 3 2 4",
+        x,
         [state, state] if name == "lstm" else state,
         weights,
         bias,
         layers,
-        0.0,
+        drop,
         True,
         directions == 2,
-        False,
+        first,
     ]
 
 
@@ -114,7 +129,21 @@ CALLS: list[tuple[str, list[Any]]] = [
     ("cross_entropy_loss", ["f 6 5", "i 6"]), ("cross_entropy_loss", ["f 2 5 3", "i 2 3"]), ("nll_loss", ["f 6 5", "i 6"]), ("mse_loss", ["f 3 5", "n 3 5"]), ("l1_loss", ["f 3 5", "n 3 5"]), ("smooth_l1_loss", ["f 3 5", "n 3 5"]), ("huber_loss", ["f 3 5", "n 3 5"]),
     ("binary_cross_entropy_with_logits", ["f 3 5", "n 3 5"]), ("binary_cross_entropy", ["f 3 5", "n 3 5"]), ("kl_div", ["f 3 5", "n 3 5"]),
     *(recurrent(name, layers, directions, bias) for name in GATES for layers, directions, bias in ((1, 1, True), (2, 1, True), (1, 2, True), (1, 1, False), (2, 2, True))),
+    *(recurrent(name, 2, 1, True, first=True, drop=0.5) for name in GATES),
+    *(recurrent("lstm", 1, 1, True, sizes=sizes) for sizes in ((4, 3, 300, 64), (2, 3, 40, 256), (5, 1, 256, 16))),
     ("lstm_cell", ["f 3 4", ["f 3 5", "f 3 5"], "f 20 4", "f 20 5", "f 20", "f 20"]), ("gru_cell", ["f 3 4", "f 3 5", "f 15 4", "f 15 5", "f 15", "f 15"]), ("rnn_tanh_cell", ["f 3 4", "f 3 5", "f 5 4", "f 5 5", "f 5", "f 5"]),
+    # in place of what is no leaf
+    *((f"{name}_", ["o 3 5"]) for name in IN_PLACE.split()),
+    ("dropout_", ["o 3 5", 0.5, True]), ("add_", ["o 3 5", "f 3 5"]), ("mul_", ["o 3 5", "f 5"]), ("sub_", ["o 3 5", 1.0]), ("masked_fill_", ["o 3 5", "b 3 5", 0.0]), ("clamp_", ["o 3 5", 0.0, 1.0]),
+    # of integers, and made from nothing
+    ("sqrt", ["i 3 5"]), ("abs", ["i 3 5"]), ("neg", ["i 3 5"]), ("sum", ["i 3 5", [1]]), ("cumsum", ["i 3 5", 1]), ("add", ["i 3 5", 1]), ("add", ["i 3 5", 1.0]), ("div", ["i 3 5", 2]), ("bitwise_and", ["b 3 5", "b 5"]),
+    ("full", [[2, 3], 1.0]), ("zeros", [[4, 3]]), ("arange", [5]), ("arange", [2, 9]), ("arange", [0.0, 7.0]), ("zeros_like", ["f 2 3"]), ("full_like", ["t 2 3", 1.0]), ("new_zeros", ["f 2 3", [4]]), ("eye", [3]), ("nonzero", ["b 3 4"]), ("scalar_tensor", [1.0]),
+    ("alias", ["f 3 4"]), ("as_strided", ["f 3 4", [2, 3], [4, 1]]), ("meshgrid", [["n 3", "n 4"]]), ("max", ["f 3 5", "f 3 5"]), ("local_response_norm", [IMAGE, 3]), ("einsum", ["ij,jk", ["f 3 4", "f 4 5"]]),
+    ("var_mean", ["f 3 4 5", [1]]), ("embedding_bag", ["f 9 4", "i 6", "i 3"]),
+    # in half the width
+    *((name, ["h 3 5"]) for name in ("relu", "gelu", "softmax") if name != "softmax"), ("softmax", ["h 3 5", -1]), ("mul", ["h 3 5", "f 3 5"]), ("add", ["h 3 5", "h 5"]), ("linear", ["h 3 4", "h 5 4", "h 5"]), ("layer_norm", ["h 2 3 8", [8], "h 8", "h 8"]),
+    ("batch_norm", ["h 2 4 6 6", "f 4", "f 4", "n 4", "n 4", True, 0.1, 1e-5, False]), ("rms_norm", ["h 2 3 8", [8], "h 8"]), ("dropout", ["h 3 5", 0.5, True]), ("sum", ["h 3 5", [1]]), ("mean", ["h 3 5", [1]]),
+    ("scaled_dot_product_attention", ["h 2 3 4 5", "h 2 3 6 5", "h 2 3 6 5"]), ("scaled_dot_product_attention", ["h 2 3 4 5", "h 2 3 6 5", "h 2 3 6 7"]), ("scaled_dot_product_attention", ["f 3 4 5", "f 3 6 5", "f 3 6 5", "b 4 6"]),
 ]  # fmt: skip
 
 

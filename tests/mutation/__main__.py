@@ -10,10 +10,11 @@ import argparse
 import hashlib
 import json
 import os
+import random
 import shutil
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.mutation.sites import Mutant, again, code, sampled, sites
 
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 FEWEST = 40  # of a room that has so many
+DIED, SURVIVED = 10, 11  # exit codes
 KILLED = {"killed", "timeout"}
 COPIED = ("graphmem", "tests", "models", "pyproject.toml")
 SLOWEST = 2.0  # seconds of CPU; slower tests are not asked
@@ -52,11 +54,14 @@ def main() -> int:
         rooms = [room for room in ROOMS if asked.room in {None, room.name}]
         reached = whole_map(root, rooms, asked.processes, asked.maps)
         drawn = _survivors(root, asked.again, rooms) if asked.again else _all_drawn(root, rooms, asked)
-        fates = run(root, [m for _, m in drawn], reached, asked.processes, asked.limit)
-    report(drawn, fates)
-    if asked.json:
-        rows = [{"room": r.name, "fate": fate, **asdict(m)} for (r, m), fate in zip(drawn, fates, strict=True)]
-        asked.json.write_text(json.dumps(rows, indent=1))
+        random.Random(asked.seed).shuffle(drawn)  # so that a run broken off says something of every room
+        found: list[tuple[Room, Mutant, str]] = []
+        for place, fate in fates(root, [m for _, m in drawn], reached, asked.processes, asked.limit):
+            found.append((*drawn[place], fate))
+            if len(found) % 25 == 0 or len(found) == len(drawn):
+                print(f"{len(found)} of {len(drawn)}", flush=True)
+                keep(found, asked.json)
+    report(found)
     return 0
 
 
@@ -116,41 +121,40 @@ def _drawn(root: Path, room: Room, rooms: list[Room], asked: argparse.Namespace)
     return sampled(root, [f for f in room.files(root) if asked.file in f], min(share, asked.count), asked.seed)
 
 
-def run(root: Path, mutants: list[Mutant], reached: Map, processes: int, limit: float) -> list[str]:
-    """The fate of each: killed, timeout, survived, or unreached where no test runs the line."""
-    fates = ["unreached"] * len(mutants)
+def fates(root: Path, mutants: list[Mutant], reached: Map, processes: int, limit: float) -> Iterator[tuple[int, str]]:
+    """(place, fate) of each as it is known: killed, timeout, survived, or unreached where no test runs the line."""
     todo = []
-    for index, m in enumerate(mutants):
+    for place, m in enumerate(mutants):
         tests = reached.asked(m.file, range(m.line, m.line + 1), limit)
         if tests:
-            todo.append((index, m, tests))
+            todo.append((place, m, tests))
+        else:
+            yield place, "unreached"
 
     def work(m: Mutant, tests: list[str]) -> int:
         changed = code((root / m.file).read_text(), m.operator, m.occurrence)
         assert changed is not None
-        return 10 + survives(root, m.file, changed, tests)
+        return SURVIVED if survives(root, m.file, changed, tests) else DIED
 
     works = [(partial(work, m, tests), 20 + 3 * sum(map(reached.seconds.__getitem__, tests))) for _, m, tests in todo]
-    start = time.monotonic()
-    for done, (at, status) in enumerate(all_of(works, processes), 1):
-        fates[todo[at][0]] = {10: "killed", 11: "survived", None: "timeout"}.get(status, f"broken {status}")
-        if not done % 50:
-            print(f"{done} of {len(works)} in {time.monotonic() - start:.0f} s", flush=True)
-    return fates
+    for at, status in all_of(works, processes):
+        yield todo[at][0], {DIED: "killed", SURVIVED: "survived", None: "timeout"}.get(status, f"broken {status}")
 
 
-def report(drawn: list[tuple[Room, Mutant]], fates: list[str]) -> None:
+def keep(found: list[tuple[Room, Mutant, str]], path: Path | None) -> None:
+    """Write what is known so far, for --again."""
+    if path:
+        path.write_text(json.dumps([{"room": r.name, "fate": fate, **asdict(m)} for r, m, fate in found], indent=1))
+
+
+def report(found: list[tuple[Room, Mutant, str]]) -> None:
     """A line a room, and the survivors."""
     argued = EQUIVALENT.read_text() if EQUIVALENT.exists() else ""
-    total = dead = 0
-    for room in ROOMS:
-        own = [fate for (r, _), fate in zip(drawn, fates, strict=True) if r == room]
-        killed = sum(fate in KILLED for fate in own)
-        total, dead = total + len(own), dead + killed
+    for name, own in {"all": found, **{room.name: [row for row in found if row[0] == room] for room in ROOMS}}.items():
         if own:
-            print(f"{room.name:24} {killed:4} of {len(own):4} killed, {killed / len(own):.1%}")
-    print(f"{'all':24} {dead:4} of {total:4} killed, {dead / max(1, total):.1%}")
-    for (_, m), fate in sorted(zip(drawn, fates, strict=True), key=lambda row: (row[0][1].file, row[0][1].line)):
+            dead = sum(fate in KILLED for _, _, fate in own)
+            print(f"{name:24} {dead:4} of {len(own):4} killed, {dead / len(own):.1%}")
+    for _, m, fate in sorted(found, key=lambda row: (row[1].file, row[1].line, row[1].column)):
         if fate not in KILLED:
             mark = "equivalent" if m.key in argued else fate
             print(f"{mark}: {m.file}:{m.line}:{m.column} {m.operator}\n    - {m.before}\n    + {m.after}")

@@ -1,0 +1,70 @@
+"""Where a GPU keeps something else than a CPU: what a call allocates, and what its backward leaves.
+
+From the sources that the rules name: byte masks of native_dropout, float32 statistics of halves (Normalization.cpp,
+layer_norm_kernel.cu), fused rms_norm, memory-efficient attention (logarithms of rows in blocks of 32, two numbers of the
+random generator), cuDNN's packed weights and reserve, of which the rule says that it is a guess.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from graphmem.autograd import ops
+from graphmem.autograd.backward import Engine
+from graphmem.autograd.machine import Machine, results
+from graphmem.autograd.rules import rule_of
+from tests.autograd.test_recorded_rules import built, events
+
+QKV = ["f 2 3 4 5", "f 2 3 6 5", "f 2 3 6 5"]
+LSTM = ["f 20 4", "f 20 5", "f 20", "f 20"]
+STATE = ["n 1 2 5", "n 1 2 5"]
+WEIGHTS = 4 * (20 * 4 + 20 * 5 + 20 + 20)
+NORM = ["n 4", "n 4", True, 0.1, 1e-5, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "forward", "left"),
+    [
+        ("dropout", ["f 3 5", 0.5, True], [15, 60], 60 - 15),
+        ("layer_norm", ["h 2 3 8", [8], "h 8", "h 8"], [96, 24, 24], 96 + 16 + 16 - 48),
+        ("layer_norm", ["f 2 3 8", [8], "f 8", "f 8"], [192, 24, 24], 192 + 32 + 32 - 48),
+        ("batch_norm", ["h 2 4 6 6", "h 4", "h 4", *NORM], [576, 16, 16], 576 - 32),
+        ("rms_norm", ["f 2 3 8", [8], "f 8"], [192, 24], 192 + 32 - 24),
+        ("rms_norm", ["f 2 5 3 8", [3, 8], "f 3 8"], [960, 40], 960 + 96 - 40),
+        ("scaled_dot_product_attention", QKV, [480, 2 * 3 * 32 * 4], 480 + 720 + 720 - 768),
+        ("scaled_dot_product_attention", ["f 2 3 33 5", *QKV[1:]], [3960, 2 * 3 * 64 * 4], 3960 + 1440 - 1536),
+        ("scaled_dot_product_attention", [*QKV, None, 0.5], [480, 768], 1920 - 768),
+        ("scaled_dot_product_attention", [*QKV, "b 4 6"], [96, 480, 768], 1920 - 768 - 96),
+        ("lstm", ["f 3 2 4", STATE, LSTM, True, 1, 0.0, True, False, False], [WEIGHTS, 120, 40, 40, 30 * 5 * 4], None),
+        ("lstm", ["f 2 3 4", STATE, LSTM, True, 1, 0.0, True, False, True], [96, WEIGHTS, 120, 40, 40, 600], None),
+        ("gru", ["f 3 2 4", "n 1 2 5", ["f 15 4", "f 15 5"], False, 1, 0.0, True, False, False],
+         [4 * (60 + 75), 120, 40, 30 * 4 * 4], None),
+        ("lstm", ["f 3 2 4", ["n 2 2 5", "n 2 2 5"], [*LSTM, "f 20 5", "f 20 5", "f 20", "f 20"], True, 2, 0.0, True, False,
+         False], [WEIGHTS + 4 * 240, 120, 80, 80, 30 * 11 * 4], None),
+        ("lstm", ["f 3 2 4", ["n 2 2 5", "n 2 2 5"], [*LSTM, *LSTM], True, 1, 0.0, True, True, False],
+         [2 * WEIGHTS, 240, 80, 80, 60 * 5 * 4], None),
+    ],
+)  # fmt: skip
+def test_a_gpu_keeps(name: str, args: list[Any], forward: list[int], left: int | None) -> None:
+    m = Machine(device="cuda")
+    operands = built(m, args)
+    first = len(m.events)
+    rule = rule_of(f"aten.{name}")
+    assert rule is not None
+    outs = results(rule(m, *operands))
+    assert events(m, first) == forward
+    assert bool(m.guessed) == (left is None)
+    node = outs[0].node
+    assert node is not None
+    seed = ops.like(m, "aten::ones_like", outs[0])
+    first = len(m.events)
+    with m.within(phase="backward", grad_enabled=False), m.scope():
+        Engine(m).run(node, 0, m.hold(seed))
+    after = sum(events(m, first))
+    if left is None:
+        leaves = [operands[0], *operands[2]]
+        assert all(leaf.grad is not None and leaf.grad.shape == leaf.shape for leaf in leaves)
+    else:
+        assert after == left
