@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphmem.cli.options import parsed_size, reading_options, step_options
+from graphmem.cli.options import Finite, parsed_size, reading_options, step_options
 from graphmem.cli.output import columns, deliver, end, format_option, is_json, output_option, refuse
 from graphmem.ir.errors import OptionError
 from graphmem.ir.options import FrontierKeywords
@@ -25,11 +25,11 @@ PROBLEM_SECONDS = 60.0
 @click.option("--problem", type=click.Path(path_type=Path), help="A JSON problem instead (docs/checkpointing.md).")
 @click.option("--keep-order", is_flag=True, help="First computations follow the problem's order.")
 @click.option("--budget", callback=parsed_size, metavar="SIZE", help="Peak allowed, such as 4GiB.")
-@click.option("--ratio", type=click.FloatRange(0, 1, min_open=True), help="The same, as a part of the keep-all peak.")
+@click.option("--ratio", type=Finite(0, 1, min_open=True), help="The same, as a part of the keep-all peak.")
 @click.option("--frontier", is_flag=True, help="All trade-offs from keep-all down to the least peak found.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     metavar="S",
     help="Seconds; then the best so far. Default: 60 for a problem; for a MODEL none, and no search for proofs.",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, fields
 from functools import wraps
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -98,6 +99,17 @@ def _parsed_type(name: str, entry: Any, ctx: click.Context, param: click.Paramet
     return TensorType(dtype, tuple(shape))
 
 
+class Finite(click.FloatRange):
+    """A number of a range; NaN compares with nothing, and no option means infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; a usage error for what is none."""
+        found = super().convert(value, param, ctx)
+        if not isfinite(found):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return found
+
+
 def option(row: Field[Any]) -> Callable[[Command], Command]:
     """The click option that a field of ReadingOptions or TrainingOptions is."""
     about = declared(row)
@@ -108,7 +120,7 @@ def option(row: Field[Any]) -> Callable[[Command], Command]:
     if about.choices:
         more |= {"type": click.Choice(about.choices), "show_default": bool(row.default)}
     elif about.kind in (int, float) and about.least is not None:
-        kind = click.IntRange if about.kind is int else click.FloatRange
+        kind = click.IntRange if about.kind is int else Finite
         more["type"] = kind(about.least, about.most, max_open=about.is_below)  # type: ignore[arg-type]
     elif about.kind is int:
         more["type"] = int

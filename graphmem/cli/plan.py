@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from graphmem.cli.options import inference_options, model_options, parsed_size
+from graphmem.cli.options import Finite, inference_options, model_options, parsed_size
 from graphmem.cli.output import deliver, output_option, refuse
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
@@ -24,7 +24,7 @@ MODEL_ALIGNMENT = 64  # what runtimes and vector units want; files of lifetimes 
 @click.option("--lifetimes", type=click.Path(path_type=Path), help="CSV of id,lower,upper,size rows instead of MODEL.")
 @click.option("--capacity", callback=parsed_size, metavar="SIZE", help="Exit code 1 if the arena does not fit in this.")
 @click.option("--alignment", type=click.IntRange(1, 4096), help="Of every offset; default 64, with --lifetimes 1.")
-@click.option("--timeout", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds.")
+@click.option("--timeout", type=Finite(0), default=60.0, show_default=True, help="Seconds.")
 @click.option(
     "--execute", is_flag=True, help="Run MODEL in the arena, compare with an ordinary run; exit 1 if it differs."
 )

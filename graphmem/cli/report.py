@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphmem.cli.options import AskedStep, asked_step, inference_options, model_options, prune_option, size_option
+from graphmem.cli.options import (
+    AskedStep,
+    Finite,
+    asked_step,
+    inference_options,
+    model_options,
+    prune_option,
+    size_option,
+)
 from graphmem.cli.output import deliver, end, file_option
 from graphmem.cli.train import trained_on
 from graphmem.ir.options import FrontierKeywords
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--frontier", is_flag=True, help="Add what checkpointing can do for the step; implies --train.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=30.0,
     show_default=True,
     metavar="S",

@@ -8,8 +8,10 @@ counted. `batch` is that of a rank for data parallel and ZeRO, of the whole step
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isqrt
 from typing import Any, TypeAlias
 
 from graphmem.fitting.devices import Accelerator
@@ -171,28 +173,43 @@ def _accumulated(
         return (largest.batch, twice, largest) if largest.batch else None
     if question.batch is None:
         return None
-    for passes in _divisors(question.batch):
+    batch = question.batch
+
+    def is_enough(passes: int) -> bool:
         split = {**settings, "accumulate": passes}
-        if question.need(names, split, question.batch // passes).compared <= question.capacity:
-            return question.batch // passes, split, None
-    return None
+        return question.need(names, split, batch // passes).compared <= question.capacity
+
+    passes = divisors(batch)
+    at = bisect_left(passes, True, key=is_enough)  # smaller passes need less
+    if at == len(passes):
+        return None
+    return batch // passes[at], {**settings, "accumulate": passes[at]}, None
 
 
-def _divisors(batch: int) -> Iterable[int]:
+MAX_DIVISOR = 1 << 16  # the lesser of two that make the batch
+
+
+def divisors(batch: int) -> list[int]:
     """The divisors of the batch above 1, the least first."""
-    return (number for number in range(2, batch + 1) if batch % number == 0)
+    small = [number for number in range(1, min(isqrt(batch), MAX_DIVISOR) + 1) if batch % number == 0]
+    return sorted({*small, *(batch // number for number in small)} - {1})
 
 
 def _cost(question: Question, need: Need, passes: int) -> float:
     """Estimated time of a sample relative to the settings as they are: bytes moved over bytes moved."""
     if need.batch is None:
-        return need.moved / question.need(AS_IS, question.settings, None).moved
+        return _ratio(need.moved, question.need(AS_IS, question.settings, None).moved)
     far = max(2, question.base.batch if question.base else question.batch or 2)
     low = question.need(AS_IS, question.settings, 1).moved
     high = question.need(AS_IS, question.settings, far).moved
     as_it_is = low + (high - low) * (need.batch * passes - 1) / (far - 1)
     copied = need.copied * question.bandwidth / LINKS[LINK]  # as many bytes of the device's own memory take as long
-    return (need.moved + copied) * (1 if question.probe.is_training else passes) / as_it_is
+    return _ratio((need.moved + copied) * (1 if question.probe.is_training else passes), as_it_is)
+
+
+def _ratio(moved: float, as_it_is: float) -> float:
+    """How many times as many bytes; 1 for a model that moves none at all."""
+    return moved / as_it_is if as_it_is > 0 else 1.0
 
 
 UNCOUNTED = ("what the caching allocator adds on each device",)
@@ -284,4 +301,4 @@ def _shared_cost(question: Question, found: Ranked, batch: int, way: str, count:
     sent = found.sent / count * question.bandwidth / LINKS[LINK]
     share = alone / count if way == "pipeline" else alone
     waits = (2 * count - 1) / count if way == "pipeline" else 1.0
-    return (share + sent) / share * waits
+    return _ratio(share + sent, share) * waits

@@ -124,7 +124,7 @@ class Source:
         graph, fixed = self.at(batch)
         types = [graph.tensors[name].type for name in graph.inputs]
         nbytes = sum(t.nbytes for t in types if isinstance(t, TensorType) and t.has_size)
-        return nbytes * fixed[1] // fixed[0] if fixed else nbytes
+        return nbytes * fixed[1] // fixed[0] if fixed and fixed[0] else nbytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from graphmem.ir.fit import Largest
 
 LIMIT = 1 << 20  # batches beyond are not asked about
 RUNGS = (1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 16)
+RESTARTS = 16  # a batch beyond a refused one fits again, and the search goes on from there
 GROWTH = 16  # most that one step goes up while nothing has been refused yet
 
 
@@ -27,6 +28,7 @@ class Bracket:
     slope: float
     fits: int = 0
     refused: int | None = None
+    tries: int = 0
     moves: int = 0  # of the upper end in a row when positive, of the lower when negative
 
     def try_(self, batch: int) -> None:
@@ -40,7 +42,10 @@ class Bracket:
             self.refused, self.moves = batch, max(self.moves, 0) + 1
 
     def next(self) -> int:
-        """The batch to try."""
+        """The batch to try; every third one halves the bracket, whatever the needs look like."""
+        self.tries += 1
+        if self.tries % 3 == 0:
+            return min(2 * self.fits, LIMIT) if self.refused is None else (self.fits + self.refused) // 2
         if self.refused is None:
             spare = self.capacity - self.need(self.fits)
             crossing = self.fits + int(spare / self.slope) if self.slope > 0 else LIMIT
@@ -71,16 +76,18 @@ def largest_batch(
         bracket.slope = max(0.0, (need(guess) - need(1)) / (guess - 1)) if guess > 1 else float(need(1))
     if bracket.refused is None and guess > bracket.fits:
         bracket.try_(guess)
-    while bracket.refused is None or bracket.refused - bracket.fits > 1:
-        if bracket.fits == LIMIT:
-            return Largest(LIMIT, None)
-        bracket.try_(bracket.next())
-    fits, refused = bracket.fits, bracket.refused
-    if fits:
-        fits = max([fits, *(b for b in range(refused + 1, refused + 1 + beyond) if need(b) <= capacity)])
-        while need(fits + 1) <= capacity:
-            fits += 1
-    return Largest(fits, fits + 1)
+    for restarts in range(RESTARTS + 1):
+        while bracket.refused is None or bracket.refused - bracket.fits > 1:
+            if bracket.fits >= LIMIT:
+                return Largest(LIMIT, None)
+            bracket.try_(bracket.next())
+        asks_on = bracket.fits and restarts < RESTARTS
+        further = range(bracket.refused + 1, bracket.refused + 1 + beyond) if asks_on else ()
+        better = [batch for batch in further if need(batch) <= capacity]
+        if not better:
+            break
+        bracket.fits, bracket.refused, bracket.moves = better[-1], None, 0
+    return Largest(bracket.fits, bracket.fits + 1)
 
 
 def rung_batch(need: Callable[[int], int], capacity: int, start: int, slope: float) -> Largest:

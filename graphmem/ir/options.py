@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from inspect import Parameter, signature
+from math import isfinite
 from typing import Any, TypeAlias, TypedDict, TypeVar
 
 from graphmem.ir.errors import OptionError
@@ -154,7 +155,7 @@ def _check(row: Field[Any], option: Declared, value: Any) -> None:
 
 
 def _is_within(option: Declared, value: float) -> bool:
-    if option.least is not None and not value >= option.least:
+    if not isfinite(value) or (option.least is not None and not value >= option.least):
         return False
     return option.most is None or value < option.most or (value == option.most and not option.is_below)
 

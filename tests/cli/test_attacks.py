@@ -47,3 +47,16 @@ def test_an_attack_is_answered_or_refused_in_one_line(
 def test_the_limits_hold(guarded_command: Callable[..., Finished], tmp_path: Path) -> None:
     assert guarded_command("analyze", tmp_path / "none.onnx").code == 2
     assert guarded_command("--version").code == 0
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "NaN"])
+@pytest.mark.parametrize(
+    "option", [("checkpoint", "--ratio"), ("checkpoint", "--timeout"), ("analyze", "--prune"), ("train", "--dropout")]
+)
+def test_what_is_no_number_is_a_usage_error(
+    guarded_command: Callable[..., Finished], model: Callable[..., Path], option: tuple[str, str], text: str
+) -> None:
+    command, flag = option
+    done = guarded_command(command, model("g (float[4] x) => (float[4] y) { y = Exp (x) }"), flag, text)
+    assert done.code == 2
+    assert "Traceback" not in done.err

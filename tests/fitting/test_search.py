@@ -81,3 +81,18 @@ def test_rungs_enclose_the_largest(fixed: int, slope: int, capacity: int, start:
     assert found.batch <= largest
     assert found.refused is None or found.refused > largest
     assert found.batch or found.refused == start
+
+
+@given(st.integers(1, 1000), st.integers(1, 1000), st.integers(0, 1 << 40), st.integers(1, 300))
+def test_plateaus_and_cliffs_cannot_make_it_crawl(wide: int, high: int, capacity: int, guess: int) -> None:
+    """Needs that stay alike for long and then jump, as with a file whose batch is fixed."""
+    looked: set[int] = set()
+
+    def need(batch: int) -> int:
+        looked.add(batch)
+        return (batch // (wide * 997)) * high * 1_000_003 + min(batch, 7) + (batch % 3 == 0) * (batch > 50_000)
+
+    found = largest_batch(need, capacity, guess, beyond=2)
+    assert need(found.batch) <= capacity or not found.batch
+    assert found.refused is None or need(found.refused) > capacity
+    assert len(looked) < 150
