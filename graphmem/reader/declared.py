@@ -79,13 +79,30 @@ def bound_symbols(
 ) -> list[str]:
     """The free dimensions (or those of these axes) of the inputs that the tensor depends on, in order."""
     found: dict[str, None] = {}
-    for source in sources(name, names):
-        info = inputs.get(source)
-        for axis, dim in enumerate((declared_dims(info) or []) if info is not None else []):
+    reached = origins(name, names)
+    for source, info in inputs.items():
+        for axis, dim in enumerate((declared_dims(info) or []) if source in reached else []):
             symbol = f"{source}:{axis}" if dim is None else dim
             if isinstance(symbol, str) and symbol in sizes and (axes is None or axis in axes):
                 found[symbol] = None
     return list(found)
+
+
+def origins(name: str, names: Names) -> frozenset[str]:
+    """The names that no node writes, on which the tensor depends; each tensor is looked at once."""
+    known, pending = names.origins, [name]
+    while pending:
+        here = pending[-1]
+        node = names.maker(here)
+        reads = [] if node is None or here in known else [n for n in (*node.input, *captured(node)) if n]
+        waiting = [other for other in reads if other not in known]
+        if waiting:
+            pending += waiting
+            continue
+        pending.pop()
+        if here not in known:
+            known[here] = frozenset((here,)) if node is None else frozenset().union(*(known[n] for n in reads))
+    return known[name]
 
 
 def sources(name: str, names: Names) -> Iterator[str]:
@@ -135,8 +152,11 @@ def baked_unseen(
         fits = -1 in target.low.tolist()
     else:
         fits = type_.shape[0] == 1 and len(type_.shape) == target.low.size
+    found = _baked(proto, names, inputs, sizes) if fits else None
+    if found is None:
+        return None
     leading = [sizes[s] for s in bound_symbols(proto.input[0], names, inputs, sizes, axes=(0,))]
-    return _baked(proto, names, inputs, sizes) if fits and type_.shape[0] in leading else None
+    return found if type_.shape[0] in leading else None
 
 
 def _baked(

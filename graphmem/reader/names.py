@@ -18,6 +18,7 @@ class Names:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     makers: dict[str, onnx.NodeProto] = field(default_factory=dict)
+    origins: dict[str, frozenset[str]] = field(default_factory=dict)  # as far as they were asked for
 
     def tensor(self, name: str) -> Tensor | None:
         """The tensor of that name, here or further out."""
