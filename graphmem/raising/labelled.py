@@ -183,6 +183,9 @@ def _arguments(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[list[An
     outside = {n: seen for n in reads if n not in known and (seen := _seen_through(draft, n)) not in known}
     stand: dict[str, Any] = {}
     for item, source in _sources(draft, lost, outside):
+        seen, type_ = outside.get(source or "", ""), draft.type_of(source or "")
+        if source and seen != source and source not in draft.made and type_ is not None and not item.role:
+            draft.emit("aten.view", (Ref(seen), list(type_.shape)), (source,), group[-1].origin)
         stand[item.name] = (
             weight_of(draft, fx, item, source, group) if item.role else value_of(draft, fx, item, source, group)
         )
@@ -213,9 +216,8 @@ def _sources(draft: Draft, lost: Sequence[Lost], outside: Mapping[str, str]) -> 
     weights = [n for n in outside if n not in data and _is_numeric(draft, n)]
     found: dict[str, str] = {}
     for item in lost:
-        operation = _operation(item.name)
-        equal = next((n for n in data if _operation(outside[n]) == operation), None)
-        if equal is not None and item.role is None and operation not in (*VIEWS, *COPIES):
+        equal = next((n for n in data if _is_before(outside[n], item.name)), None)
+        if equal is not None and item.role is None:
             found[item.name] = outside[equal]
             data.remove(equal)
     for item in lost:
@@ -224,6 +226,15 @@ def _sources(draft: Draft, lost: Sequence[Lost], outside: Mapping[str, str]) -> 
             name = pool.pop(0)
             found[item.name] = name if _operation(item.name) in VIEWS else outside[name]
     return [(item, found.get(item.name)) for item in lost]
+
+
+def _is_before(name: str, lost: str) -> bool:
+    """True for the result of an earlier call of the same operation, which the optimizer keeps of two that are equal."""
+    operation = _operation(lost)
+    if operation in COPIES or _operation(name) != operation:
+        return False
+    numbers = [text.rpartition("_")[2] for text in (name, lost)]
+    return int(numbers[0] if numbers[0].isdigit() else 0) < int(numbers[1] if numbers[1].isdigit() else 0)
 
 
 def _operation(name: str) -> str:
