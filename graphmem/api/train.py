@@ -13,6 +13,7 @@ from graphmem.passes.pruning import pruned
 from graphmem.raising import OPTIONAL, raised
 from graphmem.reader.batch import read_at_batch
 from graphmem.schedule.eager import training_trace
+from graphmem.schedule.questions import interval
 from graphmem.schedule.training_figures import followed, peak_of, training
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def train(path: str | Path, dims: Mapping[str, int] | None = None, **options: Un
     graph = pruned(graph, step.prune)
     program = raised(graph, step)
     found = training(graph, program, step, Path(path).stem, fixed)
+    with followed(f"the other steps of '{Path(path).stem}'"):
+        found = replace(found, interval=interval(graph, step, program, fixed, found.peak))
     kinds = {i.what for i in program.inferred}
     effects = {}
     for kind in OPTIONAL:

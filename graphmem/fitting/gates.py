@@ -101,10 +101,10 @@ def peak_gates(found: Figures, model: str, limits: Limits, batch: int | None = N
         return
     is_proved, where = training.exactness != "at least", _training_peak_of(training)
     if limits.max_train_peak is not None:
-        yield gate("max-train-peak", "training peak", training.peak, limits.max_train_peak, is_proved, where)
+        yield gate("max-train-peak", "training peak", training.most, limits.max_train_peak, is_proved, where)
     if limits.device is not None:
         on = accelerator(limits.device)
-        figure, unknown = training.peak, on.uncounted
+        figure, unknown = training.most, on.uncounted
         is_proved = is_proved and not unknown
         if training.allocator is not None:
             figure, unknown = training.allocator.reserved, (*unknown, *training.allocator.unknown)

@@ -56,6 +56,9 @@ class Issue:
         return ISSUE_KINDS[self.kind]
 
 
+Exactness: TypeAlias = Literal["exact", "at most", "at least", "between"]  # of a figure, all in all
+
+
 def exactness_of(issues: Iterable[Issue]) -> Effect:
     """How to read figures that have these issues: exact, at most (a proved bound), or at least (something missing)."""
     effects = {issue.effect for issue in issues}

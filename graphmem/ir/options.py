@@ -27,6 +27,7 @@ OFFLOADS = ("optimizer", "activations")
 MEMORY_MODELS = ("plain", "views", "inplace")  # those of graphmem itself; ONNX Runtime has one of its own
 ORDERS = ("file", "memory")  # likewise
 RUN_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8", "int4")  # of a forward run
+NAMES = ("last-use", "function")  # a value dies at its last use, or when the module that made it returns
 
 
 # The value of an input: one number for every element, or one for each.
@@ -98,7 +99,7 @@ class TrainingOptions:
     weight_decay: bool = _option(False, "The optimizer is given a weight decay.")
     device: str = _option("cpu", "Device.", choices=DEVICES)
     freeze: tuple[str, ...] = _option((), "Parameters that are not trained, such as 'encoder.*'.", metavar="PATTERN")
-    assume_bn: bool = _option(False, "Put batch norms back where they may have been folded away.")
+    assume_bn: bool | None = _option(None, "Put batch norms back where they may have been folded away.", kind=bool)
     dropout: float | None = _option(
         None, "Put back dropout that the export removed.", metavar="P", kind=float, least=0, most=1
     )
@@ -109,6 +110,7 @@ class TrainingOptions:
         (), "Modules whose activations run in place, such as 'features.*' or '*'; none where they do not.",
         metavar="PATTERN",
     )  # fmt: skip
+    names: str | None = _option(None, "How long Python names hold values, where the file does not tell.", choices=NAMES)
     precision: str = _option("fp32", "Of the step.", choices=PRECISIONS)
     accumulate: int = _option(1, "Passes before the optimizer steps.", metavar="N", kind=int, least=1)
     checkpoint: tuple[str, ...] = _option(
@@ -182,7 +184,7 @@ class ReadingKeywords(TypedDict, total=False):
 
 
 class _Folded(TypedDict, total=False):
-    assume_bn: bool
+    assume_bn: bool | None
 
 
 class _StepKeywords(_Folded, total=False):
@@ -194,6 +196,7 @@ class _StepKeywords(_Folded, total=False):
     dropout: float | None
     attention_dropout: float | None
     inplace: Sequence[str]
+    names: str | None
 
 
 class _Device(TypedDict, total=False):

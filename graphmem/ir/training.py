@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from graphmem.ir.analysis import ModelFacts
-from graphmem.ir.graph import Effect, Issue, Origin, exactness_of
+from graphmem.ir.graph import Exactness, Issue, Origin, exactness_of
 from graphmem.ir.memory import IntColumn, Lifetimes, Timeline
 from graphmem.ir.options import TrainingOptions
+from graphmem.ir.questions import Interval, Question
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.types import TensorType
 
@@ -127,6 +128,7 @@ class Training:
     timeline: Timeline
     details: StepDetails | None = None
     traffic: HostTraffic | None = None  # of an offload
+    interval: Interval | None = None  # where the file leaves questions open
 
     @property
     def is_complete(self) -> bool:
@@ -134,6 +136,22 @@ class Training:
         return self.exactness == "exact"
 
     @property
-    def exactness(self) -> Effect:
-        """How to read every figure: exact, at most, or at least."""
-        return exactness_of(self.issues)
+    def exactness(self) -> Exactness:
+        """How to read every figure: exact, at most, at least, or between the ends of the interval."""
+        effect = exactness_of(self.issues)
+        return "between" if effect == "exact" and self.questions else effect
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What the file does not tell and the caller has not answered, most bytes first."""
+        return self.interval.questions if self.interval is not None else ()
+
+    @property
+    def least(self) -> int:
+        """The lower end of the peak."""
+        return self.interval.least if self.interval is not None else self.peak
+
+    @property
+    def most(self) -> int:
+        """The upper end of the peak, which a budget has to hold."""
+        return self.interval.most if self.interval is not None else self.peak

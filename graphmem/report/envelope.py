@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
-from graphmem.ir.graph import Effect, Issue
+from graphmem.ir.graph import Exactness, Issue
 from graphmem.ir.options import TrainingOptions
 
 
@@ -20,7 +20,7 @@ def schema_text(kind: str) -> str:
     return files("graphmem.report").joinpath("schemas").joinpath(f"{kind}.json").read_text(encoding="utf-8").rstrip()
 
 
-def standing(exactness: Effect, issues: Sequence[Issue]) -> dict[str, Any]:
+def standing(exactness: Exactness, issues: Sequence[Issue]) -> dict[str, Any]:
     """Whether the figures are complete, how to read them, and every issue, unfolded."""
     return {"complete": exactness == "exact", "exactness": exactness, "issues": issue_documents(issues)}
 

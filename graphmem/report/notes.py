@@ -13,14 +13,20 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from graphmem.ir.graph import Effect, Issue
+from graphmem.ir.graph import Exactness, Issue
+from graphmem.ir.questions import Question
 from graphmem.ir.quoting import name_shown, sentence
 from graphmem.ir.training import Inferred
 from graphmem.report.units import size
 
 NAMED = 3  # places named beside the first
 SHOWN = 12  # notes of issues; what is left is counted
-READINGS: dict[Effect, str] = {"exact": "exact", "at most": "an upper bound", "at least": "a lower bound"}
+READINGS: dict[Exactness, str] = {
+    "exact": "exact",
+    "at most": "an upper bound",
+    "at least": "a lower bound",
+    "between": "the likeliest, and the file leaves questions open",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,21 @@ def inferred_notes(inferred: Iterable[Inferred]) -> list[Note]:
     return [
         Note(f"inferred{_times(at)}", sentence(f"{what}{effects.get(what, '')}: {_listed(at)}"))
         for what, at in places.items()
+    ]
+
+
+def question_notes(questions: Iterable[Question]) -> list[Note]:
+    """What the file does not tell, the peak under each answer, and the option that answers."""
+    return [
+        Note(
+            f"open question{_times(q.where)}",
+            sentence(
+                f"{q.what}: {', '.join(f'{a.answer} {size(a.peak)}' for a in q.alternatives)}; {q.evidence}"
+                + (f" ({_listed(q.where)})" if q.where else "")
+            )
+            + f"; answer with {q.option}",
+        )
+        for q in questions
     ]
 
 
@@ -98,7 +119,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(name_shown, distinct[:NAMED])) + (f" and {left:,} more" if left > 0 else "")
 
 
-def note_lines(notes: Iterable[Note], exactness: Effect = "exact") -> list[Text]:
+def note_lines(notes: Iterable[Note], exactness: Exactness = "exact") -> list[Text]:
     """The notes for a terminal, and how to read figures that are not exact."""
     lines = [
         Text(f"{note.label}: ", style="yellow").append(note.text, style="default")
@@ -107,5 +128,6 @@ def note_lines(notes: Iterable[Note], exactness: Effect = "exact") -> list[Text]
         for note in notes
     ]
     if exactness != "exact":
-        lines.append(Text(f"incomplete: every figure above is {READINGS[exactness]}", style="bold yellow"))
+        label = "open" if exactness == "between" else "incomplete"
+        lines.append(Text(f"{label}: every figure above is {READINGS[exactness]}", style="bold yellow"))
     return lines

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.graph import Origin
+from graphmem.ir.questions import Question
 from graphmem.ir.quoting import json_text, name_shown
 from graphmem.ir.training import PHASES, Training
 from graphmem.report.envelope import schema_name, standing, step_document
-from graphmem.report.notes import inferred_notes, issue_notes, note_lines
+from graphmem.report.notes import inferred_notes, issue_notes, note_lines, question_notes
 from graphmem.report.terminal import fitted, plain_table, plotted, printed, width_of
 from graphmem.report.units import SIGNS, shape, size
 
@@ -31,7 +32,7 @@ def _parts(training: Training, width: int) -> Iterable[RenderableType]:
         yield ""
     yield Text(f"largest saved activations (of {_signed(training, training.saved_bytes)})", style="bold")
     yield _saved(training, width)
-    notes = [*inferred_notes(training.inferred), *issue_notes(training.issues)]
+    notes = [*question_notes(training.questions), *inferred_notes(training.inferred), *issue_notes(training.issues)]
     lines = note_lines(notes, training.exactness)
     if lines:
         yield ""
@@ -53,6 +54,11 @@ def _headline(training: Training) -> Text:
 def _peak(training: Training) -> Text:
     text = Text("peak  ").append(_signed(training, training.peak), style="bold magenta")
     text.append(f"  ({training.peak:,} bytes)", style="dim")
+    if training.questions:
+        ends = f"between {size(training.least)} and {size(training.most)}"
+        text.append(f"\n      {ends}", style="bold magenta").append(
+            ": the file leaves questions open, below", style="dim"
+        )
     where = " in ".join(filter(None, (training.peak_operator or "an allocation", training.peak_node)))
     text.append(f"\nat    {training.peak_phase}: {name_shown(where)}")
     place = " ".join(filter(None, (training.peak_origin.scope, training.peak_origin.source)))
@@ -148,6 +154,9 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
             {"what": i.what, "where": i.where, "evidence": i.evidence, "bytes": i.nbytes} for i in training.inferred
         ],
         "peak_bytes": training.peak,
+        "peak_at_least_bytes": training.least if training.exactness != "at most" else None,
+        "peak_at_most_bytes": training.most if training.exactness != "at least" else None,
+        "questions": [_question(question) for question in training.questions],
         "peak": {
             "phase": training.peak_phase,
             "operator": training.peak_operator,
@@ -191,6 +200,16 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
     if timeline:
         document["timeline"] = training.timeline.live.tolist()
     return document
+
+
+def _question(question: Question) -> dict[str, Any]:
+    return {
+        "what": question.what,
+        "where": list(question.where),
+        "evidence": question.evidence,
+        "alternatives": [{"answer": a.answer, "peak_bytes": a.peak} for a in question.alternatives],
+        "option": question.option,
+    }
 
 
 def _place(origin: Origin) -> dict[str, str]:

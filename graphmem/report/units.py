@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from graphmem.ir.graph import Effect
+from graphmem.ir.graph import Exactness
 from graphmem.ir.types import BoundedType, TensorType, Type, UnknownType
 
-SIGNS: dict[Effect, str] = {"exact": "", "at most": "<= ", "at least": ">= "}
+SIGNS: dict[Exactness, str] = {"exact": "", "at most": "<= ", "at least": ">= ", "between": "~ "}
 _SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _COUNTS = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K"))
 

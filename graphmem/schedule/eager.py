@@ -26,7 +26,7 @@ from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
 from graphmem.autograd.precision import PRECISIONS, autocast, prepared
 from graphmem.autograd.rebatch import rebatched
-from graphmem.autograd.releases import Holds, last_holds
+from graphmem.autograd.releases import last_holds, longest_holds, tells_names
 from graphmem.autograd.rules.pairs import mul
 from graphmem.autograd.saved_hooks import Host, packing
 from graphmem.autograd.segments import segments_of
@@ -67,11 +67,9 @@ class TrainingTrace:
 
 def training_trace(
     program: Program, settings: TrainingOptions, batch: tuple[int, int] | None = None,
-    tape: Tape | None = None, holds: Holds = last_holds,
+    tape: Tape | None = None,
 ) -> TrainingTrace:  # fmt: skip
     """Run the step on a simulated machine; `batch` is that of the file and another to run it at; a `tape` takes notes.
-
-    `holds` says how long Python names hold values, where not as the file tells.
 
     Raises OptionError when nothing is trainable, or the output does not fit the loss.
     """
@@ -94,7 +92,7 @@ def training_trace(
     first = len(m.steps)
     if tape is not None:
         m.tape, tape.seen = tape, len(m.records)
-    loop = _Loop(m, program, values, settings, target, batch, scale, holds)
+    loop = _Loop(m, program, values, settings, target, batch, scale)
     for _ in range(min(settings.accumulate, STEADY)):
         loop.micro_batch()
     optimizer.forget_untrained()
@@ -131,10 +129,11 @@ class _Loop:
 
     def __init__(
         self, m: Machine, program: Program, values: dict[str, Tensor], settings: TrainingOptions,
-        target: Tensor | None, batch: tuple[int, int] | None, scale: Tensor | None, holds: Holds,
+        target: Tensor | None, batch: tuple[int, int] | None, scale: Tensor | None,
     ) -> None:  # fmt: skip
         self.m, self.program, self.values, self.settings = m, program, values, settings
-        self.target, self.batch, self.scale, self.holds = target, batch, scale, holds
+        self.target, self.batch, self.scale = target, batch, scale
+        self.holds = longest_holds if settings.names == "function" and not tells_names(program) else last_holds
         self.segments = segments_of(program, settings.checkpoint)
         self.out: list[Tensor] = []
         self.loss: Tensor | None = None

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graphmem.autograd.releases import UNNAMED, longest_holds, tells_names
 from graphmem.autograd.trace import Record
 from graphmem.ir.device import CONTEXT_BYTES
 from graphmem.ir.errors import BrokenInvariantError, ModelError, misfits
-from graphmem.ir.graph import Graph, Issue, Origin
+from graphmem.ir.graph import Graph, Origin
 from graphmem.ir.memory import IntColumn, Lifetimes
 from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
@@ -33,14 +32,11 @@ from graphmem.ir.training import (
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import CUBLAS_WORKSPACE, replayed
 from graphmem.memory.liveness import lifetimes, timeline
-from graphmem.raising import GAPS
-from graphmem.raising.in_place import all_in_place
 from graphmem.schedule.eager import TrainingTrace, training_trace
 from graphmem.schedule.inference_figures import model_facts
 from graphmem.schedule.step import NOT_BUFFERS
 
 SAVED_SHOWN = 10
-SETTLED = 0.001  # share of the peak below which a question is none
 CUDNN = (  # operators whose algorithm, and with it their scratch, cuDNN chooses on the device
     "aten::conv1d", "aten::conv2d", "aten::conv3d", "aten::convolution", "aten::conv_transpose1d",
     "aten::conv_transpose2d", "aten::conv_transpose3d", "aten::convolution_backward", "aten::lstm", "aten::gru",
@@ -204,8 +200,6 @@ def training(
     bare = timeline(alive, without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]
     where = trace.machine.steps[trace.first_step + bare.peak_step]
-    unnamed = _unnamed(program, settings, batch, bare.peak, peak.phase)
-    unnamed = (*unnamed, *_in_place(program, settings, batch, bare.peak))
     return ShownTraining(
         model=model_facts(graph, name),
         settings=settings,
@@ -221,7 +215,7 @@ def training(
         saved_bytes=sum(trace.machine.records[n].nbytes for n in trace.saved),
         allocator=allocator_figures(trace) if settings.device == "cuda" else None,
         inferred=tuple(Inferred(i.what, i.where, i.evidence) for i in program.inferred),
-        issues=(*graph.issues, *program.issues, *trace.issues, *unnamed),
+        issues=(*graph.issues, *program.issues, *trace.issues),
         schedule=trace.schedule,
         lifetimes=alive,
         timeline=bare,
@@ -239,36 +233,3 @@ class ShownTraining(Training):
         from graphmem.report.page.notebook import training_html
 
         return training_html(self, training_profile(self))
-
-
-def _unnamed(
-    program: Program, settings: TrainingOptions, batch: tuple[int, int] | None, peak: int,
-    phase: str,
-) -> tuple[Issue, ...]:  # fmt: skip
-    """What a file that tells no Python names leaves open: they hold values in the forward pass, and never after it."""
-    if tells_names(program):
-        return ()
-    if phase == "forward":
-        return (UNNAMED,)
-    trace = training_trace(program, settings, batch, holds=longest_holds)
-    most = phase_peaks(trace, timeline(lifetimes(trace.schedule), without_workspace(trace)).live)["forward"]
-    if most <= peak:
-        return ()
-    told = f"with every value held until its function returns, its peak, and the step's, would be {most:,} bytes"
-    return (Issue("assumption", "the forward pass", f"the file tells no Python names; {told}"),)
-
-
-def _in_place(
-    program: Program, settings: TrainingOptions, batch: tuple[int, int] | None, peak: int
-) -> tuple[Issue, ...]:
-    """What a file does not tell of activations: whether they run in place, which --inplace answers."""
-    other = all_in_place(program)
-    if settings.inplace or other == program:
-        return ()
-    least = peak_of(training_trace(other, settings, batch))
-    if peak - least <= SETTLED * peak:
-        return ()
-    told = f"activations may run in place; if all do, the peak is {least:,} bytes: give --inplace PATTERN, or none"
-    has_gaps = any(i.what.startswith(GAPS) for i in program.inferred)  # then something may be missing as well
-    is_bound = tells_names(program) and not has_gaps
-    return (Issue("in-place" if is_bound else "assumption", "activations", told),)

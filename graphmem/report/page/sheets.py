@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from graphmem.ir.analysis import Analysis
-from graphmem.ir.graph import Effect, Issue
+from graphmem.ir.graph import Exactness, Issue
 from graphmem.ir.memory import Plan
 from graphmem.ir.quoting import markup
 from graphmem.ir.training import PHASES, Training
-from graphmem.report.notes import READINGS, Note, inferred_notes, issue_notes
+from graphmem.report.notes import READINGS, Note, inferred_notes, issue_notes, question_notes
 from graphmem.report.units import SIGNS, count, size
 
 SHOWN_PASSES = 2  # of accumulated ones, those that the engine runs
@@ -43,7 +43,7 @@ def inference_sheet(analysis: Analysis, plan: Plan | None, device: int | None) -
 
 def training_sheet(training: Training, device: int | None) -> Sheet:
     """The training step."""
-    concluded = (*inferred_notes(training.inferred), *_beside(training))
+    concluded = (*question_notes(training.questions), *inferred_notes(training.inferred), *_beside(training))
     cards = tuple(_training_cards(training, device))
     return Sheet(SIGNS[training.exactness], cards, (*concluded, *_notes(training.issues, training.exactness)))
 
@@ -91,6 +91,8 @@ def _inference_cards(analysis: Analysis, plan: Plan | None, device: int | None) 
 def _training_cards(training: Training, device: int | None) -> Iterable[Card]:
     sign, parts, found = SIGNS[training.exactness], training.breakdown, training.allocator
     where = f"{training.peak_phase}, {training.peak_operator}"
+    if training.questions:
+        where = f"between {size(training.least)} and {size(training.most)} · {where}"
     yield Card("peak", sign + size(training.peak), where, "lead")
     phases = [f"{phase} {sign}{size(training.phase_peaks[phase])}" for phase in PHASES]
     yield Card("most in each phase", sign + size(training.phase_peaks["forward"]), " · ".join(["forward", *phases[1:]]))
@@ -105,22 +107,22 @@ def _training_cards(training: Training, device: int | None) -> Iterable[Card]:
         exactness = "at least" if found.may_hold_more else training.exactness
         yield from _device_card(found.reserved, exactness, device, "reserved")
     else:
-        yield from _device_card(training.peak, training.exactness, device, "peak")
+        yield from _device_card(training.most, training.exactness, device, "peak")
 
 
-def _device_card(figure: int, exactness: Effect, device: int | None, what: str) -> Iterable[Card]:
+def _device_card(figure: int, exactness: Exactness, device: int | None, what: str) -> Iterable[Card]:
     if device is None:
         return
     share = f"{what}: {figure / device:.0%} of {size(device)}" if device else "no memory"
     if figure > device:  # an upper bound that is too much says nothing yet
-        yield Card("device", "may not fit" if exactness == "at most" else "does not fit", share, "bad")
+        yield Card("device", "may not fit" if exactness in ("at most", "between") else "does not fit", share, "bad")
     elif exactness == "at least":
         yield Card("device", "not proved", f"{share}, and incomplete", "bad")
     else:
         yield Card("device", "fits", share)
 
 
-def _notes(issues: Sequence[Issue], exactness: Effect) -> tuple[Note, ...]:
+def _notes(issues: Sequence[Issue], exactness: Exactness) -> tuple[Note, ...]:
     bound = [] if exactness == "exact" else [Note("incomplete", f"every figure here is {READINGS[exactness]}")]
     return (*issue_notes(issues), *bound)
 
