@@ -28,7 +28,7 @@ from graphmem.schedule.training_figures import peak_of
 
 Answer: TypeAlias = Mapping[str, Any]  # fields of TrainingOptions
 SHARE = 1_000  # a question matters when its answers are more than this part of the peak apart
-NONE, ALL = ("-",), ("*",)  # patterns that match no module, and every one
+NONE, ALL = ("none",), ("*",)  # patterns that match no module, and every one
 SOME = 0.1  # a probability of dropout: memory does not depend on which
 
 
@@ -65,7 +65,7 @@ KINDS = (
     ),
     Kind(
         "activations in place",
-        "--inplace PATTERN ('*' for all, '-' for none)",
+        "--inplace PATTERN ('*' for all, none for none)",
         "the file does not say which activations are inplace=True",
         ("inplace",),
         {"none": {"inplace": NONE}, "wherever PyTorch lets them be": {"inplace": ALL}},

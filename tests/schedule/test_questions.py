@@ -24,7 +24,7 @@ MODELS = Path(__file__).parents[2] / "models"
 ANSWERS: dict[str, list[dict[str, Any]]] = {
     "dropout": [{"dropout": 0.0}, {"dropout": 0.1}],
     "batch norm folded into convolutions": [{"assume_bn": False}, {"assume_bn": True}],
-    "activations in place": [{"inplace": ["-"]}, {"inplace": ["*"]}],
+    "activations in place": [{"inplace": ["none"]}, {"inplace": ["*"]}],
     "Python names that keep values alive": [{"names": "last-use"}, {"names": "function"}],
 }
 
