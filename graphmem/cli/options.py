@@ -117,6 +117,8 @@ def option(row: Field[Any]) -> Callable[[Command], Command]:
     more: dict[str, Any] = {"help": about.line, "default": row.default, **_PARSED.get(row.name, {})}
     if row.default is False:
         return click.option(flag, row.name, is_flag=True, **{k: v for k, v in more.items() if k != "default"})
+    if about.kind is bool:
+        return click.option(f"{flag}/--no-{flag.removeprefix('--')}", row.name, **more)
     if about.choices:
         more |= {"type": click.Choice(about.choices), "show_default": bool(row.default)}
     elif about.kind in (int, float) and about.least is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BEYOND = 2  # batches after the first refused one that are tried too: what an allocator reserves is not monotone
 COARSE = 400  # nodes; of larger models options are asked on a ladder of batches only, each read once for all of them
+NO_ANSWERS: Mapping[str, Any] = {}
 POINTS = 6  # of the curve, in doublings, beside 1 and the ends of the search
 EVERYWHERE = Accelerator("cuda", True, 8_519_680)  # stands for a card when no device is named
 
@@ -51,15 +52,20 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
     on = accelerator(asked.device) if asked.device else EVERYWHERE
     usable = asked.device.usable_bytes(asked.has_display) if asked.device else 0
 
-    def needed(batch: int | None) -> Need:
+    def needed(batch: int | None, answers: Mapping[str, Any] = NO_ANSWERS) -> Need:
         asked.progress(f"batch {batch}")
-        return probe.need(batch, settings, on)
+        return probe.need(batch, {**settings, **answers}, on)
+
+    def greatest(answers: Mapping[str, Any] = NO_ANSWERS) -> Largest | None:
+        if not asked.device or not can_search:
+            return None
+        beyond = 0 if is_coarse else BEYOND
+        return largest_batch(lambda b: needed(b, answers).compared, usable, asked.batch or 8, beyond)
 
     is_coarse = source.facts(batch).nodes > COARSE
     need = needed(batch)
-    largest = None
-    if asked.device and can_search:
-        largest = largest_batch(lambda b: needed(b).compared, usable, asked.batch or 8, 0 if is_coarse else BEYOND)
+    largest = greatest()
+    open_ = probe.interval(batch, settings, on)
     shown = largest.batch if largest and largest.batch and asked.batch is None else batch
     points = _points(largest, batch, is_coarse) if can_search else [batch]
     candidates = () if asked.device else _candidates(probe, settings, batch, asked.has_display)
@@ -83,6 +89,9 @@ def answered(probe: Probe, source: Source, settings: Mapping[str, Any], asked: A
         issues=_told(probe.issues(batch, settings, on)),
         notes=(*probe.notes(batch, settings), *_unchangeable(batching)),
         paging=_paging(max(0, need.peak - usable)) if is_lost else None,
+        questions=open_.questions,
+        worst=needed(batch, open_.worst) if open_.questions else None,
+        surely=greatest(open_.worst) if open_.questions else None,
     )
 
 

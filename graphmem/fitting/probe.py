@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from graphmem.autograd.releases import TAKEN, UNNAMED, tells_names
+from graphmem.autograd.releases import TAKEN, tells_names
 from graphmem.fitting.devices import Accelerator, accelerator
 from graphmem.fitting.traffic import moved_by_step
 from graphmem.ir.analysis import ModelFacts
@@ -29,6 +29,7 @@ from graphmem.ir.fit import Need
 from graphmem.ir.graph import Effect, Graph, Issue, exactness_of
 from graphmem.ir.options import RAISING, ReadingKeywords, ReadingOptions, TrainingOptions
 from graphmem.ir.program import Program
+from graphmem.ir.questions import Interval
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import replayed
 from graphmem.passes.pruning import pruned
@@ -36,6 +37,7 @@ from graphmem.raising import raised
 from graphmem.reader.batch import read_at_batch
 from graphmem.schedule.eager import TrainingTrace, forward_trace, training_trace
 from graphmem.schedule.inference_figures import model_facts
+from graphmem.schedule.questions import interval
 from graphmem.schedule.training_figures import allocator_events, followed, uncounted
 
 if TYPE_CHECKING:
@@ -168,6 +170,16 @@ class Probe:
         told = [i.what for i in self.program(batch, settings).inferred if "; give --" in i.what]
         return tuple(dict.fromkeys(what for what in told if self.is_training or "dropout" not in what))
 
+    def interval(self, batch: int | None, settings: Settings, on: Accelerator) -> Interval:
+        """What the file leaves open of the step, and the answers under which it needs most; a forward run: nothing."""
+        traced = self.traced(batch, settings, on.torch_device)
+        if not self.is_training:
+            return Interval(traced.peak, traced.peak)
+        graph, fixed = self.source.at(batch)
+        step = TrainingOptions(device=on.torch_device, **settings)
+        with followed(f"'{self.source.path.name}' at batch {batch}"):
+            return interval(graph, step, self.program(batch, settings), fixed, traced.peak)
+
     def state_bytes(self, batch: int | None, settings: Settings, on: Accelerator) -> int:
         """Bytes of a checkpoint: parameters, buffers and the optimizer's state."""
         return self.traced(batch, settings, on.torch_device).state
@@ -229,7 +241,7 @@ def _kept(trace: TrainingTrace, graph: Graph, program: Program, moved: int) -> T
     peak, phase = _peak(trace)
     is_told = phase != "forward" or tells_names(program)
     is_step = any(step.phase == "backward" for step in trace.machine.steps)
-    unnamed = () if is_told else (UNNAMED if is_step else TAKEN,)
+    unnamed = () if is_told or is_step else (TAKEN,)  # of a step, how long names hold values is a question
     issues = (*graph.issues, *program.issues, *trace.issues, *unnamed)
     traffic = trace.traffic
     copied, host = (traffic.to_host + traffic.to_device, traffic.host) if traffic is not None else (0, 0)

@@ -10,6 +10,7 @@ from graphmem.ir.analysis import ModelFacts
 from graphmem.ir.device import Device
 from graphmem.ir.errors import BrokenInvariantError
 from graphmem.ir.graph import Effect, Issue
+from graphmem.ir.questions import Question
 
 Verdict: TypeAlias = Literal["fits", "fits, not proved", "does not fit", "does not fit, not proved"]
 
@@ -158,12 +159,17 @@ class Fit:
     issues: tuple[Issue, ...]
     notes: tuple[str, ...]
     paging: Paging | None = None  # where nothing fits
+    questions: tuple[Question, ...] = ()  # that the file leaves open; `need` and `largest` are of the likeliest answers
+    worst: Need | None = None  # as `need`, under the answers that need most
+    surely: Largest | None = None  # as `largest`, likewise
 
     @property
     def verdict(self) -> Verdict:
         """Of the batch asked about; with no device, whether any device of the catalogue has room."""
         if self.device is None:
             return self.candidates[0].need.verdict(self.candidates[0].usable) if self.candidates else "does not fit"
+        if self.worst is not None and self.need.compared <= self.usable < self.worst.compared:
+            return "fits, not proved"
         return self.need.verdict(self.usable)
 
     @property

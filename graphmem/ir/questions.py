@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The least and the greatest peak among all answers that were simulated, and the questions, most bytes first."""
+    """The least and the greatest peak among all answers that were simulated, and the questions, most bytes first.
+
+    `worst` are the options of a training step under which the peak is `most`.
+    """
 
     least: int
     most: int
     questions: tuple[Question, ...] = ()
+    worst: Mapping[str, Any] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphmem.ir.graph import Exactness, Issue
 from graphmem.ir.options import TrainingOptions
+from graphmem.ir.questions import Question
 
 
 def schema_name(kind: str) -> str:
@@ -34,6 +35,20 @@ def step_document(options: TrainingOptions) -> dict[str, Any]:
         "device": options.device,
         "frozen": list(options.freeze),
     }
+
+
+def question_documents(questions: Iterable[Question]) -> list[dict[str, Any]]:
+    """What a file does not tell of a step, with the peak under each answer."""
+    return [
+        {
+            "what": question.what,
+            "where": list(question.where),
+            "evidence": question.evidence,
+            "alternatives": [{"answer": a.answer, "peak_bytes": a.peak} for a in question.alternatives],
+            "option": question.option,
+        }
+        for question in questions
+    ]
 
 
 def issue_documents(issues: Iterable[Issue]) -> list[dict[str, Any]]:

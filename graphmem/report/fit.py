@@ -14,9 +14,9 @@ from graphmem.ir.device import CONTEXT_BYTES, DISPLAY_BYTES
 from graphmem.ir.fit import Candidate, Fit, Need, Option, Paging
 from graphmem.ir.quoting import json_text, name_shown
 from graphmem.report.devices import device_document
-from graphmem.report.envelope import issue_documents, schema_name
+from graphmem.report.envelope import issue_documents, question_documents, schema_name
 from graphmem.report.fit_options import ROWS, figure, options_parts
-from graphmem.report.notes import Note, issue_notes, note_lines
+from graphmem.report.notes import Note, issue_notes, note_lines, question_notes
 from graphmem.report.terminal import plain_table, printed, width_of
 from graphmem.report.units import size
 
@@ -39,7 +39,9 @@ def _parts(fit: Fit, width: int, explain: bool) -> Iterable[RenderableType]:
     if fit.paging is not None:
         yield _paging(fit.paging, width)
     yield _host(fit)
-    notes = note_lines([*issue_notes(fit.issues), *(Note("note", note) for note in fit.notes)])
+    notes = note_lines(
+        [*question_notes(fit.questions), *issue_notes(fit.issues), *(Note("note", note) for note in fit.notes)]
+    )
     if notes:
         yield Text("\n").join(notes)
 
@@ -70,7 +72,18 @@ def _verdict(fit: Fit) -> Text:
     text = Text(word, style=style).append(rest, style="bold")
     if not fit.is_proved:
         text.append(f"\n{_doubt(fit)}", style="yellow")
+    if fit.worst is not None:
+        text.append(f"\n{_surely(fit, fit.worst)}", style="yellow")
     return text
+
+
+def _surely(fit: Fit, worst: Need) -> str:
+    """What holds whatever the answers to the open questions are."""
+    what = " and ".join(question.what for question in fit.questions)
+    upto = f"up to batch {fit.surely.batch} surely" if fit.surely and fit.surely.batch else "at no batch surely"
+    if fit.largest is None or fit.device is None:
+        upto = f"{size(worst.compared)} at most"
+    return f"the file leaves {what} open, notes below: {upto}"
 
 
 def _sentence(fit: Fit) -> tuple[str, str]:
@@ -97,6 +110,8 @@ def _sentence(fit: Fit) -> tuple[str, str]:
 
 def _doubt(fit: Fit) -> str:
     missing = sorted({_library(what) for what in fit.need.uncounted})
+    if fit.fits and fit.worst is not None and fit.worst.compared > fit.usable:
+        return f"not proved: it needs up to {size(fit.worst.compared)}, by what the file does not tell"
     if fit.fits:
         return "not proved: " + (
             " and ".join(missing) + " is not counted" if missing else "the figures are lower bounds"
@@ -210,6 +225,9 @@ def fit_document(fit: Fit) -> dict[str, Any]:
             "sold_bytes": fit.host.sold,
             "parts": [{"what": part.what, "bytes": part.nbytes} for part in fit.host.parts],
         },
+        "questions": question_documents(fit.questions),
+        "needs_at_most": _need(fit.worst) if fit.worst else None,
+        "largest_batch_surely": fit.surely.batch if fit.surely else None,
         "issues": issue_documents(fit.issues),
         "notes": list(fit.notes),
     }

@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from graphmem.ir.graph import Origin
-from graphmem.ir.questions import Question
 from graphmem.ir.quoting import json_text, name_shown
 from graphmem.ir.training import PHASES, Training
-from graphmem.report.envelope import schema_name, standing, step_document
+from graphmem.report.envelope import question_documents, schema_name, standing, step_document
 from graphmem.report.notes import inferred_notes, issue_notes, note_lines, question_notes
 from graphmem.report.terminal import fitted, plain_table, plotted, printed, width_of
 from graphmem.report.units import SIGNS, shape, size
@@ -156,7 +155,7 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
         "peak_bytes": training.peak,
         "peak_at_least_bytes": training.least if training.exactness != "at most" else None,
         "peak_at_most_bytes": training.most if training.exactness != "at least" else None,
-        "questions": [_question(question) for question in training.questions],
+        "questions": question_documents(training.questions),
         "peak": {
             "phase": training.peak_phase,
             "operator": training.peak_operator,
@@ -200,16 +199,6 @@ def training_document(training: Training, timeline: bool = False) -> dict[str, A
     if timeline:
         document["timeline"] = training.timeline.live.tolist()
     return document
-
-
-def _question(question: Question) -> dict[str, Any]:
-    return {
-        "what": question.what,
-        "where": list(question.where),
-        "evidence": question.evidence,
-        "alternatives": [{"answer": a.answer, "peak_bytes": a.peak} for a in question.alternatives],
-        "option": question.option,
-    }
 
 
 def _place(origin: Origin) -> dict[str, str]:

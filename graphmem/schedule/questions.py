@@ -98,9 +98,12 @@ def interval(
     if len(ends) > 1:
         corners.peak({name: value for _, low, _ in ends for name, value in low.items()})
         corners.peak({name: value for _, _, high in ends for name, value in high.items()})
-    questions = sorted((row[0] for row in ends), key=lambda q: (-q.nbytes, q.what))
-    found = [likeliest, *corners.simulated] if questions else [likeliest]
-    return Interval(min(found), max(found), tuple(questions))
+    if not ends:
+        return Interval(likeliest, likeliest)
+    questions = sorted((question for question, _, _ in ends), key=lambda q: (-q.nbytes, q.what))
+    most, worst = max(corners.simulated, key=lambda row: row[0])
+    least = min(peak for peak, _ in corners.simulated)
+    return Interval(least, most, tuple(questions), worst)
 
 
 class _Corners:
@@ -110,7 +113,7 @@ class _Corners:
         self, graph: Graph, step: TrainingOptions, program: Program, batch: tuple[int, int] | None, likeliest: int
     ) -> None:
         self.graph, self.step, self.batch = graph, step, batch
-        self.simulated: list[int] = []
+        self.simulated: list[tuple[int, Answer]] = [(likeliest, {})]
         self._raised = {_of_raising(step): program}
         self._known = [(program, step.names == "function", likeliest)]
         self._tells_names = tells_names(program)
@@ -131,7 +134,7 @@ class _Corners:
                 return peak
         peak = peak_of(training_trace(asked[0], replace(self.step, **change), self.batch))
         self._known.append((*asked, peak))
-        self.simulated.append(peak)
+        self.simulated.append((peak, change))
         return peak
 
     def places(self, kind: Kind, high: str, low: str) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from tests.autograd.test_training import held
 
 Write = Callable[[str], Path]
 CONV = f"""g (float[2, 3, 8, 8] x) => (float[2, 4] y)
-<{held("float[8, 3, 3, 3] w", 216)}, {held("float[8] b", 8)}, {held("float[4, 288] v", 1152)}, {held("float[4] c", 4)}> {{
+<{held("float[8, 3, 3, 3] w", 216)}, {held("float[8] b", 8)},
+ {held("float[4, 288] v", 1152)}, {held("float[4] c", 4)}> {{
     h = Conv(x, w, b) r = LeakyRelu(h) f = Flatten(r) y = Gemm<transB = 1>(f, v, c)
 }}"""
 FEED_FORWARD = f"""g (float[64, 16] x) => (float[64, 4] y)
