@@ -44,6 +44,11 @@ COMMAND_KEYWORDS = {
 }
 
 
+def is_switch(row: Any) -> bool:
+    """--x, or --x and --no-x where not to say is a third answer."""
+    return row.default is False or declared(row).kind is bool
+
+
 @pytest.mark.parametrize(
     ("said", "table"),
     [
@@ -61,7 +66,7 @@ def test_the_choices_are_the_rows_of_what_simulates_them(said: tuple[str, ...], 
 def test_every_option_says_what_it_is_in_one_line() -> None:
     for row in (*STEP.values(), *READING.values()):
         assert declared(row).line.endswith((".", "}}."))
-        assert declared(row).choices or declared(row).metavar or row.default is False, row.name
+        assert declared(row).choices or declared(row).metavar or is_switch(row), row.name
 
 
 @pytest.mark.parametrize("keywords", {*VERBS.values(), options.RunKeywords}, ids=lambda k: k.__name__)
@@ -101,7 +106,7 @@ def test_an_option_of_a_command_is_what_its_record_says(name: str) -> None:
             continue
         assert isinstance(option, click.Option)
         assert option.help == declared(row).line
-        assert option.is_flag == (row.default is False)
+        assert option.is_flag == is_switch(row)
         assert option.multiple == isinstance(row.default, tuple)
         assert tuple(getattr(option.type, "choices", ())) == declared(row).choices
         context = click.Context(command_of(name), resilient_parsing=True)
