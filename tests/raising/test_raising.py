@@ -100,7 +100,7 @@ def test_what_the_data_decides_is_bounded(model: Write) -> None:
         y = Gather(h, j) axis = Constant<value_ints = [0]>() }}"""
     found = graphmem.train(model(text), loss="sum")
     assert found.peak > 0
-    assert {issue.effect for issue in found.issues} == {"at most"}
+    assert {issue.effect for issue in found.issues} - {"exact"} == {"at most"}
 
 
 def test_the_transpose_of_a_table_is_that_table(model: Write) -> None:
