@@ -120,7 +120,7 @@ CALLS: list[tuple[str, list[Any]]] = [
     ("slice_scatter", ["f 5 4", "f 2 4", 0, 1, 3]), ("select_scatter", ["f 5 4", "f 4", 0, 1]),
     # shapes
     ("reshape", ["f 3 4 5", [12, 5]]), ("reshape", ["t 3 4", [12]]), ("reshape", ["f 3 4 5", [-1, 10]]), ("view", ["f 3 4", [2, 6]]), ("permute", ["f 3 4 5", [2, 0, 1]]), ("transpose", ["f 3 4 5", 0, 2]), ("transpose", ["f 3 4 5", -1, 1]), ("unsqueeze", ["f 3 4", 1]), ("unsqueeze", ["f 3 4", -1]),
-    ("squeeze", ["f 3 1 4", 1]), ("squeeze", ["f 3 1 4"]), ("squeeze", ["f 3 4", 1]), ("expand", ["f 3 1 4", [3, 5, 4]]), ("expand", ["f 4", [2, 3, 4]]), ("expand", ["f 3 1", [-1, 5]]), ("detach", ["f 3 4"]), ("contiguous", ["t 3 4"]), ("contiguous", ["f 3 4"]), ("clone", ["t 3 4"]), ("clone", ["f 3 4"]),
+    ("squeeze", ["f 3 1 4", 1]), ("squeeze", ["f 3 1 4"]), ("squeeze", ["f 3 4", 1]), ("expand", ["f 3 1 4", [3, 5, 4]]), ("expand", ["f 4", [2, 3, 4]]), ("expand", ["f 3 1", [-1, 5]]), ("detach", ["f 3 4"]), ("t", ["f 4"]), ("t", ["f 3 4"]), ("contiguous", ["t 3 4"]), ("contiguous", ["f 3 4"]), ("clone", ["t 3 4"]), ("clone", ["f 3 4"]),
     ("slice", ["f 5 4", 0, 1, 3]), ("slice", ["f 5 4", 0, 0, 5, 2]), ("slice", ["f 5 4", 1, -2, 100]), ("slice", ["f 5 4", -1, 1]), ("narrow", ["f 5 4", 0, 1, 2]), ("select", ["f 5 4", 0, 2]), ("select", ["f 5 4", -1, 0]), ("repeat", ["f 3 4", [2, 1]]), ("repeat", ["f 3 4", [2, 1, 3]]), ("repeat", ["f 3", [4]]),
     ("flip", ["f 3 4", [0]]), ("roll", ["f 3 4", [1], [0]]), ("unfold", ["f 3 8", 1, 4, 2]), ("im2col", ["f 2 3 5 5", [2, 2], [1, 1], [0, 0], [1, 1]]), ("tril", ["f 4 4"]), ("triu", ["f 4 4", 1]),
     ("split", ["f 5 4", 2]), ("split", ["f 4 6", 3, 1]), ("split_with_sizes", ["f 5 4", [2, 3]]), ("chunk", ["f 5 4", 2]), ("chunk", ["f 4 7", 3, 1]), ("unbind", ["f 3 4"]), ("unbind", ["f 3 4", 1]),
@@ -132,6 +132,12 @@ CALLS: list[tuple[str, list[Any]]] = [
     *(recurrent(name, 2, 1, True, first=True, drop=0.5) for name in GATES),
     *(recurrent("lstm", 1, 1, True, sizes=sizes) for sizes in ((4, 3, 300, 64), (2, 3, 40, 256), (5, 1, 256, 16))),
     ("lstm_cell", ["f 3 4", ["f 3 5", "f 3 5"], "f 20 4", "f 20 5", "f 20", "f 20"]), ("gru_cell", ["f 3 4", "f 3 5", "f 15 4", "f 15 5", "f 15", "f 15"]), ("rnn_tanh_cell", ["f 3 4", "f 3 5", "f 5 4", "f 5 5", "f 5", "f 5"]),
+    # with operands that want no gradient
+    ("layer_norm", ["f 2 3 8", [8], "n 8", "f 8"]), ("layer_norm", ["f 2 3 8", [8], "f 8", "n 8"]), ("batch_norm", [IMAGE, "n 4", "f 4", "n 4", "n 4", True, 0.1, 1e-5, False]), ("batch_norm", [IMAGE, "f 4", "n 4", "n 4", "n 4", True, 0.1, 1e-5, False]),
+    ("group_norm", [IMAGE, 2, "n 4", "f 4"]), ("group_norm", [IMAGE, 2, "f 4", "n 4"]), ("conv2d", [IMAGE, "f 5 4 3 3", "n 5"]), ("linear", ["f 2 3 4", "n 5 4", "f 5"]), ("linear", ["f 3 4", "f 5 4", "n 5"]), ("prelu", [IMAGE, "n 4"]),
+    ("addmm", ["f 5", "f 3 4", "n 4 5"]), ("bmm", ["f 2 3 4", "n 2 4 5"]), ("where", ["b 3 5", "n 3 5", "f 3 5"]), ("gather", ["n 3 4", 1, "i 3 2"]), ("scatter", ["n 3 4", 1, "i 3 2", "f 3 2"]), ("cat", [["n 3 4", "f 2 4"]]), ("rms_norm", ["f 2 3 8", [8], "n 8"]), ("dot", ["n 4", "f 4"]), ("mv", ["f 3 4", "n 4"]), ("maximum", ["n 3 5", "f 3 5"]), ("minimum", ["f 3 5", "n 3 5"]), ("sub", ["n 3 5", "f 5"]),
+    # einsum with dots, ones and repeated reductions
+    ("einsum", ["...ij,...jk->...ik", ["f 2 3 4", "f 2 4 5"]]), ("einsum", ["b...i,ij->b...j", ["f 2 3 6 4", "f 4 5"]]), ("einsum", ["bij,bjk->ik", ["f 2 3 4", "f 2 4 5"]]), ("einsum", ["ij,jk,kl->il", ["f 3 4", "f 4 5", "f 5 2"]]), ("einsum", ["bij,bij->bi", ["f 2 3 4", "f 2 3 4"]]), ("einsum", ["ij,ij->", ["f 3 4", "f 3 4"]]), ("einsum", ["ijk->ki", ["f 2 3 4"]]), ("einsum", ["bi,bj->bij", ["f 2 3", "f 2 4"]]),
     # in place of what is no leaf
     *((f"{name}_", ["o 3 5"]) for name in IN_PLACE.split()),
     ("dropout_", ["o 3 5", 0.5, True]), ("add_", ["o 3 5", "f 3 5"]), ("mul_", ["o 3 5", "f 5"]), ("sub_", ["o 3 5", 1.0]), ("masked_fill_", ["o 3 5", "b 3 5", 0.0]), ("clamp_", ["o 3 5", 0.0, 1.0]),

@@ -15,6 +15,9 @@ from graphmem.autograd import ops
 from graphmem.autograd.backward import Engine
 from graphmem.autograd.machine import Machine, results
 from graphmem.autograd.rules import rule_of
+from graphmem.autograd.rules.loss import target_type
+from graphmem.ir.errors import OptionError
+from graphmem.ir.types import TensorType
 from tests.autograd.test_recorded_rules import built, events
 
 QKV = ["f 2 3 4 5", "f 2 3 6 5", "f 2 3 6 5"]
@@ -68,3 +71,33 @@ def test_a_gpu_keeps(name: str, args: list[Any], forward: list[int], left: int |
         assert all(leaf.grad is not None and leaf.grad.shape == leaf.shape for leaf in leaves)
     else:
         assert after == left
+
+
+def test_a_dropout_of_which_nothing_is_said_trains_and_a_stride_that_only_the_file_knows_is_taken_from_it() -> None:
+    m = Machine()
+    rule = rule_of("aten.dropout")
+    assert rule is not None
+    first = len(m.events)
+    rule(m, built(m, "f 3 5"))
+    assert events(m, first) == [60, 60, 60]  # the operand, the mask and the result
+    rule = rule_of("aten.as_strided")
+    assert rule is not None
+    with m.within(wanted=((2, 3), (9,))):
+        assert rule(m, built(m, "f 3 4"), [None, 3], [4, 1]).shape == (2, 3)
+        assert rule(m, built(m, "f 3 4"), [2, 2], [4, 1]).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "target"),
+    [
+        ("cross_entropy", (6, 5), "int64[6]"), ("cross_entropy", (2, 3, 5), "int64[2, 3]"), ("cross_entropy", (2, 5, 3, 4), "int64[2, 3, 4]"),
+        ("mse", (2, 3), "float32[2, 3]"), ("l1", (3,), "float32[3]"), ("bce", (2, 3), "float32[2, 3]"), ("sum", (2, 3), "None"), ("mean", (2,), "None"), ("none", (2,), "None"),
+    ],
+)  # fmt: skip
+def test_the_target_that_goes_with_an_output(loss: str, shape: tuple[int, ...], target: str) -> None:
+    assert str(target_type(loss, TensorType("float32", shape))) == target
+
+
+def test_an_output_without_classes_fits_no_cross_entropy() -> None:
+    with pytest.raises(OptionError, match="holds no classes"):
+        target_type("cross_entropy", TensorType("float32", (5,)))

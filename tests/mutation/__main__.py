@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.mutation.coverage_map import Map, mapped
 from tests.mutation.rooms import ROOMS, Room, files_of_tests
 from tests.mutation.runner import QUIET, all_of, prepare, survives
-from tests.mutation.sites import Mutant, again, code, sampled, sites
+from tests.mutation.sites import Mutant, again, code, inside_functions, sampled, sites
 
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 FEWEST = 40  # of a room that has so many
@@ -125,7 +125,8 @@ def fates(root: Path, mutants: list[Mutant], reached: Map, processes: int, limit
     """(place, fate) of each as it is known: killed, timeout, survived, or unreached where no test runs the line."""
     todo = []
     for place, m in enumerate(mutants):
-        tests = reached.asked(m.file, range(m.line, m.line + 1), limit)
+        is_imported = m.line not in inside_functions((root / m.file).read_text())
+        tests = reached.asked(m.file, m.line, is_imported, limit)
         if tests:
             todo.append((place, m, tests))
         else:

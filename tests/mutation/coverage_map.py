@@ -21,14 +21,16 @@ class Map:
     lines: dict[str, Lines] = field(default_factory=dict)
     _of_file: dict[str, dict[str, set[int]]] = field(default_factory=dict)
 
-    def asked(self, file: str, lines: range, limit: float) -> list[str]:
-        """The tests that run any of the lines, or else any line of the file's functions; the quickest first."""
+    def asked(self, file: str, line: int, is_imported: bool, limit: float) -> list[str]:
+        """The tests that run the line, the quickest first; where that is not known, all that run any of the file.
+
+        A line that runs on import (`is_imported`) seems to be run by the first test that comes alone.
+        """
         if file not in self._of_file:
             self._of_file[file] = {test: set(found.get(file, ())) for test, found in self.lines.items()}
         runs = self._of_file[file]
-        chosen = [test for test, own in runs.items() if own.intersection(lines)] or [
-            t for t, own in runs.items() if own
-        ]
+        reaching = [test for test, own in runs.items() if line in own and not is_imported]
+        chosen = reaching or [test for test, own in runs.items() if own]
         kept, total = [], 0.0
         for test in sorted(chosen, key=lambda t: (self.seconds[t], t)):
             total += self.seconds[test]

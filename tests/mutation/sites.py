@@ -186,3 +186,10 @@ def _called(node: ast.expr) -> str:
     if isinstance(node, ast.Call):
         return _called(node.func)
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+@lru_cache(maxsize=256)
+def inside_functions(source: str) -> frozenset[int]:
+    """The lines of function bodies, which run when they are called; all others run on import."""
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    return frozenset(line for f in functions for line in range(f.body[0].lineno, (f.end_lineno or 0) + 1))

@@ -236,6 +236,7 @@ BODIES = [
     ("lim = Constant <value_int = 3> () " + loop("r = ReduceSum <keepdims = 0> (a)  e = Constant <value_float = 0.5> ()  go1 = Less (r, e)", "w1 = Exp (a)  w2 = Exp (a)"), "float32[0..3, 4, 5]"),
     ("lim = Constant <value_int = 3> () " + loop("go1 = Identity (go)", "w1 = Exp (a)  w2 = Exp (a)", start="c"), "float32[0..3, 4, 5]"),
     (K + loop("go1 = Identity (go)", "w1 = Exp (a)  w2 = Exp (a)", limit="cnt"), "float32[0..20, 4, 5]"),
+    (K + loop("go1 = Identity (go)", "w1 = Exp (a)  ax = Constant <value_ints = [0]> ()  tall = Unsqueeze (it, ax)  w2 = ConstantOfShape (tall)", limit="cnt"), "float32[0..20, 0..19]", NO),
     (K + loop("go1 = Constant <value = bool {1}> ()", "w1 = Exp (a)  w2 = Exp (a)", limit="cnt"), "float32[0..20, 4, 5]"),
     ("h = Constant <value_int = 3> ()  z0 = NonZero (m)  e = Shape <start = 1> (z0)  f = Squeeze (e)  lim = Add (f, h) "
      + loop("go1 = Identity (go)", "w1 = Exp (a)  w2 = Exp (a)"), "float32[3..8, 4, 5]"),
