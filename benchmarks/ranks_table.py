@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests" / "oracle")]
 
+from graphmem.autograd.rebatch import rebatched
 from graphmem.ir.options import TrainingOptions
 from graphmem.ir.ranks import Parallel, Ranked
 from graphmem.raising import raised
@@ -76,7 +77,7 @@ def predicted(case: Case, path: Path) -> Ranked:
         blocks = units(program)[1:]
         at = [blocks[i * len(blocks) // case.ranks].runs[0][0] for i in range(1, case.ranks)]
         way = Parallel("pipeline", case.ranks, micro)
-        return pipelined(program, settings, way, (case.batch, case.batch // micro), at)
+        return pipelined(rebatched(program, case.batch, case.batch // micro), settings, way, at)
     kind, _, view = case.mode.partition("-")
     return ranked(program, settings, parallel_of(f"{kind}:{case.ranks}" + (f":{view}" if view else "")))
 

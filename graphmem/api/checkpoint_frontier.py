@@ -31,10 +31,10 @@ from graphmem.ir.recompute import (
     Recompute,
     WrapPlan,
 )
-from graphmem.raising import raised
 from graphmem.reader.batch import read_at_batch
 from graphmem.schedule.eager import TrainingTrace, training_trace
 from graphmem.schedule.module_plans import Judge, candidates, practice
+from graphmem.schedule.programs import program_of
 from graphmem.schedule.recompute import question_of
 from graphmem.schedule.training_figures import followed
 
@@ -76,14 +76,14 @@ def checkpoint_frontier(
     deadline = deadline_after(timeout)
     reading, step = asked(FrontierKeywords, dims, options)
     graph, fixed = read_at_batch(path, reading)
-    program = raised(graph, step)
+    program = program_of(graph, fixed, step)
     tape = Tape()
     with followed(f"the backward pass of '{Path(path).stem}'"):
-        trace = training_trace(program, step, fixed, tape)
+        trace = training_trace(program, step, tape)
     question = question_of(trace, tape, Path(path).stem)
     search = (_Unproved if timeout is None else Search)(question, deadline, progress=progress)
     allowed = budget if ratio is None else budget_of(question, ratio)
-    judge = Judge(program, step, fixed)
+    judge = Judge(program, step)
     wraps = _wraps(program, tape, trace, judge, deadline, progress)
     whole = search.frontier()
     found = whole if allowed is None else _at(search, allowed)

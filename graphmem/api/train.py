@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from graphmem.ir.options import TrainKeywords, asked, takes
 from graphmem.ir.training import Training
 from graphmem.passes.pruning import pruned
-from graphmem.raising import OPTIONAL, raised
+from graphmem.raising import OPTIONAL
 from graphmem.reader.batch import read_at_batch
 from graphmem.schedule.eager import training_trace
+from graphmem.schedule.programs import program_of
 from graphmem.schedule.questions import interval
 from graphmem.schedule.training_figures import followed, peak_of, training
 
@@ -36,15 +37,15 @@ def train(path: str | Path, dims: Mapping[str, int] | None = None, **options: Un
     reading, step = asked(TrainKeywords, dims, options)
     graph, fixed = read_at_batch(path, reading)
     graph = pruned(graph, step.prune)
-    program = raised(graph, step)
-    found = training(graph, program, step, Path(path).stem, fixed)
+    program = program_of(graph, fixed, step)
+    found = training(graph, program, step, Path(path).stem)
     with followed(f"the other steps of '{Path(path).stem}'"):
-        found = replace(found, interval=interval(graph, step, program, fixed, found.peak))
+        found = replace(found, interval=interval(graph, step, program, found.peak))
     kinds = {i.what for i in program.inferred}
     effects = {}
     for kind in OPTIONAL:
         if kind in kinds:
-            other = raised(graph, step, kind)
+            other = program_of(graph, fixed, step, kind)
             with followed(f"the step without '{kind}'"):
-                effects[kind] = found.peak - peak_of(training_trace(other, step, fixed))
+                effects[kind] = found.peak - peak_of(training_trace(other, step))
     return replace(found, inferred=tuple(replace(i, nbytes=effects.get(i.what)) for i in found.inferred))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from graphmem.ir.errors import OptionError
 from graphmem.ir.options import RanksKeywords, asked, takes
 from graphmem.ir.ranks import Ranked
-from graphmem.raising import raised
 from graphmem.reader.batch import batch_of, read_at_batch
 from graphmem.schedule.eager import training_trace
 from graphmem.schedule.parallel import parallel_of, ranked
+from graphmem.schedule.programs import program_of
 from graphmem.schedule.training_figures import followed, peak_of
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def train_ranks(
     reading, step = asked(RanksKeywords, dims, options)
     way = parallel_of(parallel)
     graph, fixed = read_at_batch(path, reading)
-    program = raised(graph, step)
+    program = program_of(graph, fixed, step)
     name = Path(path).stem
     with followed(f"the backward pass of '{name}'"):
-        alone = peak_of(training_trace(program, step, fixed))
+        alone = peak_of(training_trace(program, step))
     if way.micro_batches > 1:
         whole = fixed[1] if fixed else batch_of(graph)
         if whole is None or whole % way.micro_batches:
@@ -52,7 +52,7 @@ def train_ranks(
                 f"give --batch as a multiple of {way.micro_batches}, or another pipeline:N:MICRO_BATCHES"
             )
         part, fixed = read_at_batch(path, replace(reading, batch=whole // way.micro_batches))
-        program = raised(part, step)
+        program = program_of(part, fixed, step)
     with followed(f"'{name}' under {parallel}"):
-        found = ranked(program, step, way, fixed)
+        found = ranked(program, step, way)
     return replace(found, name=name, single_peak=alone, issues=(*graph.issues, *found.issues))

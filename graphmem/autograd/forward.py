@@ -25,10 +25,9 @@ class Forward:
     """Runs the calls of a program; `values` holds what is still needed, with a handle each."""
 
     def __init__(
-        self, machine: Machine, program: Program, values: Mapping[str, Tensor], batch: tuple[int, int] | None = None,
+        self, machine: Machine, program: Program, values: Mapping[str, Tensor],
         segments: Sequence[Segment] = (), holds: Holds = last_holds,
     ) -> None:  # fmt: skip
-        self.batch = batch  # of the file, and the one asked for
         self.m = machine
         self.program = program
         self.values: dict[str, Tensor] = dict(values)
@@ -97,9 +96,9 @@ class Forward:
 
     def _wanted(self, call: Call, args: Sequence[Any]) -> tuple[Shape, ...]:
         """The shapes of the call's outputs, as far as the file states them for this batch."""
-        if self.batch is None:
+        if self.program.batch is None:
             return tuple(t.shape for t in call.types)
-        return wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.batch)
+        return wanted(call, args[0] if args and isinstance(args[0], Tensor) else None, *self.program.batch)
 
     def _ruled(self, call: Call, args: list[Any], kwargs: Mapping[str, Any]) -> None:
         """The call by its rule, or by what holds for any."""

@@ -22,12 +22,13 @@ _KEPT = ("aten.slice", "aten.topk", "aten.var", "aten.std")  # rules that read s
 
 
 def rebatched(program: Program, old: int, new: int) -> Program:
-    """The program with inputs and outputs of another batch; its calls keep their types, see `wanted`."""
+    """The program at batch `new` instead of `old`: other inputs and outputs; calls keep their types, see `wanted`."""
     given = tuple(_scaled_given(g, old, new) for g in program.given)
     output = program.output_type
     if output is not None and output.shape and output.shape[0] % old == 0:
         output = TensorType(output.dtype, (output.shape[0] // old * new, *output.shape[1:]))
-    return replace(program, given=given, output_type=output)
+    held = program.batch[0] if program.batch is not None else old
+    return replace(program, given=given, output_type=output, batch=(held, new))
 
 
 def _scaled_given(given: Given, old: int, new: int) -> Given:

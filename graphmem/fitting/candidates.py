@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from math import isqrt
 from typing import Any, TypeAlias
 
+from graphmem.autograd.rebatch import rebatched
 from graphmem.fitting.devices import Accelerator
 from graphmem.fitting.probe import EXPANDABLE, NATIVE, Probe
 from graphmem.fitting.recipe import code, what
@@ -288,11 +289,10 @@ def _ranked(question: Question, parallel: str, batch: int) -> Ranked:
     """The step on every rank, asked as `graphmem.train_ranks` asks it: a pipeline is given the whole batch."""
     way = parallel_of(parallel)
     step = TrainingOptions(device=question.on.torch_device, **question.settings)
-    _, fixed = question.probe.source.at(batch)
-    if way.micro_batches > 1:
-        fixed = (fixed[0] if fixed else batch, batch // way.micro_batches)
     program = question.probe.program(batch, question.settings)
-    return ranked(program, step, way, fixed)
+    if way.micro_batches > 1:
+        program = rebatched(program, batch, batch // way.micro_batches)
+    return ranked(program, step, way)
 
 
 def _shared_cost(question: Question, found: Ranked, batch: int, way: str, count: int) -> float:

@@ -33,10 +33,10 @@ from graphmem.ir.questions import Interval
 from graphmem.ir.types import TensorType
 from graphmem.memory.allocator import replayed
 from graphmem.passes.pruning import pruned
-from graphmem.raising import raised
 from graphmem.reader.batch import read_at_batch
 from graphmem.schedule.eager import TrainingTrace, forward_trace, training_trace
 from graphmem.schedule.inference_figures import model_facts
+from graphmem.schedule.programs import program_of
 from graphmem.schedule.questions import interval
 from graphmem.schedule.training_figures import allocator_events, followed, uncounted
 
@@ -175,10 +175,10 @@ class Probe:
         traced = self.traced(batch, settings, on.torch_device)
         if not self.is_training:
             return Interval(traced.peak, traced.peak)
-        graph, fixed = self.source.at(batch)
+        graph, _ = self.source.at(batch)
         step = TrainingOptions(device=on.torch_device, **settings)
         with followed(f"'{self.source.path.name}' at batch {batch}"):
-            return interval(graph, step, self.program(batch, settings), fixed, traced.peak)
+            return interval(graph, step, self.program(batch, settings), traced.peak)
 
     def state_bytes(self, batch: int | None, settings: Settings, on: Accelerator) -> int:
         """Bytes of a checkpoint: parameters, buffers and the optimizer's state."""
@@ -192,12 +192,12 @@ class Probe:
         return self._traced[key]
 
     def _simulated(self, batch: int | None, settings: Settings, torch_device: str) -> Traced:
-        graph, fixed = self.source.at(batch)
+        graph, _ = self.source.at(batch)
         program = self.program(batch, settings)
         with followed(f"'{self.source.path.name}' at batch {batch}"):
             if not self.is_training:
-                return run_traced(graph, program, settings["precision"], torch_device, fixed)
-            trace = training_trace(program, TrainingOptions(device=torch_device, **settings), fixed)
+                return run_traced(graph, program, settings["precision"], torch_device)
+            trace = training_trace(program, TrainingOptions(device=torch_device, **settings))
         return _kept(trace, graph, program, moved_by_step(trace, settings["accumulate"], True))
 
     def program(self, batch: int | None, settings: Settings) -> Program:
@@ -205,7 +205,7 @@ class Probe:
         options = {name: settings[name] for name in RAISING}
         key = (batch, *options.values())
         if key not in self._programs:
-            self._programs[key] = raised(self.source.at(batch)[0], TrainingOptions(**options))
+            self._programs[key] = program_of(*self.source.at(batch), TrainingOptions(**options))
         return self._programs[key]
 
 
@@ -222,10 +222,10 @@ def need_of(traced: Traced, batch: int | None, on: Accelerator, allocator: str =
     return Need(batch, traced.peak, reserved, exactness, found.peak_allocated, reserved, traced.uncounted, **more)
 
 
-def run_traced(graph: Graph, program: Program, precision: str, torch_device: str, fixed: Fixed = None) -> Traced:
+def run_traced(graph: Graph, program: Program, precision: str, torch_device: str) -> Traced:
     """A forward run of PyTorch under `torch.no_grad()`, weights quantized where the precision is one of FORMS."""
     form = FORMS.get(precision)
-    trace = forward_trace(program, torch_device, form.computed if form else precision, fixed)
+    trace = forward_trace(program, torch_device, form.computed if form else precision)
     if form is not None:
         quantize(trace, program, form)
     return _kept(trace, graph, program, moved_by_step(trace, 1, False))
@@ -280,5 +280,5 @@ def run_need(
     graph = pruned(graph, prune)
     on = accelerator(device)
     with followed(f"a run of '{Path(path).name}'"):
-        traced = run_traced(graph, raised(graph), "fp32", on.torch_device, fixed)
+        traced = run_traced(graph, program_of(graph, fixed), "fp32", on.torch_device)
     return need_of(traced, how.batch, on)

@@ -19,11 +19,11 @@ from graphmem.ir.training import Training
 from graphmem.memory.allocator import CUBLAS_WORKSPACE
 from graphmem.memory.training_profile import with_cublas
 from graphmem.passes.precision import in_precision
-from graphmem.raising import raised
 from graphmem.reader import graph_of
 from graphmem.reader.batch import read_with_batch
 from graphmem.reader.dims import fitting
 from graphmem.schedule.inference_figures import inference, model_facts
+from graphmem.schedule.programs import program_of
 from graphmem.schedule.training_figures import training
 
 
@@ -86,13 +86,13 @@ class Model:
                 accumulate=int(settings["accumulate"] or 1),
                 checkpoint=checkpoints(settings["checkpoint"]),
             )
-            self.last = settings, training(self.graph, self.program, asked, "the file", self.rebatched)
+            self.last = settings, training(self.graph, self.program, asked, "the file")
         return self.last[1]
 
     @cached_property
     def program(self) -> Program:
         """The ATen calls that training makes of the graph."""
-        return raised(self.graph)
+        return program_of(self.graph, self.rebatched)
 
 
 def _inference(model: Model, settings: Mapping[str, Value]) -> Figure:

@@ -79,6 +79,7 @@ class Program:
     issues: tuple[Issue, ...] = ()
     output_type: TensorType | None = None  # of the first float output
     loose: Mapping[str, TensorType] = field(default_factory=dict)  # read by calls, made by none: shape arithmetic
+    batch: tuple[int, int] | None = None  # that of the file, which the calls' types have, and the one that it runs at
 
     def of(self, role: Role) -> tuple[Given, ...]:
         """The given values of that role."""

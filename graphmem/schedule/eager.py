@@ -21,11 +21,9 @@ from dataclasses import dataclass
 from graphmem.autograd import ops
 from graphmem.autograd.backward import backward, forget
 from graphmem.autograd.forward import Forward
-from graphmem.autograd.lora import adapted, parsed_lora
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.optimizers import Step as OptimizerStep
-from graphmem.autograd.precision import PRECISIONS, autocast, prepared
-from graphmem.autograd.rebatch import rebatched
+from graphmem.autograd.precision import PRECISIONS, autocast
 from graphmem.autograd.releases import last_holds, longest_holds, tells_names
 from graphmem.autograd.rules.pairs import mul
 from graphmem.autograd.saved_hooks import Host, packing
@@ -39,6 +37,7 @@ from graphmem.ir.program import Program
 from graphmem.ir.schedule import Schedule
 from graphmem.ir.training import HostTraffic
 from graphmem.ir.types import TensorType
+from graphmem.schedule.programs import step_program
 from graphmem.schedule.step import (
     forward_issues,
     given_value,
@@ -65,21 +64,13 @@ class TrainingTrace:
     traffic: HostTraffic | None = None
 
 
-def training_trace(
-    program: Program, settings: TrainingOptions, batch: tuple[int, int] | None = None,
-    tape: Tape | None = None,
-) -> TrainingTrace:  # fmt: skip
-    """Run the step on a simulated machine; `batch` is that of the file and another to run it at; a `tape` takes notes.
+def training_trace(program: Program, settings: TrainingOptions, tape: Tape | None = None) -> TrainingTrace:
+    """Run the step on a simulated machine; a `tape` takes notes.
 
     Raises OptionError when nothing is trainable, or the output does not fit the loss.
     """
     m = Machine(device=settings.device)
-    program = prepared(program, settings.precision)
-    lora = parsed_lora(settings.lora)
-    if lora is not None:
-        program = adapted(program, lora, PRECISIONS[settings.precision].dtype)
-    if batch is not None:
-        program = rebatched(program, *batch)
+    program = step_program(program, settings)
     values = given_values(m, program, settings)
     parameters = [values[g.name] for g in program.of("parameter") if values[g.name].requires_grad]
     if not parameters:
@@ -92,7 +83,7 @@ def training_trace(
     first = len(m.steps)
     if tape is not None:
         m.tape, tape.seen = tape, len(m.records)
-    loop = _Loop(m, program, values, settings, target, batch, scale)
+    loop = _Loop(m, program, values, settings, target, scale)
     for _ in range(min(settings.accumulate, STEADY)):
         loop.micro_batch()
     optimizer.forget_untrained()
@@ -129,10 +120,10 @@ class _Loop:
 
     def __init__(
         self, m: Machine, program: Program, values: dict[str, Tensor], settings: TrainingOptions,
-        target: Tensor | None, batch: tuple[int, int] | None, scale: Tensor | None,
+        target: Tensor | None, scale: Tensor | None,
     ) -> None:  # fmt: skip
         self.m, self.program, self.values, self.settings = m, program, values, settings
-        self.target, self.batch, self.scale = target, batch, scale
+        self.target, self.scale = target, scale
         self.holds = longest_holds if settings.names == "function" and not tells_names(program) else last_holds
         self.segments = segments_of(program, settings.checkpoint)
         self.out: list[Tensor] = []
@@ -143,7 +134,7 @@ class _Loop:
     def micro_batch(self) -> None:
         """One forward and backward pass; gradients stay."""
         m = self.m
-        self.forward = Forward(m, self.program, self.values, self.batch, self.segments, self.holds)
+        self.forward = Forward(m, self.program, self.values, self.segments, self.holds)
         with autocast(m, PRECISIONS[self.settings.precision].autocast):
             self._forward()
         self.saved = tuple(n for n, r in enumerate(m.records) if r.kind == "activation" and r.stop < 0)
@@ -183,17 +174,14 @@ def _unscaled(m: Machine) -> None:
         ops.in_place(m, "aten::_amp_foreach_non_finite_check_and_unscale_")
 
 
-def forward_trace(
-    program: Program, device: str, precision: str = "fp32", batch: tuple[int, int] | None = None
-) -> TrainingTrace:
-    """The run on a simulated machine, its outputs held at the end; `batch` as for `training_trace`."""
+def forward_trace(program: Program, device: str, precision: str = "fp32") -> TrainingTrace:
+    """The run on a simulated machine, its outputs held at the end."""
     m = Machine(device=device)
-    program = prepared(program, precision)
-    if batch is not None:
-        program = rebatched(program, *batch)
-    values = given_values(m, program, TrainingOptions("none", device=device, freeze=("*",)))
+    options = TrainingOptions("none", device=device, freeze=("*",), precision=precision)
+    program = step_program(program, options)
+    values = given_values(m, program, options)
     first = len(m.steps)
-    forward = Forward(m, program, values, batch)
+    forward = Forward(m, program, values)
     with m.within(grad_enabled=False), autocast(m, PRECISIONS[precision].autocast):
         forward.run()
     return TrainingTrace(schedule_of(m, first), m, (), forward_issues(forward), first)

@@ -39,7 +39,6 @@ class Judge:
 
     program: Program
     settings: TrainingOptions
-    batch: tuple[int, int] | None = None
     found: dict[tuple[Wrap, ...], WrapPlan] = field(default_factory=dict)
 
     def judged(self, wraps: Sequence[Wrap], strategy: str) -> WrapPlan:
@@ -53,7 +52,7 @@ class Judge:
         """The same of what `train --checkpoint` takes, without wraps."""
         tape = Tape()
         settings = replace(self.settings, checkpoint=tuple(specs))
-        trace = training_trace(self.program, settings, self.batch, tape)
+        trace = training_trace(self.program, settings, tape)
         again = [e.label for e in tape.entries if e.kind == "again" and e.outputs]
         peak = peak_of(trace.machine, trace.first_step)
         return WrapPlan((), peak, tape.total("again"), strategy, tuple(dict.fromkeys(again)))

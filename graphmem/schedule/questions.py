@@ -21,9 +21,9 @@ from graphmem.ir.graph import Graph
 from graphmem.ir.options import RAISING, TrainingOptions
 from graphmem.ir.program import Call, Program
 from graphmem.ir.questions import Alternative, Interval, Question
-from graphmem.raising import raised
 from graphmem.raising.in_place import all_in_place
 from graphmem.schedule.eager import training_trace
+from graphmem.schedule.programs import program_of
 from graphmem.schedule.training_figures import peak_of
 
 Answer: TypeAlias = Mapping[str, Any]  # fields of TrainingOptions
@@ -80,11 +80,9 @@ KINDS = (
 )
 
 
-def interval(
-    graph: Graph, step: TrainingOptions, program: Program, batch: tuple[int, int] | None, likeliest: int
-) -> Interval:
+def interval(graph: Graph, step: TrainingOptions, program: Program, likeliest: int) -> Interval:
     """All peaks that the file leaves possible; `program` and `likeliest` are those of the options as they are."""
-    corners = _Corners(graph, step, program, batch, likeliest)
+    corners = _Corners(graph, step, program, likeliest)
     ends: list[tuple[Question, Answer, Answer]] = []
     for kind in KINDS:
         if any(getattr(step, name) not in (None, ()) for name in kind.fields):
@@ -109,10 +107,8 @@ def interval(
 class _Corners:
     """Steps under answers, each simulated once."""
 
-    def __init__(
-        self, graph: Graph, step: TrainingOptions, program: Program, batch: tuple[int, int] | None, likeliest: int
-    ) -> None:
-        self.graph, self.step, self.batch = graph, step, batch
+    def __init__(self, graph: Graph, step: TrainingOptions, program: Program, likeliest: int) -> None:
+        self.graph, self.step, self.batch = graph, step, program.batch
         self.simulated: list[tuple[int, Answer]] = [(likeliest, {})]
         self._raised = {_of_raising(step): program}
         self._known = [(program, step.names == "function", likeliest)]
@@ -132,7 +128,7 @@ class _Corners:
         for program, holds, peak in self._known:
             if _is_same(asked, (program, holds)):
                 return peak
-        peak = peak_of(training_trace(asked[0], replace(self.step, **change), self.batch))
+        peak = peak_of(training_trace(asked[0], replace(self.step, **change)))
         self._known.append((*asked, peak))
         self.simulated.append((peak, change))
         return peak
@@ -151,7 +147,8 @@ class _Corners:
         if key not in self._raised:
             plain = _of_raising(replace(asked, inplace=self.step.inplace))
             is_known = plain in self._raised and asked.inplace == ALL
-            self._raised[key] = all_in_place(self._raised[plain]) if is_known else raised(self.graph, asked)
+            before = self._raised[plain] if is_known else None
+            self._raised[key] = all_in_place(before) if before else program_of(self.graph, self.batch, asked)
         return self._raised[key], asked.names == "function" and not self._tells_names
 
 

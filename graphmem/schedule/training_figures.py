@@ -191,11 +191,10 @@ def training(
     program: Program,
     settings: TrainingOptions,
     name: str,
-    batch: tuple[int, int] | None = None,
 ) -> Training:
     """Trace, lifetimes, timeline and what they add up to."""
     with followed(f"the backward pass of '{name}'"):
-        trace = training_trace(program, settings, batch)
+        trace = training_trace(program, settings)
     alive = lifetimes(trace.schedule)
     bare = timeline(alive, without_workspace(trace))
     peak = trace.schedule.steps[bare.peak_step]

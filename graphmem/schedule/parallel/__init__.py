@@ -14,7 +14,7 @@ from graphmem.schedule.parallel.replicated import replicated
 from graphmem.schedule.parallel.sharded import sharded
 from graphmem.schedule.parallel.tensor_parallel import tensor_parallel
 
-Spread = Callable[[Program, TrainingOptions, Parallel, tuple[int, int] | None], Ranked]
+Spread = Callable[[Program, TrainingOptions, Parallel], Ranked]
 WAYS: dict[str, Spread] = {
     "ddp": replicated,
     "zero1": replicated,
@@ -56,9 +56,8 @@ def ranked(
     program: Program,
     settings: TrainingOptions,
     parallel: Parallel,
-    batch: tuple[int, int] | None = None,
 ) -> Ranked:
-    """The step spread over ranks. `batch` is (that of the file, the one asked for) where the file fixes it.
+    """The step spread over ranks; a pipeline takes the program of one micro-batch.
 
     Raises OptionError when the program cannot be spread so, with the reason.
     """
@@ -68,4 +67,4 @@ def ranked(
             raise OptionError(
                 f"a step on several devices is known without {field.name} only: leave it out, or use one device"
             )
-    return WAYS[parallel.kind](program, settings, parallel, batch)
+    return WAYS[parallel.kind](program, settings, parallel)

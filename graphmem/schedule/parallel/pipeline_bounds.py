@@ -58,12 +58,12 @@ class Survey:
     issues: tuple[Issue, ...]
 
 
-def surveyed(program: Program, settings: TrainingOptions, batch: tuple[int, int] | None) -> Survey:
+def surveyed(program: Program, settings: TrainingOptions) -> Survey:
     """Run the forward pass of one micro-batch and note what every call makes and leaves."""
     m = Machine(device=settings.device)
     values = given_values(m, program, settings)
     trained(values, program)
-    forward = Watched(m, program, values, batch)
+    forward = Watched(m, program, values)
     ends: list[int] = []
     known = {g.name: Sent(g.name, g.type, False) for g in program.of("input")}
 

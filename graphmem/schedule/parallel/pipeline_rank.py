@@ -105,7 +105,7 @@ class Runner:
     def _function(self, values: dict[str, Tensor]) -> Forward:
         """The stage's function, called anew: what it found out about its calls is kept."""
         if self.function is None:
-            self.function = Forward(self.m, self.stage.program, values, self.stage.batch)
+            self.function = Forward(self.m, self.stage.program, values)
         again = copy(self.function)
         again.values, again.unknown = dict(values), {}
         return again

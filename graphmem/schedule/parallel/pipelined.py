@@ -19,7 +19,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.tensor import is_floating
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import exactness_of
@@ -94,9 +93,9 @@ WORK = 150_000  # calls that may be simulated for stages before the search settl
 
 def pipelined(
     program: Program, settings: TrainingOptions, parallel: Parallel,
-    batch: tuple[int, int] | None, at: Sequence[int] | None = None,
+    at: Sequence[int] | None = None,
 ) -> Ranked:  # fmt: skip
-    """Peaks of all ranks; `batch` is (of the file, of a micro-batch), `at` are positions of calls to cut before.
+    """Peaks of all ranks; the program is of one micro-batch, `at` are positions of calls to cut before.
 
     Raises OptionError when there are fewer calls than stages or fewer micro-batches, or the model cannot be cut.
     """
@@ -105,9 +104,7 @@ def pipelined(
         raise OptionError(
             f"Schedule1F1B needs as many micro-batches as stages: give pipeline:{count}:M with M of {count} or more"
         )
-    if batch is not None:
-        program = rebatched(program, *batch)
-    survey = surveyed(program, settings, batch)
+    survey = surveyed(program, settings)
     outputs = tuple(n for n in program.outputs if n in survey.known and is_floating(survey.known[n].type.dtype))
     dropped = len(program.outputs) - 1
     program = replace(program, outputs=outputs[:1])
@@ -117,7 +114,7 @@ def pipelined(
     most = max(2 * count, WORK // (3 * len(program.calls)))
 
     def stage(i: int, a: int, b: int) -> Stage:
-        return cut(program, int(cuts[a]), int(cuts[b]), i, count, survey.known, micro, batch)
+        return cut(program, int(cuts[a]), int(cuts[b]), i, count, survey.known, micro)
 
     found = partition(tables, lambda i, a, b: stage_rank(stage(i, a, b), settings).peak, most)
     stages = [stage(i, a, b) for i, (a, b) in enumerate(pairwise(found.cuts))]

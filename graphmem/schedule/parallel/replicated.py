@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from math import prod
 
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Tensor, itemsize
 from graphmem.ir.options import TrainingOptions
@@ -86,13 +85,9 @@ def local_shape(shape: Shape, rank: int, ranks: int) -> Shape:
     return (max(0, min(rows, shape[0] - rank * rows)), *shape[1:])
 
 
-def replicated(
-    program: Program, settings: TrainingOptions, parallel: Parallel, batch: tuple[int, int] | None
-) -> Ranked:
+def replicated(program: Program, settings: TrainingOptions, parallel: Parallel) -> Ranked:
     """Peaks of all ranks; the batch is that of one rank."""
     m = Machine(device=settings.device)
-    if batch is not None:
-        program = rebatched(program, *batch)
     values = given_values(m, program, settings)
     parameters = trained(values, program)
     whole = sum(p.nbytes for p in parameters)
@@ -100,7 +95,7 @@ def replicated(
     target = target_value(m, program, settings)
     first = len(m.steps)
     buffers = _synced(m, program)
-    forward = Watched(m, program, values, batch)
+    forward = Watched(m, program, values)
     loss = forward_pass(m, forward, settings, target)
     ready: list[Tensor] = []
 

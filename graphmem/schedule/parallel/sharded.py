@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.strides import contiguous
 from graphmem.autograd.tensor import Node, Tensor
 from graphmem.ir.errors import OptionError
@@ -33,11 +32,9 @@ from graphmem.schedule.parallel.sharding import ROOT, Group, Sharding, units
 from graphmem.schedule.step import given_value, is_trained, target_value
 
 
-def sharded(program: Program, settings: TrainingOptions, parallel: Parallel, batch: tuple[int, int] | None) -> Ranked:
+def sharded(program: Program, settings: TrainingOptions, parallel: Parallel) -> Ranked:
     """Peaks of all ranks; the batch is that of one rank. Raises OptionError for a parameter without dimensions."""
     m = Machine(device=settings.device)
-    if batch is not None:
-        program = rebatched(program, *batch)
     values, shards = _given_shards(m, program, settings, parallel.ranks)
     groups = {
         unit.name: Group(unit, [values[n] for n in unit.parameters], [shards[n] for n in unit.parameters])
@@ -46,7 +43,7 @@ def sharded(program: Program, settings: TrainingOptions, parallel: Parallel, bat
     target = target_value(m, program, settings)
     first = len(m.steps)
     work = Sharding(m, parallel.ranks, parallel.kind == "zero3", groups)
-    forward = Wrapped(m, program, values, batch)
+    forward = Wrapped(m, program, values)
     forward.wrap(work)
     loss = forward_pass(m, forward, settings, target)
     backward_pass(m, loss, forward.hooks, lambda _: None)

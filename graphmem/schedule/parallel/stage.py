@@ -27,7 +27,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a rank runs; `program` is cut to its calls, `batch` as for training_trace, of one micro-batch."""
+    """What a rank runs; `program` is cut to its calls, at the batch of one micro-batch."""
 
     program: Program
     index: int
@@ -35,7 +35,6 @@ class Stage:
     inputs: tuple[Sent, ...]
     outputs: tuple[Sent, ...]
     micro_batches: int
-    batch: tuple[int, int] | None
 
     @property
     def is_last(self) -> bool:
@@ -50,7 +49,7 @@ class Stage:
 
 def cut(
     program: Program, start: int, stop: int, index: int, count: int, known: Mapping[str, Sent],
-    micro_batches: int, batch: tuple[int, int] | None,
+    micro_batches: int,
 ) -> Stage:  # fmt: skip
     """The stage that runs calls [start, stop)."""
     inputs, outputs = crossing(program, start, known), crossing(program, stop, known)
@@ -62,7 +61,7 @@ def cut(
         program, calls=calls, given=given,
         outputs=program.outputs if is_last else tuple(sent.name for sent in outputs),
     )  # fmt: skip
-    return Stage(part, index, count, inputs if index else (), () if is_last else outputs, micro_batches, batch)
+    return Stage(part, index, count, inputs if index else (), () if is_last else outputs, micro_batches)
 
 
 def _is_held(given: Given, read: set[str], index: int) -> bool:

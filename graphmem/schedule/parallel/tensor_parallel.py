@@ -8,7 +8,6 @@ takes memory; a row layer adds its bias after the all-reduce, which makes one mo
 from __future__ import annotations
 
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.rebatch import rebatched
 from graphmem.autograd.strides import Shape
 from graphmem.ir.errors import OptionError
 from graphmem.ir.options import TrainingOptions
@@ -29,9 +28,7 @@ from graphmem.schedule.parallel.tensor_cuts import Block, blocks, local
 from graphmem.schedule.step import given_values, target_value
 
 
-def tensor_parallel(
-    program: Program, settings: TrainingOptions, parallel: Parallel, batch: tuple[int, int] | None
-) -> Ranked:
+def tensor_parallel(program: Program, settings: TrainingOptions, parallel: Parallel) -> Ranked:
     """Peaks of all ranks, which are alike. Raises OptionError when no block can be cut."""
     shapes = _shapes(program, settings)
     found, reason = blocks(program, shapes, parallel.ranks)
@@ -40,14 +37,12 @@ def tensor_parallel(
     whole = sum(given.type.nbytes for given in program.of("parameter"))
     part = local(program, found, shapes, parallel.ranks)
     kept = sum(given.type.nbytes for given in part.of("parameter"))
-    if batch is not None:
-        part = rebatched(part, *batch)
     m = Machine(device=settings.device)
     values = given_values(m, part, settings)
     parameters = trained(values, part)
     target = target_value(m, part, settings)
     first = len(m.steps)
-    forward = Watched(m, part, values, batch)
+    forward = Watched(m, part, values)
     sizes: dict[str, int] = {}
     grads: dict[str, int] = {}
 
@@ -74,7 +69,7 @@ def tensor_parallel(
 
 
 def _shapes(program: Program, settings: TrainingOptions) -> dict[str, Shape]:
-    """Of all values, as the file has them."""
+    """Of all values, whole."""
     m = Machine(device=settings.device)
     values = given_values(m, program, settings)
     forward = Watched(m, program, values)

@@ -58,13 +58,13 @@ def test_a_search_that_is_stopped_says_how_far_it_may_be_off(drawn: tuple[np.nda
 @given(residuals(), st.integers(2, 3), st.integers(0, 1))
 def test_no_stage_costs_less_than_its_bound(program: Program, count: int, more: int) -> None:
     micro = count + more
-    survey = surveyed(program, CPU, None)
+    survey = surveyed(program, CPU)
     cuts = np.arange(len(program.calls) + 1)
     for index in range(count):
         table = bounds(survey, cuts, index, count, micro)
         for a, b in combinations(range(len(cuts)), 2):
             if (index == 0) is (a == 0) and (index == count - 1) is (b == len(cuts) - 1):
-                stage = cut(program, a, b, index, count, survey.known, micro, None)
+                stage = cut(program, a, b, index, count, survey.known, micro)
                 assert table[a, b] <= stage_rank(stage, CPU).peak, (index, a, b)
 
 
@@ -72,7 +72,7 @@ def test_the_cuts_of_a_program_are_the_best_of_all_its_cuts() -> None:
     program = residual([8, 64], 16, batch=64)
     found = ranked(program, CUDA, parallel_of("pipeline:3:4"))
     every = [
-        pipelined(program, CUDA, Parallel("pipeline", 3, 4), None, at).peak
+        pipelined(program, CUDA, Parallel("pipeline", 3, 4), at).peak
         for at in combinations(range(1, len(program.calls)), 2)
     ]
     assert found.peak == min(every) < max(every)
@@ -83,9 +83,9 @@ def test_the_cuts_of_a_program_are_the_best_of_all_its_cuts() -> None:
 @given(residuals(), st.integers(1, 3), st.integers(0, 2))
 def test_micro_batches_that_are_not_run_change_nothing(program: Program, count: int, index: int) -> None:
     index, micro = min(index, count - 1), 8
-    survey = surveyed(program, CPU, None)
+    survey = surveyed(program, CPU)
     ends = [i * len(program.calls) // count for i in range(count + 1)]
-    stage = cut(program, ends[index], ends[index + 1], index, count, survey.known, micro, None)
+    stage = cut(program, ends[index], ends[index + 1], index, count, survey.known, micro)
     assert stage_rank(stage, CPU) == stage_rank(stage, CPU, run=micro)
 
 
@@ -103,7 +103,7 @@ def test_one_stage_is_the_plain_step_until_outputs_are_joined(program: Program) 
 
 def test_every_cut_sends_each_micro_batch_there_and_its_gradient_back() -> None:
     program = residual([16] * 4, 8, batch=2)
-    found = pipelined(program, CPU, Parallel("pipeline", 2, 5), None, [8])  # after the second block's add
+    found = pipelined(program, CPU, Parallel("pipeline", 2, 5), [8])  # after the second block's add
     activation = 2 * 8 * 4
     assert [(c.calls, c.sent) for c in found.communication] == [(5, 5 * activation)] * 2
 
