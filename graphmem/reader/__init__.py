@@ -14,7 +14,7 @@ from graphmem.ir.types import TensorType
 from graphmem.reader.dims import Bindings, bindings, bound_inputs
 from graphmem.reader.held import UnfitError
 from graphmem.reader.infer import NodeTyper
-from graphmem.reader.load import load
+from graphmem.reader.load import light
 from graphmem.reader.stated import Stated
 from graphmem.reader.validity import check_graph_text
 from graphmem.reader.walk import Walk
@@ -42,7 +42,7 @@ def read(
     Raises ModelError for a file that is not a valid model, OptionError for a binding that does not fit it.
     """
     return graph_of(
-        load(Path(path)), Path(path).parent, dims, batch, is_strict, trips, shapes, is_onnxruntime, branches, inputs
+        light(Path(path)), Path(path).parent, dims, batch, is_strict, trips, shapes, is_onnxruntime, branches, inputs
     )
 
 

@@ -25,7 +25,7 @@ from graphmem.reader.bounded import GROWING, arrays_at_end, end, spanning
 from graphmem.reader.either import combinations, either, joined
 from graphmem.reader.evaluate import with_values
 from graphmem.reader.functions import OPSETS, opsets_of
-from graphmem.reader.protos import checked_type, dtype_of, plain_attributes, proto_of, type_of
+from graphmem.reader.protos import checked_type, dtype_of, plain_attributes, proto_of, shortened, type_of
 from graphmem.reader.rules.call import Call
 from graphmem.reader.runnable import check_runnable
 from graphmem.reader.validity import (
@@ -96,7 +96,7 @@ class NodeTyper:
             node.op_type,
             node.domain,
             tuple(map(bool, node.output)),
-            tuple([attribute.SerializeToString() for attribute in node.attribute]) if node.attribute else (),
+            tuple([_key(attribute) for attribute in node.attribute]) if node.attribute else (),
             tuple(types),
             tuple([value and _fingerprint(value) for value in values]),
         )
@@ -285,6 +285,11 @@ def _fingerprint(value: Value) -> object:
     return low if value.low is value.high else (low, _digest(value.high))
 
 
+def _key(attribute: onnx.AttributeProto) -> bytes:
+    data: bytes = attribute.SerializeToString()
+    return data if len(data) <= 256 else blake2b(data, digest_size=32).digest()
+
+
 def _digest(array: Array) -> bytes:
     """The bytes themselves where they are few: what is remembered must not grow with the values."""
     data = array.tobytes()
@@ -298,7 +303,7 @@ def _anonymous(node: onnx.NodeProto) -> onnx.NodeProto:
         domain=node.domain,
         input=[f"i{i}" if name else "" for i, name in enumerate(node.input)],
         output=[f"o{i}" if name else "" for i, name in enumerate(node.output)],
-        attribute=node.attribute,
+        attribute=[shortened(attribute) for attribute in node.attribute],
     )
 
 

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from graphmem.ir.errors import ModelError
 from graphmem.reader.functions import inlined
+from graphmem.reader.light import without_tables
 
 TEXT_SUFFIXES = (".textproto", ".txtpb", ".pbtxt", ".prototxt", ".onnxtxt", ".onnx.txt", ".txt")
 
@@ -18,6 +19,12 @@ TEXT_SUFFIXES = (".textproto", ".txtpb", ".pbtxt", ".prototxt", ".onnxtxt", ".on
 MAX_FILE = 2**31 - 1
 # Brackets open at once in a text; protobuf's own limit for binary files is 100 messages.
 MAX_DEPTH = 300
+
+
+def light(path: Path) -> onnx.ModelProto:
+    """The same without what no shape depends on: for reading, not for running or writing."""
+    data = file_bytes(path)
+    return inlined(message(path, data if path.name.endswith(TEXT_SUFFIXES) else without_tables(data)))
 
 
 def load(path: Path) -> onnx.ModelProto:

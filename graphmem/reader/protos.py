@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -107,6 +108,28 @@ def checked_type(type_: Type, where: str) -> Type:
 
 
 _KIND = onnx.AttributeProto
+# No shape, layer or kernel is described by more numbers or texts; tree ensembles hold millions.
+MAX_LISTED = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Elided:
+    """A list of an attribute that is too long to describe a shape: its length alone."""
+
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def shortened(attribute: onnx.AttributeProto) -> onnx.AttributeProto:
+    """The attribute with no more elements than could say something of a shape."""
+    if max(len(attribute.floats), len(attribute.ints), len(attribute.strings)) <= MAX_LISTED:
+        return attribute
+    short = onnx.AttributeProto(name=attribute.name, type=attribute.type)
+    for name in ("floats", "ints", "strings"):
+        getattr(short, name).extend(getattr(attribute, name)[:MAX_LISTED])
+    return short
 
 
 def plain_attributes(proto: onnx.NodeProto) -> dict[str, Any]:
@@ -114,7 +137,10 @@ def plain_attributes(proto: onnx.NodeProto) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for attribute in proto.attribute:
         kind = attribute.type
-        if kind == _KIND.INT:
+        length = max(len(attribute.floats), len(attribute.ints), len(attribute.strings))
+        if length > MAX_LISTED:
+            plain[attribute.name] = Elided(length)
+        elif kind == _KIND.INT:
             plain[attribute.name] = attribute.i
         elif kind == _KIND.FLOAT:
             plain[attribute.name] = attribute.f
