@@ -64,8 +64,11 @@ def _by_sizes(call: Call, shape: Shape, axes: Sequence[int]) -> Shape:
     policy = call.text("keep_aspect_ratio_policy", "stretch")
     sizes = list(shape)
     if policy != "stretch":
-        if any(axis < 0 for axis in call.ints("axes", ())):
-            raise OpenError("negative axes, which onnxruntime leaves as they are")
+        given = call.ints("axes", ()) or axes
+        kept = [(n, axis) for n, axis in zip(wanted, given, strict=True) if axis >= 0]  # onnxruntime leaves the others
+        wanted, axes = [n for n, _ in kept], [axis for _, axis in kept]
+        if not axes:
+            return shape
         ratios = [np.float32(n) / np.float32(max(1, shape[axis])) for n, axis in zip(wanted, axes, strict=True)]
         ratio = min(ratios) if policy == "not_larger" else max(ratios)
         wanted = [int(np.floor(np.float32(ratio * np.float32(shape[axis])) + np.float32(0.5))) for axis in axes]

@@ -132,10 +132,11 @@ def _split(call: Call) -> list[Type]:
         parts = [int(n) for n in call.array(1).tolist()]
     else:
         each = call.scalar(1)
-        squeezes = each == 1 and not call.int_("keepdims", 1)  # the text ignores keepdims here; onnxruntime does not
         if each < 1:
             raise OpenError("split")
         parts = [each] * (size // each) + ([size % each] if size % each else [])
+        # the text ignores keepdims where a split is given; onnxruntime does not where every part has one element
+        squeezes = set(parts) == {1} and not call.int_("keepdims", 1)
     if sum(parts) != size or any(n < 0 for n in parts):
         raise OpenError("split")
     return [sequence_of([TensorType(data.dtype, _resized(data.shape, axis, n, squeezes)) for n in parts])]

@@ -234,7 +234,7 @@ def _reduced(call: Call) -> list[Type]:
     data = call.tensor(0)
     if not call.int_("keepdims", 1):
         raise OpenError("rank")
-    return [_between(data.dtype, tuple(1 for _ in data.shape), tuple(max(1, n) for n in data.shape))]
+    return [_between(data.dtype, tuple(min(1, n) for n in data.shape), tuple(max(1, n) for n in data.shape))]
 
 
 def _between(dtype: str, low: tuple[int, ...], high: tuple[int, ...]) -> Type:
