@@ -21,7 +21,7 @@ from graphmem.ir.budget import Budget
 from graphmem.ir.errors import ModelError
 from graphmem.ir.types import BoundedType, OptionalType, SequenceType, TensorType, Type, UnknownType
 from graphmem.reader import bounded, data_dependent, rules
-from graphmem.reader.bounded import GROWING, arrays_at_end, end, spanning
+from graphmem.reader.bounded import arrays_at_end, end, spanning
 from graphmem.reader.either import combinations, either, joined
 from graphmem.reader.evaluate import with_values
 from graphmem.reader.functions import OPSETS, opsets_of
@@ -260,7 +260,7 @@ class NodeTyper:
             return rules.applied(rules.CORRECTIONS[schema.domain, node.op_type], call)
         if bounded.has_rule(node.op_type):
             return bounded.applied(node, types, values)
-        if node.op_type not in GROWING:
+        if not bounded.grows(node, types):
             return tuple(UnknownType() for _ in node.output)
         ends: list[tuple[Type, ...] | None] = []
         for is_high in (False, True):

@@ -176,6 +176,26 @@ def test_branches_of_other_ranks_bound_what_follows(model: Write) -> None:
     assert {issue.effect for issue in graph.issues} == {"at most"}
 
 
+def test_axes_below_zero_keep_their_size_under_a_policy_in_onnxruntime(model: Write) -> None:
+    text = """g (float[2, 24] x) => (float[n, m] y) <int64[2] s = {8, 39}> {
+        y = Resize <mode = "nearest", axes = [0, -1], keep_aspect_ratio_policy = "not_smaller"> (x, "", "", s) }"""
+    assert typed(model, text, 18) == "float32[8, 24]"
+
+
+def test_a_resized_bound_is_no_bound_where_proportions_are_kept(model: Write) -> None:
+    resize = """g (float[3, 4] x) => (float[n, m] y) <int64[2] s = {{9, 9}}> {{
+        z = NonZero(x) f = Cast <to = 1> (z) y = Resize <mode = "nearest"{policy}> (f, "", "", s) }}"""
+    assert typed(model, resize.format(policy=""), 18) == "float32[9, 9]"
+    assert typed(model, resize.format(policy=', keep_aspect_ratio_policy = "not_larger"'), 18) == "?[...]"
+
+
+def test_what_the_data_decide_is_bounded_through_a_network(model: Write) -> None:
+    path = model("""g (float[5, 3, 8, 8] x, bool[5] keep) => (float[n, m] y) {
+        k = Compress <axis = 0> (x, keep) p = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (k)
+        a = GlobalAveragePool(p) y = Flatten(a) }""")
+    assert read(path).tensors["y"].type == BoundedType("float32", (0, 3), (5, 3))
+
+
 # --- local functions -------------------------------------------------------------------------------------------------
 
 

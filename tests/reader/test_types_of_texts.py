@@ -98,7 +98,7 @@ DATA_DECIDES = [
     (T + "f = Cast <to = 1> (t)  y = Softmax (f)", "float32[0..20, 2]"),
     (T + "f = Cast <to = 1> (t)  y = Gemm <transA = 1> (f, f)", "float32[2, 2]"),
     # what does not
-    (T + "f = Cast <to = 1> (t)  " + const("p", 1, 1, 1, 1) + "y = Pad (f, p)", "?[...]"),
+    (T + "f = Cast <to = 1> (t)  " + const("p", 1, 1, 1, 1) + "y = Pad (f, p)", "float32[2..22, 4]"),
     # a shape of its own rule
     (T + const("o", -1) + "y = Reshape (t, o)", "int64[0..40]"),
     (T + const("o", 2, -1) + "y = Reshape (t, o)", "int64[2, 0..20]"),
