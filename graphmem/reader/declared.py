@@ -12,7 +12,7 @@ import onnx
 
 from graphmem.ir.errors import ModelError
 from graphmem.ir.types import TensorType, Type
-from graphmem.reader.dims import declared_dims, stated_type
+from graphmem.reader.dims import declared_dims, evaluated
 from graphmem.reader.names import Names
 from graphmem.reader.order import captured, described
 from graphmem.reader.protos import dtype_of
@@ -36,13 +36,9 @@ def contradiction(info: onnx.ValueInfoProto, found: TensorType, symbols: Mapping
     dims = declared_dims(info)
     if dims is None:
         return None
-    declared = stated_type(info, symbols)
-    if declared == found:
+    sizes = [evaluated(dim, symbols) if isinstance(dim, str) else dim for dim in dims]
+    if len(sizes) == len(found.shape) and all(a is None or a == b for a, b in zip(sizes, found.shape, strict=True)):
         return None
-    if declared is None and len(dims) == len(found.shape):
-        fixed = [(d, n) for d, n in zip(dims, found.shape, strict=True) if isinstance(d, int)]
-        if all(d == n for d, n in fixed):
-            return None
     spelled = f"{found.dtype}[{', '.join('?' if d is None else str(d) for d in dims)}]"
     return (
         f"'{info.name}' is declared as {spelled} in the file but computed as {found}; the computed shape is used, "
