@@ -44,8 +44,9 @@ def pooled(call: Call, shape: Shape, *, ignores_dilations: bool = False) -> Shap
             continue
         head, tail = (0, 0) if auto == "VALID" else (pads[axis], pads[axis + len(space)])
         if auto.startswith("SAME"):
-            pad = max(0, (-(-n // s) - 1) * s + k - n)
-            head, tail = ((pad + 1) // 2, pad // 2) if auto == "SAME_LOWER" else (pad // 2, (pad + 1) // 2)
+            pad = (-(-n // s) - 1) * s + k - n  # below nothing where the window is shorter than the stride
+            head = max(0, (pad + 1) // 2 if auto == "SAME_LOWER" else pad // 2)
+            tail = pad - head
         sizes.append(_windows(n, head, tail, reach, s, rounds_up=rounds_up))
     return (batch, channels, *_positive(sizes))
 
