@@ -146,6 +146,8 @@ def _results(draft: Draft, fx: FxNode, group: Sequence[Node]) -> tuple[tuple[str
     else:
         used = [n for node in group for n in node.writes if _is_used(draft, n, members)]
         named = [n for n in used if not n.startswith("val_")]  # the exporter's own names are val_N
+        if any(node.bodies for node in group) and not fx.target.startswith("higher_order"):
+            named = named[-1:]  # the exporter's function for the call, whose loop comes last
         outputs = tuple(named or used[-1:] or [group[-1].outputs[0]])  # a call that was merged may read an inner value
     sequence = draft.graph.tensors.get(outputs[0])
     if sequence is not None and isinstance(sequence.type, SequenceType):

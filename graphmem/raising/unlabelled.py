@@ -65,7 +65,7 @@ def _converted(draft: Draft, node: Node) -> None:
         _note_foreign(draft, node)
     target = f"{node.domain or 'aten'}.{UNARY.get(node.standard_type, node.op_type.lower())}"
     if node.bodies:
-        _note_bodies(draft, node)
+        note_bodies(draft, node)
     draft.emit(target, tuple(args), node.writes, node.origin)
 
 
@@ -128,10 +128,10 @@ def _note_foreign(draft: Draft, node: Node) -> None:
     draft.issues.append(Issue("unknown-operator", node.origin.scope or node.name or next(iter(node.writes), "?"), told))
 
 
-def _note_bodies(draft: Draft, node: Node) -> None:
+def note_bodies(draft: Draft, node: Node) -> None:
     """What runs inside of bodies is not raised: their weights, gradients of these, and what they save are missing."""
     inside = [t for _, body in node.bodies for t in body.tensors.values() if t.role == "weight"]
-    captured = [t for name in node.captures if (t := draft.graph.tensors.get(name)) and t.role == "weight"]
+    captured = [t for name in node.captures if (t := draft.graph.tensors.get(name))]
     if any("float" in str(t.type) for t in (*inside, *captured)):
         told = f"the weights that the bodies of {node.op_type} read, and what they save, are not counted"
         draft.issues.append(Issue("unknown-operator", node.origin.scope or node.name or node.outputs[0], told))
