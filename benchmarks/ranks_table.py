@@ -71,7 +71,7 @@ def predicted(case: Case, path: Path) -> Ranked:
     """What graphmem says; a pipeline is cut as the measured one is, into stages of as many blocks."""
     program = raised(read(path, None))
     frozen = ("blocks.0.*",) if case.network == "tied" else ()
-    settings = TrainingOptions("cross_entropy", case.optimizer, freeze=frozen)
+    settings = TrainingOptions(loss="cross_entropy", optimizer=case.optimizer, freeze=frozen)
     if case.mode.startswith("pipeline"):
         micro = int(case.mode.split(":")[1])
         blocks = units(program)[1:]

@@ -89,7 +89,7 @@ class ReadingOptions:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
     """The training step that is asked about; OptionError when a value is none of an option's choices."""
 
@@ -132,6 +132,11 @@ class TrainingOptions:
             for one in value if isinstance(value, tuple) else (value,):
                 if one is not None or row.default is not None:
                     _check(row, declared(row), one)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that are not at their defaults, by name."""
+        return {r.name: value for r in fields(self) if (value := getattr(self, r.name)) != r.default}
 
     @property
     def optimizer_form(self) -> str:
@@ -187,8 +192,11 @@ class _Folded(TypedDict, total=False):
     assume_bn: bool | None
 
 
-class _StepKeywords(_Folded, total=False):
+class _Loss(TypedDict, total=False):
     loss: str
+
+
+class _StepKeywords(_Loss, _Folded, total=False):
     optimizer: str
     form: str | None
     weight_decay: bool
@@ -214,10 +222,8 @@ class _OneDevice(_Precision, total=False):
     offload: Sequence[str]
 
 
-class SweepKeywords(TypedDict, total=False):
+class SweepKeywords(_Loss, total=False):
     """What all rows of `sweep` share."""
-
-    loss: str
 
 
 class RunKeywords(_Folded, _Precision, total=False):

@@ -27,13 +27,14 @@ def standing(exactness: Exactness, issues: Sequence[Issue]) -> dict[str, Any]:
 
 
 def step_document(options: TrainingOptions) -> dict[str, Any]:
-    """The training step that the figures are of, in what every way to run it has."""
+    """The training step that the figures are of: what every way to run it has, and what else was asked for."""
     return {
         "loss": options.loss,
         "optimizer": options.optimizer,
         "form": options.optimizer_form,
         "device": options.device,
         "frozen": list(options.freeze),
+        **others_given(options),
     }
 
 
@@ -49,6 +50,28 @@ def question_documents(questions: Iterable[Question]) -> list[dict[str, Any]]:
         }
         for question in questions
     ]
+
+
+NAMED = (
+    "loss", "optimizer", "form", "device", "freeze", "precision", "accumulate", "checkpoint", "lora", "offload",
+)  # fmt: skip
+
+
+def others_given(options: TrainingOptions) -> dict[str, Any]:
+    """The options that no report has words of its own for, where they are not at their defaults."""
+    return {name: value for name, value in options.given.items() if name not in NAMED}
+
+
+def others_said(options: TrainingOptions) -> list[str]:
+    """The same in words: "weight decay", "dropout 0.1"."""
+    words = {name.replace("_", " "): value for name, value in others_given(options).items()}
+    return [_said(name, value) for name, value in words.items()]
+
+
+def _said(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {' '.join(value) if isinstance(value, tuple) else value}"
 
 
 def issue_documents(issues: Iterable[Issue]) -> list[dict[str, Any]]:

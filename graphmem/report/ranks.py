@@ -11,7 +11,7 @@ from rich.text import Text
 
 from graphmem.ir.quoting import json_text, name_shown, sentence, shown
 from graphmem.ir.ranks import SHARED, Rank, Ranked
-from graphmem.report.envelope import schema_name, standing, step_document
+from graphmem.report.envelope import others_said, schema_name, standing, step_document
 from graphmem.report.notes import Note, issue_notes, note_lines
 from graphmem.report.terminal import printed
 from graphmem.report.units import SIGNS, size
@@ -39,9 +39,8 @@ def _parts(ranked: Ranked) -> Iterable[RenderableType]:
 def _headline(ranked: Ranked) -> Text:
     settings, sign = ranked.settings, SIGNS[ranked.exactness]
     line = Text("graphmem ", style="dim").append(name_shown(ranked.name), style="bold not dim")
-    line.append(
-        f"   {ranked.parallel} · {settings.loss} · {settings.optimizer} ({settings.optimizer_form}) · {settings.device}"
-    )
+    asked = [settings.loss, f"{settings.optimizer} ({settings.optimizer_form})", settings.device]
+    line.append("   " + " · ".join(map(name_shown, [str(ranked.parallel), *asked, *others_said(settings)])))
     top = next(rank for rank in ranked.ranks if rank.peak == ranked.peak)
     line.append("\n\npeak  ").append(sign + size(ranked.peak), style="bold magenta")
     line.append(f"  ({ranked.peak:,} bytes) on rank {top.rank}", style="dim")

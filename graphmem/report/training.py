@@ -12,7 +12,7 @@ from rich.text import Text
 from graphmem.ir.graph import Origin
 from graphmem.ir.quoting import json_text, name_shown
 from graphmem.ir.training import PHASES, Training
-from graphmem.report.envelope import question_documents, schema_name, standing, step_document
+from graphmem.report.envelope import others_said, question_documents, schema_name, standing, step_document
 from graphmem.report.notes import inferred_notes, issue_notes, note_lines, question_notes
 from graphmem.report.terminal import fitted, plain_table, plotted, printed, width_of
 from graphmem.report.units import SIGNS, shape, size
@@ -47,6 +47,7 @@ def _headline(training: Training) -> Text:
     asked += [f"checkpoint {', '.join(settings.checkpoint)}"] if settings.checkpoint else []
     asked += [f"LoRA {settings.lora}"] if settings.lora else []
     asked += [f"{' and '.join(settings.offload)} on the host"] if settings.offload else []
+    asked += others_said(settings)
     return line.append("   training step · " + " · ".join(map(name_shown, asked)), style="dim")
 
 

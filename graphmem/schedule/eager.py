@@ -177,7 +177,7 @@ def _unscaled(m: Machine) -> None:
 def forward_trace(program: Program, device: str, precision: str = "fp32") -> TrainingTrace:
     """The run on a simulated machine, its outputs held at the end."""
     m = Machine(device=device)
-    options = TrainingOptions("none", device=device, freeze=("*",), precision=precision)
+    options = TrainingOptions(loss="none", device=device, freeze=("*",), precision=precision)
     program = step_program(program, options)
     values = given_values(m, program, options)
     first = len(m.steps)

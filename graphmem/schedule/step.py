@@ -94,7 +94,7 @@ def loss_value(m: Machine, settings: TrainingOptions, outputs: list[Tensor], tar
     if not floats:
         raise OptionError("the model has no float output to compute a loss of")
     with m.within(label="loss"), m.scope():
-        loss = LOSSES[settings.loss](m, floats[0], target if target is not None else floats[0])
+        loss = LOSSES[settings.loss](m, floats[0], target if target is not None else floats[0], settings)
         if settings.accumulate > 1:
             loss = div(m, loss, settings.accumulate)
         return m.hold(loss)

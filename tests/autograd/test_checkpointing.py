@@ -138,7 +138,7 @@ def test_segments_of_every_second_block_and_of_sqrt() -> None:
 def test_the_cost_of_a_step_is_the_sum_of_its_calls(mlp: Path) -> None:
     graph = read(mlp, {}, is_strict=False, trips=None, shapes=None, batch=None)
     tape = Tape()
-    settings = TrainingOptions("none", "sgd", "single", device="cpu")
+    settings = TrainingOptions(loss="none", optimizer="sgd", form="single", device="cpu")
     training_trace(raised(graph), settings, tape=tape)
     product = 2 * ROWS * WIDTH * INNER
     moved = 10 * (OUTER_BYTES + INNER_BYTES + WIDTH * INNER * 4)  # here more than its FLOPs

@@ -32,7 +32,7 @@ DATA = SHARED / "data" / "training"
 def _peaks(path: Path, dims: dict[str, int], batch: int | None, optimizer: str) -> tuple[int, int, int]:
     graph = read(path, dims, is_strict=False, trips=None, shapes=None, batch=batch)
     tape = Tape()
-    settings = TrainingOptions("cross_entropy", optimizer, "single", device="cpu")
+    settings = TrainingOptions(loss="cross_entropy", optimizer=optimizer, form="single", device="cpu")
     trace = training_trace(raised(graph, TrainingOptions(dropout=0.1)), settings, tape=tape)
     found = graphmem.train(path, dims, batch=batch, optimizer=optimizer, dropout=0.1).peak
     return keep_all(question_of(trace, tape, "")).peak, peak_of(trace.machine, trace.first_step), found

@@ -2,8 +2,9 @@
 
 What happens to the model's output before the backward pass: loss heads as users write them.
 
-LOSSES: name -> function of (machine, outputs) that returns the scalar loss. Targets exist before the step, beside the
-inputs: class numbers are int64, one per row of logits; regression and binary targets have the type of the output.
+LOSSES: name -> function of (machine, output, target, options of the step) that returns the scalar loss. Targets exist
+before the step, beside the inputs: class numbers are int64, one per row of logits; regression and binary targets have
+the type of the output.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from graphmem.autograd.registry import RULES, rule
 from graphmem.autograd.rules import reduce
 from graphmem.autograd.tensor import Node, Tensor
 from graphmem.ir.errors import OptionError
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.types import TensorType
 
 assert reduce
@@ -76,10 +78,10 @@ for _row in (
     _elementwise_loss(*_row)
 
 
-Loss = Callable[[Machine, Tensor, Tensor], Tensor]
+Loss = Callable[[Machine, Tensor, Tensor, TrainingOptions], Tensor]
 
 
-def _cross_entropy(m: Machine, logits: Tensor, target: Tensor) -> Tensor:
+def _cross_entropy(m: Machine, logits: Tensor, target: Tensor, _: TrainingOptions) -> Tensor:
     """Class logits last, as [rows, classes] or [batch, steps, classes] (flattened), or second as in segmentation."""
     rule = RULES["aten.cross_entropy_loss"]
     if len(logits.shape) != 3:
@@ -90,19 +92,17 @@ def _cross_entropy(m: Machine, logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _plain(name: str) -> Loss:
-    def run(m: Machine, out: Tensor, target: Tensor) -> Tensor:
+    def run(m: Machine, out: Tensor, target: Tensor, _: TrainingOptions) -> Tensor:
         return RULES[name](m, out, target)  # type: ignore[no-any-return]
 
     return run
 
 
-def _sum(m: Machine, out: Tensor, target: Tensor) -> Tensor:
-    del target
+def _sum(m: Machine, out: Tensor, *_: Any) -> Tensor:
     return RULES["aten.sum"](m, out)  # type: ignore[no-any-return]
 
 
-def _mean(m: Machine, out: Tensor, target: Tensor) -> Tensor:
-    del target
+def _mean(m: Machine, out: Tensor, *_: Any) -> Tensor:
     return RULES["aten.mean"](m, out)  # type: ignore[no-any-return]
 
 

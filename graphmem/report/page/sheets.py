@@ -10,6 +10,7 @@ from graphmem.ir.graph import Exactness, Issue
 from graphmem.ir.memory import Plan
 from graphmem.ir.quoting import markup
 from graphmem.ir.training import PHASES, Training
+from graphmem.report.envelope import others_said
 from graphmem.report.notes import READINGS, Note, inferred_notes, issue_notes, question_notes
 from graphmem.report.units import SIGNS, count, size
 
@@ -71,6 +72,7 @@ def settings_text(training: Training) -> str:
     parts += [f"checkpoint {' '.join(settings.checkpoint)}"] if settings.checkpoint else []
     parts += [f"LoRA {settings.lora}"] if settings.lora else []
     parts += [f"{' and '.join(settings.offload)} in host memory"] if settings.offload else []
+    parts += others_said(settings)
     return ", ".join([*parts, *([f"frozen {' '.join(settings.freeze)}"] if settings.freeze else [])])
 
 

@@ -8,8 +8,8 @@ from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Call, Given, Program, Ref
 from graphmem.ir.types import TensorType
 
-CUDA = TrainingOptions("mse", "adamw", "fused", device="cuda")
-CPU = TrainingOptions("mse", "adamw", "single", device="cpu")
+CUDA = TrainingOptions(loss="mse", optimizer="adamw", form="fused", device="cuda")
+CPU = TrainingOptions(loss="mse", optimizer="adamw", form="single", device="cpu")
 
 
 def residual(widths: list[int], inner: int, batch: int = 8, bias: bool = True) -> Program:
