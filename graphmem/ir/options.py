@@ -94,6 +94,10 @@ class TrainingOptions:
     """The training step that is asked about; OptionError when a value is none of an option's choices."""
 
     loss: str = _option("cross_entropy", "Loss function.", choices=LOSSES)
+    label_smoothing: float = _option(
+        0.0, "Of cross_entropy: the share of every target that all classes have.", metavar="P", kind=float, least=0,
+        most=1,
+    )  # fmt: skip
     optimizer: str = _option("sgd", "Optimizer.", choices=OPTIMIZERS)
     form: str | None = _option(None, "Of the optimizer. Default: torch's.", choices=FORMS, title="optimizer form")
     weight_decay: bool = _option(False, "The optimizer is given a weight decay.")
@@ -132,6 +136,8 @@ class TrainingOptions:
             for one in value if isinstance(value, tuple) else (value,):
                 if one is not None or row.default is not None:
                     _check(row, declared(row), one)
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise OptionError(f"label_smoothing is of cross_entropy, and the loss is {self.loss}: leave one out")
 
     @property
     def given(self) -> dict[str, Any]:
@@ -194,6 +200,7 @@ class _Folded(TypedDict, total=False):
 
 class _Loss(TypedDict, total=False):
     loss: str
+    label_smoothing: float
 
 
 class _StepKeywords(_Loss, _Folded, total=False):

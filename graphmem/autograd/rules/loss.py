@@ -37,9 +37,40 @@ def nll_loss(m: Machine, logs: Tensor, target: Tensor, *_: Any) -> Tensor:
 
 
 @rule("aten.cross_entropy_loss")
-def cross_entropy(m: Machine, logits: Tensor, target: Tensor, *_: Any) -> Tensor:
-    """Log-softmax, then the negative log-likelihood: two more tensors of the size of the logits in the backward."""
-    return nll_loss(m, RULES["aten.log_softmax"](m, logits, 1), target)
+def cross_entropy(
+    m: Machine, logits: Tensor, target: Tensor, _weight: Tensor | None = None, _reduction: int = 1,
+    _ignored: int = -100, label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """Log-softmax, then the negative log-likelihood: two more tensors of the size of the logits in the backward.
+
+    With smoothing the log-probabilities have a second reader (cross_entropy_loss_label_smoothing in
+    aten/src/ATen/native/LossNLL.cpp, statement by statement). Its gradient is one number a row, expanded, so the sum of
+    both is a new tensor; the first is gone before log-softmax makes its own.
+    """
+    logs = RULES["aten.log_softmax"](m, logits, 1)
+    loss = nll_loss(m, logs, target)
+    if not label_smoothing:
+        return loss
+    total = RULES["aten.sum"](m, logs, 1)
+    smooth = RULES["aten.neg"](m, total)
+    m.drop(total)
+    ignored = RULES["aten.eq"](m, target, -100)
+    filled = m.alias(smooth, smooth.shape, smooth.strides)
+    m.record(
+        "MaskedFillBackward0", [smooth], [filled],
+        lambda m, _n, g: ops.pointwise(m, "aten::masked_fill", g, ignored, dtype=g.dtype), [ignored],
+    )  # fmt: skip
+    count = RULES["aten.sum"](m, RULES["aten.bitwise_not"](m, ignored))
+    average = RULES["aten.div"](m, RULES["aten.sum"](m, filled), count)
+    share = _scaled(m, average)  # the right operand of the sum is evaluated first
+    return RULES["aten.add"](m, _scaled(m, loss), share)  # type: ignore[no-any-return]
+
+
+def _scaled(m: Machine, x: Tensor) -> Tensor:
+    """A product with a number in C++, which the node keeps as a number."""
+    out = ops.pointwise(m, "aten::mul", x)
+    m.record("MulBackward1", [x], [out], lambda m, _n, g: ops.pointwise(m, "aten::mul", g))
+    return out
 
 
 def _elementwise_loss(name: str, title: str, keeps: str, formula: str) -> None:
@@ -81,14 +112,16 @@ for _row in (
 Loss = Callable[[Machine, Tensor, Tensor, TrainingOptions], Tensor]
 
 
-def _cross_entropy(m: Machine, logits: Tensor, target: Tensor, _: TrainingOptions) -> Tensor:
+def _cross_entropy(m: Machine, logits: Tensor, target: Tensor, step: TrainingOptions) -> Tensor:
     """Class logits last, as [rows, classes] or [batch, steps, classes] (flattened), or second as in segmentation."""
     rule = RULES["aten.cross_entropy_loss"]
     if len(logits.shape) != 3:
-        return rule(m, logits, target)  # type: ignore[no-any-return]
+        return rule(m, logits, target, label_smoothing=step.label_smoothing)  # type: ignore[no-any-return]
     rows = logits.elements // logits.shape[-1]
     flat = ops.reshape(m, logits, (rows, logits.shape[-1]))
-    return rule(m, flat, ops.reshape(m, target, (rows,)))  # type: ignore[no-any-return]
+    return rule(  # type: ignore[no-any-return]
+        m, flat, ops.reshape(m, target, (rows,)), label_smoothing=step.label_smoothing
+    )
 
 
 def _plain(name: str) -> Loss:
