@@ -23,6 +23,7 @@ _NO_LOCALS = frozenset(
     "self torch nn F math np if else for in not and or is None True False return lambda int float str".split()  # noqa: SIM905
 )
 _DIGITS = re.compile(r"\d+")
+_AUGMENTED = re.compile(r"^\w+\s*(?:[-+*/@%&|^]|//|\*\*|<<|>>)=")  # reads what it binds
 _REPLACED = re.compile(rf"^({_TARGET}\[.*?\])\s*=(.*)")
 
 
@@ -57,7 +58,8 @@ class Statement:
     @property
     def reads(self) -> tuple[str, ...]:
         """The local names that the line may read."""
-        right = self.text[found.end() :] if (found := _ASSIGNED.match(self.text)) else self.text
+        found = _ASSIGNED.match(self.text)
+        right = self.text if found is None or _AUGMENTED.match(self.text) else self.text[found.end() :]
         return tuple(dict.fromkeys(word for word in _WORD.findall(right) if word not in _NO_LOCALS))
 
 
@@ -123,7 +125,7 @@ def _is_open(text: str) -> bool:
 def _is_next(before: Sequence[str], path: Sequence[str]) -> bool:
     """True when the module is another item of the list that the one before was in: layers.0, layers.1."""
     one, other = next(((a, b) for a, b in zip(before, path, strict=False) if a != b), ("", ""))
-    return one != other and _DIGITS.sub("#", one) == _DIGITS.sub("#", other)
+    return other.rpartition(".")[2].isdecimal() and _DIGITS.sub("#", one) == _DIGITS.sub("#", other)
 
 
 def _kept(running: Sequence[Invocation], call: Call, before: tuple[str, ...]) -> int:

@@ -29,7 +29,7 @@ PAIRS = [
     ("vit", {}, "RTX 2080 Ti", "adamw"),
     ("tiny_cnn", {}, "500MiB", "adamw"),
     ("tiny_gpt", {"sequence": 32}, "480MiB", "adamw"),
-    ("tiny_gpt", {"sequence": 256}, "3GB", "sgd"),
+    ("tiny_gpt", {"sequence": 32}, "3GB", "sgd"),
     ("tiny_lstm", {"sequence": 20}, "480MiB", "sgd"),
 ]
 

@@ -15,13 +15,14 @@ from tests.oracle.profile_step import forward_trace  # noqa: E402
 MODELS = Path(__file__).parents[2] / "models"
 
 
-@pytest.mark.parametrize(("name", "batch"), [("resnet18", 2), ("mobilenetv2", 3), ("vgg16", 1)])
+@pytest.mark.parametrize(("name", "batch"), [("resnet18", 2), ("resnet50", 1), ("mobilenetv2", 3), ("vgg16", 1)])
 def test_the_peak_of_a_forward_run(name: str, batch: int) -> None:
     sys.path.insert(0, str(MODELS))
     import architectures as arch
 
     networks = {
         "resnet18": lambda: arch.ResNet(arch.BasicBlock, (2, 2, 2, 2)),
+        "resnet50": lambda: arch.ResNet(arch.Bottleneck, (3, 4, 6, 3)),
         "mobilenetv2": arch.MobileNetV2,
         "vgg16": arch.VGG16,
     }
