@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import onnx
-from google.protobuf.message import DecodeError
-
-from graphmem.reader.protos import shortened
+from graphmem.reader.protos import MAX_LISTED
 
 LONG = 1 << 16  # bytes below which nothing is worth cutting
 GRAPH, NODE, OP_TYPE, ATTRIBUTE = 7, 1, 4, 5  # in ModelProto, in GraphProto, and twice in NodeProto
-TABLES = ("nodes_", "target_", "class_", "leaf_")  # attributes with a row for each node or leaf
+TABLES = (b"nodes_", b"target_", b"class_", b"leaf_")  # attributes with a row for each node or leaf
+NAME, TYPE = 1, 20  # in AttributeProto
+LISTS = {7: 6, 8: 7, 9: 8}  # floats, ints and texts, and the type of an attribute that holds them
 _LENGTHS = {1: 8, 5: 4}  # bytes of a value by wire type, but for varints and what states its length
 DELIMITED = 2
 
@@ -30,7 +29,7 @@ def without_tables(data: bytes) -> bytes:
         return data
     try:
         return _rewritten(data, 0, len(data), (GRAPH, NODE)) or data
-    except (IndexError, ValueError, DecodeError):
+    except (IndexError, ValueError):
         return data
 
 
@@ -59,10 +58,16 @@ def _node(data: bytes, start: int, end: int) -> bytes | None:
 
 
 def _attribute(data: bytes, number: int, begins: int, value: int, stop: int) -> bytes:
-    attribute = onnx.AttributeProto.FromString(data[value:stop])
-    if not attribute.name.startswith(TABLES):
-        return data[begins:stop]
-    return _field(number, shortened(attribute).SerializeToString())
+    """The attribute, or its first rows where it is a table; one in another order or packed stays as it is."""
+    name, rows = b"", 0
+    for inner, at, first, last in _fields(data, value, stop):
+        if inner == NAME:
+            name = data[first:last]
+        rows += inner in LISTS
+        if rows > MAX_LISTED:
+            kind = _varint(TYPE << 3) + _varint(LISTS[inner])
+            return _field(number, data[value:at] + kind) if name.startswith(TABLES) else data[begins:stop]
+    return data[begins:stop]
 
 
 def _field(number: int, value: bytes) -> bytes:

@@ -165,7 +165,7 @@ def check_words(node: onnx.NodeProto) -> None:
 def check_parts(node: onnx.NodeProto) -> None:
     """ModelError for a Split that states another number of parts than it has outputs; ONNX's own rule reads past them.
 
-    A fuzzer of every operator's attributes has found no other node that ends the process (tests/fuzz/).
+    A fuzzer of every operator's attributes has found no other node that ends the process (docs/fuzzing.md).
     """
     for attribute in node.attribute:
         stated = {"num_outputs": attribute.i, "split": len(attribute.ints)}.get(attribute.name)
