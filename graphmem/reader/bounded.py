@@ -113,6 +113,8 @@ def _bounded_reshape(
     rest_high = max(1, int(np.prod([d for d in low if d >= 0], dtype=object)))
     shape_low = tuple(few // max(1, rest_low) if d < 0 else d for d in low)
     shape_high = tuple(many // rest_high if d < 0 else d for d in high)
+    if any(a > b for a, b in zip(shape_low, shape_high, strict=True)):
+        return [UnknownType(data.dtype)]
     return [
         TensorType(data.dtype, shape_high)
         if shape_low == shape_high

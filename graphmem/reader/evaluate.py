@@ -75,7 +75,10 @@ def evaluated_outputs(
         return None
     if node.op_type not in WORK or any(v is not None and v.low.dtype.kind in "OSU" for v in inputs):
         return None
-    found = _evaluated(node, opset, inputs)
+    try:
+        found = _evaluated(node, opset, inputs)
+    except ValueError:  # shapes that numpy does not broadcast: inference has its own word on them
+        return None
     return found if found is not None and budget.keep(sum(value.low.nbytes for value in found)) else None
 
 
@@ -190,6 +193,10 @@ def with_values(
 
 def _measured(node: onnx.NodeProto, type_: Type | None) -> Value | None:
     """What Shape or Size says of an input of that type."""
+    if node.op_type == "Size" and isinstance(type_, TensorType | BoundedType):
+        greatest = type_.shape if isinstance(type_, TensorType) else type_.high
+        if prod(greatest) >= 2**63:  # more than the operator can say
+            return None
     if isinstance(type_, TensorType):
         return Value.exactly(_measure(node, type_.shape))
     if isinstance(type_, BoundedType):

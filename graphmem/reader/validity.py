@@ -153,9 +153,18 @@ _WORDS: dict[tuple[str, str], frozenset[str]] = {
 }  # fmt: skip
 
 
+_EQUATION = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,.-> ")
+
+
 def check_words(node: onnx.NodeProto) -> None:
-    """ModelError for a text that the operator's specification does not list."""
+    """ModelError for a text that the operator's specification does not allow.
+
+    ONNX's own rule of Einsum never ends on an equation with other characters.
+    """
     for attribute in node.attribute:
+        if node.op_type == "Einsum" and not _EQUATION.issuperset(attribute.s):
+            found = attribute.s.decode("utf-8", "replace")[:80]
+            raise ModelError(f"equation '{found}' is none: it has letters, ',', '->' and '...' only")
         words = _WORDS.get((node.op_type, attribute.name))
         if words is not None and attribute.s.decode("utf-8", "replace") not in words:
             found = attribute.s.decode("utf-8", "replace")

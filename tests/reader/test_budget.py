@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -163,9 +164,29 @@ def test_strange_dimensions_and_scopes_warn_nobody(model: Writer, recwarn: pytes
         ('a = Resize <mode = "floor"> (x, , s)', "mode cannot be 'floor'"),
         ('a = Pad <mode = "zeros"> (x, p)', "mode cannot be 'zeros'"),
         ('a = Gelu <approximate = "erf"> (x)', "approximate cannot be 'erf'"),
+        ('a = Einsum <equation = "i1->i"> (x)', "equation 'i1->i'"),
     ],
 )
 def test_a_text_that_no_specification_lists_is_refused(model: Writer, node: str, words: str) -> None:
     constants = "s = Constant <value = float[1] {2.0}> ()  p = Constant <value = int64[2] {1, 1}> ()"
     with pytest.raises(ModelError, match=words):
         read(model(f'<ir_version: 9, opset_import: ["" : 20]> g (float[4] x) => (a) {{ {constants}  {node} }}'))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "n = NonZero (x)  s = Shape (n)  m = Constant <value = int64[2] {4294967296, 4294967296}> ()  a = Size (x)",
+        "n = NonZero (x)  s = Shape (n)  t = Constant <value = int64[3] {1, 2, 3}> ()  a = Equal (s, t)",
+    ],
+)
+def test_values_that_do_not_go_together_are_no_crash(model: Writer, nodes: str) -> None:
+    with suppress(ModelError):
+        read(model(f"g (float[4] x) => (a) {{ {nodes} }}"))
+
+
+def test_a_size_beyond_64_bits_is_not_known(model: Writer) -> None:
+    graph = read(
+        model("g (float[4294967296, 4294967296, 0] e, float[2147483648, 536870912] x) => (a) { a = Size (x) }")
+    )
+    assert int(graph.values["a"]) == 2**60
