@@ -53,10 +53,6 @@ class Archive:
         at = bisect_left(self._peaks, budget + 1)
         return min(self._proposals[at:], key=lambda p: (p.peak * p.cost, p.peak), default=None)
 
-    def next_above(self, budget: int) -> Proposal | None:
-        """Of the proposals over the budget the one of the least peak."""
-        return next(iter(self._proposals[bisect_left(self._peaks, budget + 1) :]), None)
-
     @property
     def least(self) -> Proposal:
         """The proposal of the least peak."""

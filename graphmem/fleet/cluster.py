@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from graphmem.fleet.work import Outcome, Task, outcome
+from graphmem.fleet.work import Task, TaskFigures, outcome
 from graphmem.ir.errors import OptionError
 
 PER_THREAD = 2  # tasks under way per thread of the cluster: one runs while the next is on its way
@@ -52,12 +52,12 @@ class DaskEngine:
         """Hand a task to the scheduler."""
         self.running[self.client.submit(outcome, task, pure=False)] = task
 
-    def finished(self) -> list[tuple[Task, Outcome | None]]:
+    def finished(self) -> list[tuple[Task, TaskFigures | None]]:
         """Wait for tasks to end; None for one that Dask gave up because its workers died again and again."""
         try:
             with self.client.as_current():
                 done, _ = self.first_completed(list(self.running), return_when="FIRST_COMPLETED")
-            found: list[tuple[Task, Outcome | None]] = []
+            found: list[tuple[Task, TaskFigures | None]] = []
             for future in done:
                 task = self.running.pop(future)
                 try:

@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
-from graphmem.fleet.work import Outcome, Task, outcome
+from graphmem.fleet.work import Task, TaskFigures, outcome
 
 RECYCLE = 500
 SHARE = 0.8  # of the machine's memory that all workers together may have
@@ -47,7 +47,7 @@ class InlineEngine:
         self.taken += 1
         self.running[self.taken] = task
 
-    def finished(self) -> list[tuple[Task, Outcome | None]]:
+    def finished(self) -> list[tuple[Task, TaskFigures | None]]:
         """Do one."""
         task = self.running.pop(min(self.running))
         return [(task, outcome(task))]
@@ -63,7 +63,7 @@ class LocalEngine:
         self.width = jobs
         self.memory = memory if memory is not None else default_memory(jobs)
         self.pool: ProcessPoolExecutor | None = None
-        self.running: dict[Future[Outcome], Task] = {}
+        self.running: dict[Future[TaskFigures], Task] = {}
         self.taken = 0
 
     def submit(self, task: Task) -> None:
@@ -88,10 +88,10 @@ class LocalEngine:
         """False while every worker is busy, or while they are to be replaced."""
         return len(self.running) < self.width and (self.taken < RECYCLE * self.width or not self.running)
 
-    def finished(self) -> list[tuple[Task, Outcome | None]]:
+    def finished(self) -> list[tuple[Task, TaskFigures | None]]:
         """Wait for tasks to end; None for one whose worker died, or died with that of another task."""
         done, _ = wait(self.running, return_when=FIRST_COMPLETED)
-        found: list[tuple[Task, Outcome | None]] = []
+        found: list[tuple[Task, TaskFigures | None]] = []
         for future in done:
             task = self.running.pop(future)
             try:

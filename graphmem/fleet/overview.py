@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from graphmem.ir.fleet import CHANGES, Change, DeviceShare, Failure, FitLine, Overview, SweepRecord
+from graphmem.ir.fleet import CHANGES, DeviceShare, Failure, FitLine, Overview, RowChange, SweepRecord
 
 OFFENDERS = 12
 _PROOF = ("exact", "at most", "at least", "")
@@ -87,12 +87,12 @@ def _failures(rows: Iterable[SweepRecord]) -> Iterable[Failure]:
         yield Failure(error, len(models), tuple(dict.fromkeys(models)))
 
 
-def changes(rows: Iterable[SweepRecord], baseline: Iterable[SweepRecord]) -> tuple[Change, ...]:
+def changes(rows: Iterable[SweepRecord], baseline: Iterable[SweepRecord]) -> tuple[RowChange, ...]:
     """Rows that differ in what came out, joined on model and setting, the worst kind first, then by bytes."""
     then = {row.setting: row for row in baseline}
     now = {row.setting: row for row in rows}
-    found = [Change(_became(row, then.get(name)), row, then.get(name)) for name, row in now.items()]
-    found += [Change("gone", None, row) for name, row in then.items() if name not in now]
+    found = [RowChange(_became(row, then.get(name)), row, then.get(name)) for name, row in now.items()]
+    found += [RowChange("gone", None, row) for name, row in then.items() if name not in now]
     order = list(CHANGES)
     return tuple(
         sorted((c for c in found if c.what), key=lambda c: (order.index(c.what), -abs(c.delta), c.row.setting))

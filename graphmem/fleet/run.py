@@ -14,7 +14,7 @@ from graphmem.fleet.figures import Figure, Fixed
 from graphmem.fleet.files import ModelFile, digest, model_files
 from graphmem.fleet.journal import Journal, key_of
 from graphmem.fleet.rows import Slot, record_of
-from graphmem.fleet.work import Outcome, Task, engine
+from graphmem.fleet.work import Task, TaskFigures, engine
 from graphmem.ir.errors import InputError, OptionError
 from graphmem.ir.fleet import SweepProgress, SweepRecord
 from graphmem.ir.options import SweepKeywords, asked, takes
@@ -27,7 +27,7 @@ CHANGED = "the external data beside the file changed while the sweep ran; run it
 DIED = "its worker died twice, the second time with nothing else running; run `graphmem analyze` on it to see why"
 
 
-class Engine(Protocol):
+class Workers(Protocol):
     """Where tasks run. `finished` has None for a task whose worker died."""
 
     @property
@@ -41,7 +41,7 @@ class Engine(Protocol):
     def submit(self, task: Task) -> None:
         """Start a task."""
 
-    def finished(self) -> list[tuple[Task, Outcome | None]]:
+    def finished(self) -> list[tuple[Task, TaskFigures | None]]:
         """Wait until tasks have ended."""
 
     def close(self) -> None:
@@ -94,10 +94,10 @@ def sweep(
     except BaseException:
         kept.close()
         raise
-    return _Run(files, cells, fixed, kept, at, progress or (lambda _: None)).records()
+    return _Sweep(files, cells, fixed, kept, at, progress or (lambda _: None)).records()
 
 
-def _engine(scheduler: str | None, jobs: int, memory: int | None) -> Engine:
+def _engine(scheduler: str | None, jobs: int, memory: int | None) -> Workers:
     if scheduler is not None:
         from graphmem.fleet.cluster import DaskEngine
 
@@ -108,14 +108,14 @@ def _engine(scheduler: str | None, jobs: int, memory: int | None) -> Engine:
 
 
 @dataclass(slots=True)
-class _Run:
+class _Sweep:
     """One sweep under way."""
 
     files: Sequence[ModelFile]
     grid: Grid
     fixed: Fixed
     journal: Journal
-    engine: Engine
+    engine: Workers
     report: Callable[[SweepProgress], None]
     again: set[tuple[str, object]] = field(default_factory=set)  # (file, batch) worked out apart from its copies
 
@@ -201,7 +201,7 @@ class _Run:
         self._start(slot, fresh)
         return True
 
-    def _settle(self, ended: Iterable[tuple[Task, Outcome | None]]) -> Iterator[Task]:
+    def _settle(self, ended: Iterable[tuple[Task, TaskFigures | None]]) -> Iterator[Task]:
         """Write figures down; the tasks whose workers died, to be tried once more."""
         for task, outcome in ended:
             if outcome is None:

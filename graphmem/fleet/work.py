@@ -1,4 +1,4 @@
-"""Task -> Outcome: the figures of one model at one batch, in a worker; the file is walked once for all of them.
+"""Task -> TaskFigures: the figures of one model at one batch, in a worker; the file is walked once for all of them.
 
 file --parsed once per worker--> model --walked once per task--> Graph --raised once--> Program --> a figure per setting
 """
@@ -39,7 +39,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TaskFigures:
     """What a worker sends back: figures by key, and what of the disk beside the file they depend on."""
 
     figures: tuple[tuple[str, Figure], ...]
@@ -70,10 +70,10 @@ def _sources() -> list[tuple[str, bytes]]:
     return [(path.relative_to(root).as_posix(), path.read_bytes()) for path in sorted([*inner, *here])]
 
 
-def outcome(task: Task) -> Outcome:
+def outcome(task: Task) -> TaskFigures:
     """All figures of a task; whatever goes wrong with a model becomes the error of its figures."""
     if task.engine != engine():
-        return Outcome((), engine=engine())
+        return TaskFigures((), engine=engine())
     started = time.perf_counter()
     try:
         model, names = _model(task)
@@ -82,9 +82,9 @@ def outcome(task: Task) -> Outcome:
         _ = asked.graph
     except Exception as error:
         failed = Figure(error=_told(error, task), seconds=time.perf_counter() - started)
-        return Outcome(tuple((key, failed) for key, _ in task.wanted), engine=task.engine)
+        return TaskFigures(tuple((key, failed) for key, _ in task.wanted), engine=task.engine)
     share = (time.perf_counter() - started) / len(task.wanted)
-    return Outcome(tuple((key, _timed(asked, s, task, share)) for key, s in task.wanted), beside, task.engine)
+    return TaskFigures(tuple((key, _timed(asked, s, task, share)) for key, s in task.wanted), beside, task.engine)
 
 
 def _timed(model: Model, settings: Mapping[str, Value], task: Task, share: float) -> Figure:

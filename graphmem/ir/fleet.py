@@ -112,7 +112,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RowChange:
     """A row that is not as it was in an earlier results file. `what` is a key of CHANGES."""
 
     what: str
@@ -166,4 +166,4 @@ class Overview:
     greatest: tuple[SweepRecord, ...]
     tightest: tuple[SweepRecord, ...]
     failures: tuple[Failure, ...]
-    changes: tuple[Change, ...] | None
+    changes: tuple[RowChange, ...] | None
