@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -27,6 +28,7 @@ from graphmem.schedule.eager import TrainingTrace, forward_trace, training_trace
 from graphmem.schedule.programs import program_of
 
 Write = Callable[..., Path]
+Step: TypeAlias = Mapping[str, object]
 
 
 def held(typed: str, count: int) -> str:
@@ -58,10 +60,14 @@ def step_of(model: Write, text: str = MLP, **options: object) -> tuple[Program, 
 
 def test_a_context_is_left_however_its_block_ends() -> None:
     m = Machine()
-    with pytest.raises(EarlyStop), m.within(kind="temporary", label="inside"):
-        assert (m.context.kind, m.context.label, m.context.phase) == ("temporary", "inside", "forward")
-        with m.within(label="deeper"):
+
+    def leave() -> None:
+        with m.within(kind="temporary", label="inside"), m.within(label="deeper"):
+            assert (m.context.kind, m.context.label, m.context.phase) == ("temporary", "deeper", "forward")
             raise EarlyStop
+
+    with pytest.raises(EarlyStop):
+        leave()
     assert m.context == Context()
 
 
@@ -75,7 +81,7 @@ def test_all_that_is_allocated_bears_the_context_of_its_block() -> None:
 
 
 @pytest.mark.parametrize("options", STEPS, ids=str)
-def test_every_allocation_of_a_step_is_freed_once_or_lives(model: Write, options: dict[str, object]) -> None:
+def test_every_allocation_of_a_step_is_freed_once_or_lives(model: Write, options: Step) -> None:
     _, trace = step_of(model, **options)
     events = trace.machine.events
     assert len(set(events)) == len(events)
@@ -88,14 +94,14 @@ def test_every_allocation_of_a_step_is_freed_once_or_lives(model: Write, options
 
 
 @pytest.mark.parametrize("options", STEPS, ids=str)
-def test_only_state_gradients_and_the_locals_of_the_loop_outlive_a_step(model: Write, options: dict[str, object]) -> None:
+def test_only_state_gradients_and_the_locals_of_the_loop_outlive_a_step(model: Write, options: Step) -> None:
     _, trace = step_of(model, **options)
     left = [r for r in trace.machine.records if r.stop < 0 and r.kind in ("activation", "temporary", "workspace")]
     assert {r.name for r in left} <= {"y", "loss"}  # `out` and `loss` are names of the caller
 
 
 @pytest.mark.parametrize("options", STEPS, ids=str)
-def test_handles_that_a_step_takes_are_given_back(model: Write, options: dict[str, object]) -> None:
+def test_handles_that_a_step_takes_are_given_back(model: Write, options: Step) -> None:
     _, trace = step_of(model, **options)
     assert len(trace.machine.scopes) == 1
     assert not trace.machine.inner
@@ -104,7 +110,7 @@ def test_handles_that_a_step_takes_are_given_back(model: Write, options: dict[st
 
 
 @pytest.mark.parametrize("options", STEPS, ids=str)
-def test_twice_the_batch_is_twice_what_waits_for_the_backward(model: Write, options: dict[str, object]) -> None:
+def test_twice_the_batch_is_twice_what_waits_for_the_backward(model: Write, options: Step) -> None:
     program, once = step_of(model, **options)
     path = model(MLP.replace("[4,", "[8,"), "twice.onnx")
     twice = training_trace(raised(read(path)), TrainingOptions(**options))  # type: ignore[arg-type]
@@ -167,7 +173,9 @@ def test_for_users_a_slip_costs_its_call_alone(model: Write, monkeypatch: pytest
     monkeypatch.setitem(RULES, "aten.tanh", odd)
     found = train(model(MLP))
     told = "the rule of aten.tanh does not fit this call: inputs and outputs are counted as saved"
-    assert [(i.kind, i.where, i.what) for i in found.issues if i.kind == "unknown-rule"] == [("unknown-rule", "n", told)]
+    assert [(i.kind, i.where, i.what) for i in found.issues if i.kind == "unknown-rule"] == [
+        ("unknown-rule", "n", told)
+    ]
     assert found.exactness == "at most"
 
 
@@ -180,7 +188,7 @@ def test_a_call_without_a_rule_is_said_to_have_none(model: Write, monkeypatch: p
 def test_a_slip_of_a_backward_function_names_the_model(model: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(m: Machine, x: object) -> object:
         out = m.empty((4, 16), "float32")
-        m.record("OddBackward0", [x], [out], lambda *_: [][0])  # type: ignore[list-item]
+        m.record("OddBackward0", [x], [out], lambda *_: {}[0])  # type: ignore[list-item]
         return out
 
     monkeypatch.setitem(RULES, "aten.tanh", run)
@@ -197,5 +205,7 @@ def test_for_users_a_slip_of_a_converter_costs_its_node_alone(model: Write, monk
     monkeypatch.setitem(CONVERTERS, "Tanh", trips)
     found = train(model(MLP))
     told = "the rule of Tanh does not fit this call: inputs and outputs are counted as saved"
-    assert [(i.kind, i.where, i.what) for i in found.issues if i.kind == "unknown-rule"] == [("unknown-rule", "n", told)]
+    assert [(i.kind, i.where, i.what) for i in found.issues if i.kind == "unknown-rule"] == [
+        ("unknown-rule", "n", told)
+    ]
     assert found.exactness == "at most"

@@ -16,8 +16,8 @@ from graphmem.autograd.machine import Machine
 from graphmem.autograd.registry import rule
 from graphmem.autograd.rules.cells import gru_step, lstm_step, plain_step
 from graphmem.autograd.rules.elementwise import dropout
+from graphmem.autograd.rules.pieces import cat, stack, unbind
 from graphmem.autograd.rules.products import linear
-from graphmem.autograd.rules.shape import cat, stack, unbind
 from graphmem.autograd.tensor import Node, Tensor, itemsize
 
 Weights: TypeAlias = Sequence[Tensor]
