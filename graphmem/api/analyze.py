@@ -15,7 +15,7 @@ from graphmem.ir.runtime import Advice, SessionOptions
 from graphmem.passes.precision import in_precision
 from graphmem.passes.pruning import pruned
 from graphmem.reader.batch import read_as
-from graphmem.schedule.inference_figures import Run, _inference, _parameters, inference, model_facts
+from graphmem.schedule.inference_figures import Order, _inference, _parameters, inference, model_facts
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -122,7 +122,7 @@ def _onnxruntime(path: Path, graph: Graph, session: SessionOptions) -> Analysis:
     runtime = runtime_graph(Source.of(path, graph), session)
     found = predicted(runtime, session)
     schedule = found.plan.schedule
-    run = Run(found.plan.nodes, schedule, found.lifetimes, found.timeline)
+    run = Order(found.plan.nodes, schedule, found.lifetimes, found.timeline)
     floor = max((buffer.nbytes for buffer in schedule.buffers), default=0)  # in any order each must be there once
     made = _inference(runtime.graph, run, ONNXRUNTIME, ONNXRUNTIME, floor)
     memory = replace(found.memory, advice=advice(runtime, found.memory))

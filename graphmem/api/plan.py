@@ -18,7 +18,7 @@ from graphmem.memory.reorder import least_peak_order
 from graphmem.planner import Options
 from graphmem.planner import plan as planned
 from graphmem.schedule.inference import preceding_steps
-from graphmem.schedule.inference_figures import Run
+from graphmem.schedule.inference_figures import Order
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -117,13 +117,13 @@ def _sized_graph(
     return analysis.graph
 
 
-def _best_plan(graph: Graph, memory_model: str, order: str, options: Options) -> tuple[Plan, Run]:
+def _best_plan(graph: Graph, memory_model: str, order: str, options: Options) -> tuple[Plan, Order]:
     """The plan of the file's order; with "memory", of the order of a lower peak where that lowers the arena."""
     began = monotonic()
-    run = Run.of(graph, memory_model, None)
+    run = Order.of(graph, memory_model, None)
     best = planned(run.lifetimes, options), run
     if order == "memory":
-        other = Run.of(graph, memory_model, least_peak_order(run.schedule, preceding_steps(graph)).steps)
+        other = Order.of(graph, memory_model, least_peak_order(run.schedule, preceding_steps(graph)).steps)
         if options.timeout is not None:
             options = replace(options, timeout=max(0.0, options.timeout - (monotonic() - began)))
         candidate = planned(other.lifetimes, options), other

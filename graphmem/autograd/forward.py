@@ -12,7 +12,7 @@ from graphmem.autograd.rebatch import wanted
 from graphmem.autograd.registry import Rule
 from graphmem.autograd.releases import Holds, last_holds
 from graphmem.autograd.rules import rule_of
-from graphmem.autograd.saved_hooks import Frame, packing, random_state
+from graphmem.autograd.saved_hooks import CheckpointFrame, packing, random_state
 from graphmem.autograd.segments import Segment
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Tensor
@@ -61,7 +61,7 @@ class Forward:
         names = dict.fromkeys(name for call in calls for name in call.reads)
         inputs = {n: m.hold(self.values[n]) for n in names if n in self.values and n not in self.given}
         with m.within(origin=calls[0].origin, label=""):
-            frame = Frame(segment.scope, [*inputs.values(), *random_state(m)], keep=segment.keep)
+            frame = CheckpointFrame(segment.scope, [*inputs.values(), *random_state(m)], keep=segment.keep)
         frame.precision = m.autocast.dtype if m.autocast else ""
         with packing(m, frame):
             self._span(segment.start, segment.stop)

@@ -67,7 +67,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 
 @dataclass(slots=True)
-class Step:
+class OptimizerStep:
     """The optimizer of one run: state tensors are made before the step, `run` is the step."""
 
     machine: Machine

@@ -1,14 +1,13 @@
-"""(Program, precision) -> the Program of `model.to(dtype)` on inputs of that type; the precisions of a step.
+"""(Program, precision) -> the Program of `model.to(dtype)`; an operator's arguments -> those that torch.autocast makes.
 
 A file keeps no trace of casts that did nothing when it was exported. Two are put back: the cast after a softmax that is
 asked for a float32 result, without which PyTorch would refuse the program, and those around RMS norms, which compute in
 float32 in torch (layer_norm.cpp) and in transformers.
 
-(device, ATen operator, arguments) -> the arguments as torch.autocast casts them, and the cache of weight casts.
-
-An operator with a policy gets its tensors cast and runs, with all that it is made of, outside of autocast; one without
-is passed through, and the operators that it is made of are looked up in their turn. Names have no overload: those that
-the exporter writes for the insides of a composed operator (`_softmax`, `convolution`) stand for it.
+Under autocast an operator with a policy gets its tensors cast and runs, with all that it is made of, outside of
+autocast; one without is passed through, and the operators that it is made of are looked up in their turn. Names have
+no overload: those that the exporter writes for the insides of a composed operator (`_softmax`, `convolution`) stand
+for it.
 
 Sources: aten/src/ATen/autocast_mode.h and .cpp of torch 2.13 (lists, cached_cast: only casts to the lower precision of
 float32 leaves that need a gradient are kept, until the outermost context exits), cudnn/AutocastRNN.cpp.
@@ -26,7 +25,7 @@ from graphmem.autograd import ops
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.tensor import Tensor
 from graphmem.autograd.trace import Autocast
-from graphmem.ir.program import Call, Inference, Program, Ref
+from graphmem.ir.program import Call, Conclusion, Program, Ref
 from graphmem.ir.types import TensorType
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
@@ -61,7 +60,7 @@ def prepared(program: Program, precision: str) -> Program:
     """The program as PyTorch runs it in that precision; the program itself for fp32."""
     if precision == "fp32":
         return program
-    casts: list[Inference] = []
+    casts: list[Conclusion] = []
     dtype = PRECISIONS[precision].dtype
     calls = [c for call in program.calls for c in (_retyped_call(call, dtype, casts) if dtype else [call])]
     parameters = {g.name for g in program.of("parameter")}
@@ -79,14 +78,14 @@ def _type(type_: TensorType, dtype: str) -> TensorType:
     return TensorType(dtype, type_.shape) if dtype and type_.dtype in _FLOATS else type_
 
 
-def _retyped_call(call: Call, dtype: str, casts: list[Inference]) -> Iterator[Call]:
+def _retyped_call(call: Call, dtype: str, casts: list[Conclusion]) -> Iterator[Call]:
     types = tuple(_type(t, dtype) for t in call.types)
     wide = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, str) and v in _FLOATS]
     if wide and call.target.startswith(_SOFTMAX):
         inner = f"{call.outputs[0]}.wide"
         yield replace(call, outputs=(inner,))
         yield Call(_TO, (Ref(inner),), call.outputs, types, {"dtype": dtype}, call.origin)
-        casts.append(Inference("cast after softmax", call.origin.scope or call.outputs[0], "it is asked for float32"))
+        casts.append(Conclusion("cast after softmax", call.origin.scope or call.outputs[0], "it is asked for float32"))
         return
 
     def value(v: Any) -> Any:
@@ -96,7 +95,7 @@ def _retyped_call(call: Call, dtype: str, casts: list[Inference]) -> Iterator[Ca
     yield replace(call, types=types, args=tuple(value(a) for a in call.args), kwargs=kwargs)
 
 
-def _wide_norms(calls: Sequence[Call], parameters: Set[str], casts: list[Inference]) -> Iterator[Call]:
+def _wide_norms(calls: Sequence[Call], parameters: Set[str], casts: list[Conclusion]) -> Iterator[Call]:
     """RMS norms, which compute in float32 and return the type of their input."""
     position = 0
     while position < len(calls):
@@ -105,7 +104,7 @@ def _wide_norms(calls: Sequence[Call], parameters: Set[str], casts: list[Inferen
         if first.target.startswith("aten.pow") and _WIDE_NORM.fullmatch(first.origin.module):
             while stop < len(calls) and calls[stop].origin.scope == first.origin.scope:
                 stop += 1
-            casts.append(Inference("float32 inside of a norm", first.origin.scope, first.origin.module))
+            casts.append(Conclusion("float32 inside of a norm", first.origin.scope, first.origin.module))
             write = _fused if first.origin.module.startswith("torch.") else _widened
             yield from write(calls[position:stop], parameters)
         else:

@@ -1,4 +1,7 @@
-"""Frame: what torch.utils.checkpoint (use_reentrant=False) keeps of a call, and holds again once it is recomputed.
+"""What a node saves -> where it waits instead: a checkpointed call's frame, to be computed again, or the host.
+
+CheckpointFrame: what torch.utils.checkpoint (use_reentrant=False) keeps of a call, and holds again once it is
+recomputed.
 
     forward     inputs held, random state kept; every tensor that a node saves is packed into a numbered, empty holder
     backward    the first node that unpacks runs the call again, gradients on, up to the last holder (early stop);
@@ -44,7 +47,7 @@ KEEPABLE = {
 
 
 @dataclass(eq=False)
-class Frame:
+class CheckpointFrame:
     """One checkpointed call. Holders are numbered in the order in which tensors are saved.
 
     `keep` holds names of KEEPABLE, alone or with the number of the call ("addmm", "addmm#2"): a selective policy.
@@ -113,7 +116,7 @@ class Frame:
 class Recomputation:
     """The second run of a frame's call: fills the holders whose nodes still wait."""
 
-    frame: Frame
+    frame: CheckpointFrame
     count: int = 0
     waiting: set[int] = field(default_factory=set)
     held: list[Tensor] = field(default_factory=list)  # by the graph that this run records, and that nobody keeps
@@ -181,7 +184,7 @@ def random_state(m: Machine) -> list[Tensor]:
         return [m.hold(m.empty((RANDOM_STATE,), "uint8"))]
 
 
-def _recompute(m: Machine, frame: Frame) -> None:
+def _recompute(m: Machine, frame: CheckpointFrame) -> None:
     """Run the call again inside the backward node that asks for it; what no holder took dies at its end."""
     casts: dict[int, Tensor] = {}  # a context of its own, whose cache ends with it
     autocast = Autocast(frame.precision, casts) if frame.precision else None

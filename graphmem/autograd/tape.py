@@ -1,12 +1,10 @@
-"""Tape: what a simulated step computes, function by function: memory read and written, and the cost of each.
+"""A machine that runs -> Tape: function by function, memory read and written, and what that costs.
 
-Memory is named by the number of its record in the trace of the machine.
-
-An ATen call -> what it costs: FLOPs of products, bytes moved by everything else, in one unit.
-
-The unit is the FLOP. A call that moves memory for longer than it computes counts FLOPS_PER_BYTE for each byte read or
-written: the balance of a device, peak FLOP/s over bytes/s (A100 in float32: 19.5e12 / 2.0e12 = 10). A product is two
-FLOPs a term; its backward is one product of the same size for each operand that needs a gradient.
+Memory is named by the number of its record in the trace of the machine. A cost is FLOPs for products and bytes moved
+for everything else, in one unit, the FLOP. A call that moves memory for longer than it computes counts FLOPS_PER_BYTE
+for each byte read or written: the balance of a device, peak FLOP/s over bytes/s (A100 in float32: 19.5e12 / 2.0e12 =
+10). A product is two FLOPs a term; its backward is one product of the same size for each operand that needs a
+gradient.
 
     call                     FLOPs forward
     mm, addmm, bmm, mv       2 * result * inner dimension

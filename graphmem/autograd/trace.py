@@ -34,7 +34,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Operation:
+class OperatorRun:
     """One outermost operator that ran."""
 
     operator: str
@@ -94,7 +94,7 @@ class Trace:
     device: str = "cpu"
     context: Context = Context()
     records: list[Record] = field(default_factory=list)
-    steps: list[Operation] = field(default_factory=list)
+    steps: list[OperatorRun] = field(default_factory=list)
     events: list[int] = field(default_factory=list)  # +number + 1 on allocation, -(number + 1) on release
     reads: list[tuple[int, int, tuple[int, ...]]] = field(default_factory=list)  # steps [a, b) read these records
     open_: str = ""
@@ -126,7 +126,7 @@ class Trace:
         """A new storage, written down."""
         at = self.context
         if not self.open_:
-            self.steps.append(Operation("", at.phase, at.node, at.origin))
+            self.steps.append(OperatorRun("", at.phase, at.node, at.origin))
         number, step = len(self.records), len(self.steps) - 1
         self.records.append(Record(nbytes, step, -1, at.kind, at.label, at.origin, dtype, shape))
         self.events.append(number + 1)
@@ -169,7 +169,7 @@ class Trace:
         self.open_ = name
         self.inner, self.inner_live, self.inner_top = {}, 0, 0
         self.opened = len(self.events)
-        self.steps.append(Operation(name, at.phase, at.node, at.origin))
+        self.steps.append(OperatorRun(name, at.phase, at.node, at.origin))
         yield
         self.close()
 

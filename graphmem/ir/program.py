@@ -60,7 +60,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Inference:
+class Conclusion:
     """Something that the file does not say and that was concluded."""
 
     what: str
@@ -75,7 +75,7 @@ class Program:
     calls: tuple[Call, ...]
     given: tuple[Given, ...]
     outputs: tuple[str, ...]
-    inferred: tuple[Inference, ...] = ()
+    inferred: tuple[Conclusion, ...] = ()
     issues: tuple[Issue, ...] = ()
     output_type: TensorType | None = None  # of the first float output
     loose: Mapping[str, TensorType] = field(default_factory=dict)  # read by calls, made by none: shape arithmetic

@@ -9,7 +9,7 @@ from typing import Any
 from graphmem.ir.errors import MisfitError
 from graphmem.ir.graph import Graph, Issue, Node, Origin
 from graphmem.ir.options import TrainingOptions
-from graphmem.ir.program import NO_ORIGIN, Call, Given, Inference, Ref, Role
+from graphmem.ir.program import NO_ORIGIN, Call, Conclusion, Given, Ref, Role
 from graphmem.ir.types import BoundedType, TensorType
 
 NORM = "batch norm folded into a convolution"
@@ -35,7 +35,7 @@ class Draft:
     calls: list[Call] = field(default_factory=list)
     roles: dict[str, Role] = field(default_factory=dict)
     extra: dict[str, Given] = field(default_factory=dict)
-    inferred: list[Inference] = field(default_factory=list)
+    inferred: list[Conclusion] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
     made: set[str] = field(default_factory=set)
     renamed: dict[str, str] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Draft:
 
     def note(self, what: str, where: str, evidence: str) -> None:
         """An inference that the user is told of."""
-        self.inferred.append(Inference(what, where, evidence))
+        self.inferred.append(Conclusion(what, where, evidence))
 
     def infers(self, what: str, where: str, evidence: str) -> bool:
         """Note an inference that can be left out; False when it is to be left out."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphmem.ir.graph import Graph, Node
 from graphmem.ir.options import TrainingOptions
-from graphmem.ir.program import Given, Inference, Program, Role
+from graphmem.ir.program import Conclusion, Given, Program, Role
 from graphmem.ir.types import TensorType
 from graphmem.raising.call_text import parsed
 from graphmem.raising.composed import compose
@@ -136,5 +136,5 @@ def _plain(name: str) -> str:
     return name.partition(" (")[0]
 
 
-def _noted(draft: Draft) -> tuple[Inference, ...]:
+def _noted(draft: Draft) -> tuple[Conclusion, ...]:
     return tuple(dict.fromkeys(draft.inferred))

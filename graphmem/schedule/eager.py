@@ -1,4 +1,4 @@
-"""Program -> Schedule of one training step: forward, loss, backward, optimizer, as the simulated engine runs them.
+"""Program -> TrainingTrace of one eager step (forward, loss, backward, optimizer) or of one run under torch.no_grad().
 
 A step of the schedule is one outermost operator; buffers are allocations that outlive their operator. What exists
 before the step (parameters, buffers, optimizer state, inputs, targets) enters with the caller. The loop is
@@ -10,7 +10,7 @@ before the step (parameters, buffers, optimizer state, inputs, targets) enters w
         loss.backward()                     # scaler.scale(loss).backward() in fp16-amp
     optimizer.step()
 
-Program -> trace of one eager forward run in PyTorch under `torch.no_grad()`: nothing is saved for later.
+Under no_grad nothing is saved for later, and the outputs are held at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from graphmem.autograd import ops
 from graphmem.autograd.backward import backward, forget
 from graphmem.autograd.forward import Forward
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.optimizers import Step as OptimizerStep
+from graphmem.autograd.optimizers import OptimizerStep
 from graphmem.autograd.precision import PRECISIONS, autocast
 from graphmem.autograd.releases import last_holds, longest_holds, tells_names
 from graphmem.autograd.rules.pairs import mul

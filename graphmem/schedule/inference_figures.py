@@ -68,18 +68,18 @@ def _may_be_parameter(type_: TensorType) -> bool:
 
 def inference(graph: Graph, memory_model: str, order: str) -> Inference:
     """Schedule, lifetimes, timeline and peak of one forward run."""
-    run = Run.of(graph, memory_model, None)
+    run = Order.of(graph, memory_model, None)
     bound = _step_floor(run.schedule if memory_model != "inplace" else inference_schedule(graph), memory_model)
     if order == "memory":
         found = least_peak_order(run.schedule, preceding_steps(graph))
         if memory_model != "inplace":  # there the order decides which buffers are shared, so the search proves nothing
             bound = max(bound, found.bound)
-        run = min(run, Run.of(graph, memory_model, found.steps), key=lambda candidate: candidate.timeline.peak)
+        run = min(run, Order.of(graph, memory_model, found.steps), key=lambda candidate: candidate.timeline.peak)
     return _inference(graph, run, memory_model, order, bound)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Order:
     """One execution order of the graph and what follows from it."""
 
     nodes: tuple[Node, ...]
@@ -88,7 +88,7 @@ class Run:
     timeline: Timeline
 
     @classmethod
-    def of(cls, graph: Graph, memory_model: str, order: Sequence[int] | None) -> Run:
+    def of(cls, graph: Graph, memory_model: str, order: Sequence[int] | None) -> Order:
         """The run of the graph's steps in file order, or in `order`, a permutation of step numbers."""
         nodes = graph.steps
         schedule = inference_schedule(graph, memory_model, order)
@@ -106,7 +106,7 @@ def _step_floor(schedule: Schedule, memory_model: str) -> int:
     )
 
 
-def _inference(graph: Graph, run: Run, memory_model: str, order: str, bound: int) -> Inference:
+def _inference(graph: Graph, run: Order, memory_model: str, order: str, bound: int) -> Inference:
     alive, live = run.lifetimes, run.timeline
     peak = run.nodes[live.peak_step] if run.nodes else None
     at_peak = np.flatnonzero((alive.start <= live.peak_step) & (alive.stop > live.peak_step))

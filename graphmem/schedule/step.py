@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from graphmem.autograd.forward import Forward
 from graphmem.autograd.lora import is_adapter
 from graphmem.autograd.machine import Machine
-from graphmem.autograd.optimizers import Step as OptimizerStep
+from graphmem.autograd.optimizers import OptimizerStep
 from graphmem.autograd.rules.loss import LOSSES, target_type
 from graphmem.autograd.rules.pairs import div
 from graphmem.autograd.tensor import Tensor

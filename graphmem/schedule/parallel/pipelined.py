@@ -3,12 +3,10 @@
 Cuts may be between any two calls of programs of up to ALL calls, else at so many places: where blocks begin, and where
 the fewest bytes cross. Each stage is simulated (`pipeline_rank.py`), the choice is proved here.
 
-Lower bounds and an exact cost of a stage -> the contiguous cuts whose largest stage is smallest, with proof.
-
-Bottleneck path over K layers of cuts: best[i][b] = min over a of max(best[i-1][a], cost[i][a, b]). It is solved with
-bounds where no cost is known yet; then the stages on the path are costed, and again, until a path holds only costs.
-That path is an optimum: every other has a stage whose bound is as large. Stopped early, the best path seen is returned
-with the bound that no partition can go below.
+The choice is a bottleneck path over K layers of cuts: best[i][b] = min over a of max(best[i-1][a], cost[i][a, b]). It
+is solved with bounds where no cost is known yet; then the stages on the path are costed, and again, until a path holds
+only costs. That path is an optimum: every other has a stage whose bound is as large. Stopped early, the best path seen
+is returned with the bound that no partition can go below.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Program -> Process: one rank's simulated step, with places where a way of parallel training hooks in.
+"""Program -> one rank's simulated step, with places where a way of parallel training hooks in, and its figures.
 
 The optimizer of every rank runs on the same machine, one after another, after the backward pass that they share; its
 temporaries die with it, so each sees what it would see alone. Its state is the same from the first step to the last,
 so it is added to the timeline instead of being simulated.
 
-Collective calls -> bytes on the links, as ring algorithms send them; n bytes is the whole buffer, W the ranks.
+Bytes on the links are those that ring algorithms send; n bytes is the whole buffer, W the ranks.
 
     all-reduce       2 (W-1) n    a reduce-scatter and an all-gather of n
     reduce-scatter     (W-1) n    n bytes come in on every rank, n / W stay: each of W chunks makes W-1 hops

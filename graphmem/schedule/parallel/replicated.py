@@ -3,13 +3,12 @@
 Every rank keeps all parameters and gradients, and beside them flat buckets of as many bytes, into which gradients are
 copied to be reduced; with gradient_as_bucket_view a gradient becomes a view of its bucket once it is there. What is
 described is a step after the first, whose buckets are rebuilt in the order in which gradients were ready.
-Sources: reducer.cpp, nn/parallel/distributed.py (_sync_buffers), zero_redundancy_optimizer.py of torch 2.13.
+Who keeps what of fully_shard's parameters is worked out here as well.
 
-Parameters -> who keeps what: DDP's gradient buckets, ZeroRedundancyOptimizer's partition, fully_shard's shards.
-
-Sources, all torch 2.13: csrc/distributed/c10d/reducer.cpp (compute_bucket_assignment_by_size, rebuild_buckets),
-nn/parallel/distributed.py (limits), distributed/optim/zero_redundancy_optimizer.py (_partition_parameters),
-distributed/fsdp/_fully_shard/_fsdp_param.py (padded_sharded_size).
+Sources, all torch 2.13: nn/parallel/distributed.py (_sync_buffers), csrc/distributed/c10d/reducer.cpp
+(compute_bucket_assignment_by_size, rebuild_buckets), nn/parallel/distributed.py (limits),
+distributed/optim/zero_redundancy_optimizer.py (_partition_parameters), distributed/fsdp/_fully_shard/_fsdp_param.py
+(padded_sharded_size).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Parameters of a unit come and go on one rank: fully_shard's gathers, resharding, reduce-scatters.
+"""Program -> its units, and what each does to the memory of a rank: fully_shard's gathers and reduce-scatters.
 
 A rank stores 1/W of every parameter, padded, and of its gradient and optimizer state. A unit's parameters are gathered
 before it runs, dropped after it (not the root's, nor any in zero2) and gathered again before its backward, where the
@@ -12,11 +12,9 @@ until the next unit has its turn.
 Source: _fsdp_param_group.py, _fsdp_state.py, _fsdp_collectives.py of torch/distributed/fsdp/_fully_shard, torch 2.13.
 On the CPU gloo copies the output of an all-gather and the input of a reduce-scatter once more; NCCL does not.
 
-Program -> Units: the modules that fully_shard is put on, with the calls that run them.
-
-A unit is a member of a numbered container (`blocks.0` of `blocks`), the outermost one that a parameter's name shows;
-what is in none belongs to the root. This is what PyTorch's documentation does: fully_shard on every block, then on the
-model.
+A unit, the module that fully_shard is put on, is a member of a numbered container (`blocks.0` of `blocks`), the
+outermost one that a parameter's name shows; what is in none belongs to the root. This is what PyTorch's documentation
+does: fully_shard on every block, then on the model.
 """
 
 from __future__ import annotations
