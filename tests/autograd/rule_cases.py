@@ -66,7 +66,7 @@ CALLS: list[tuple[str, list[Any]]] = [
     ("clamp", ["f 3 5", 0.0, 1.0]), ("clamp", ["f 3 5", 0.0]), ("clamp_min", ["f 3 5", 0.0]),
     ("prelu", [IMAGE, "f 4"]), ("prelu", [IMAGE, "f 1"]), ("prelu", ["f 3 5", "f 5"]), ("glu", ["f 3 6"]), ("glu", ["f 3 6 2", 1]),
     ("dropout", ["f 3 5", 0.5, True]), ("dropout", ["f 3 5", 0.0, True]), ("dropout", ["f 3 5", 0.5, False]),
-    ("where", ["b 3 5", "f 3 5", "f 3 5"]), ("where", ["b 3 5", "f 5", "n 3 5"]), ("where", ["b 3 1", "f 1 5", "f 3 5"]),
+    ("where", ["b 3 5", "f 3 5", "f 3 5"]), ("where", ["b 3 5", "f 5", "n 3 5"]), ("where", ["b 3 1", "f 1 5", "f 3 5"]), ("where", ["b 3 5", "f 3 5", 2.0]), ("where", ["b 3 5", 2.0, "f 3 5"]),
     ("masked_fill", ["f 3 5", "b 3 5", 0.0]), ("masked_fill", ["f 3 5", "b 5", 0.0]),
     # reductions
     *((name, ["f 3 4 5", *row]) for name in ("sum", "mean", "amax", "logsumexp") for row in (([1],), ([0, 2], True), ([-1], False))),

@@ -18,7 +18,10 @@ from graphmem.autograd.rules import rule_of
 from graphmem.autograd.rules.loss import target_type
 from graphmem.ir.errors import OptionError
 from graphmem.ir.types import TensorType
+from tests.autograd.rule_cases import CALLS
 from tests.autograd.test_recorded_rules import built, events
+
+CALLS_OF_CELLS = [call for call in CALLS if call[0].endswith("_cell")]
 
 QKV = ["f 2 3 4 5", "f 2 3 6 5", "f 2 3 6 5"]
 LSTM = ["f 20 4", "f 20 5", "f 20", "f 20"]
@@ -101,3 +104,33 @@ def test_the_target_that_goes_with_an_output(loss: str, shape: tuple[int, ...], 
 def test_an_output_without_classes_fits_no_cross_entropy() -> None:
     with pytest.raises(OptionError, match="holds no classes"):
         target_type("cross_entropy", TensorType("float32", (5,)))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_heads_that_are_as_many_are_not_repeated_and_groups_are(device: str) -> None:
+    def forward(args: list[Any], **options: Any) -> list[int]:
+        m = Machine(device=device)
+        operands = built(m, args)
+        first = len(m.events)
+        rule = rule_of("aten.scaled_dot_product_attention")
+        assert rule is not None
+        rule(m, *operands, None, 0.5, **options)
+        return events(m, first)
+
+    assert forward(QKV, enable_gqa=True) == forward(QKV)
+    grouped = ["f 2 6 4 5", "f 2 3 6 5", "f 2 3 6 5"]
+    if device == "cpu":  # in torch 960, 1440, 1440, 1152, 1152, 1152, 960
+        assert sorted(forward(grouped, enable_gqa=True)) == [960, 960, 1152, 1152, 1152, 1440, 1440]
+    else:
+        assert forward(grouped, enable_gqa=True)[0] == 4 * 2 * 6 * 4 * 5
+
+
+@pytest.mark.parametrize("name", ["lstm_cell", "gru_cell", "rnn_tanh_cell"])
+def test_a_cell_is_a_guess_on_a_gpu_alone(name: str) -> None:
+    key = next(args for called, args in CALLS_OF_CELLS if called == name)
+    for device in ("cpu", "cuda"):
+        m = Machine(device=device)
+        rule = rule_of(f"aten.{name}")
+        assert rule is not None
+        rule(m, *built(m, key))
+        assert bool(m.guessed) == (device == "cuda")

@@ -20,7 +20,7 @@ from graphmem.memory.training_profile import training_profile, training_replay, 
 MODELS = Path(__file__).parents[2] / "models"
 STEPS: list[tuple[str, dict[str, Any]]] = [
     ("tiny_lstm", {"optimizer": "adamw"}),
-    ("tiny_if", {"optimizer": "sgd"}),
+    ("tiny_cnn", {"optimizer": "sgd"}),
     ("tiny_gpt", {"checkpoint": ("blocks",), "device": "cuda", "accumulate": 2}),
 ]
 of_each = pytest.mark.parametrize("which", range(len(STEPS)), ids=[name for name, _ in STEPS])

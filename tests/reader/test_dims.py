@@ -140,6 +140,7 @@ def test_an_expression_of_no_known_symbol_is_free_itself(model: Write) -> None:
     ("inputs", "bound"),
     [
         ("float[b, n] x, float[n] v", ["float32[3, 1]", "float32[1]"]),  # of vectors only where nothing is taller
+        ("float[b, 2] x, float[m] v", ["float32[3, 2]", "float32[1]"]),
         ("float[b] x, float[m] v", ["float32[3]", "float32[3]"]),
         ("float[b, 2] x, float[m, 2] v", ["float32[3, 2]", "float32[3, 2]"]),
         ("float[b, b] x, float[b] v", ["float32[3, 3]", "float32[3]"]),

@@ -134,6 +134,7 @@ CALLS: list[tuple[str, str, list[Any], dict[str, Any], list[str]]] = [
     (MS, "SkipLayerNormalization", [h(2, 3, 8), h(2, 3, 8), h(8)], {},
      ["float16[2, 3, 8]", "float32[2, 3, 1]", "float32[2, 3, 1]", "float16[2, 3, 8]"]),
     ("", "SimplifiedLayerNormalization", [h(2, 3, 8), h(8)], {}, ["float16[2, 3, 8]", "float32[2, 3, 1]"]),
+    ("", "SimplifiedLayerNormalization", [h(8), h(8)], {}, ["float16[8]", "float32[1]"]),
     ("", "SimplifiedLayerNormalization", [h(2, 3, 8), h(3, 8)], {"axis": 1}, ["float16[2, 3, 8]", "float32[2, 1, 1]"]),
     (MS, "EmbedLayerNormalization", ["int32 2 3", "int32 2 3", h(10, 8), h(6, 8)], {},
      ["float16[2, 3, 8]", "int32[2]", "float16[2, 3, 8]"]),

@@ -257,6 +257,7 @@ BODIES = [
     # the body once for each element
     ("p = SequenceConstruct (x, v)  r = SequenceMap (p) <body = b (float[a] e) => (float[a] o) { o = Exp (e) }> " + ONE + "y = SequenceAt (r, one)", "float32[6]"),
     ("p = SequenceConstruct (x, x)  l = SequenceConstruct (v, q)  r = SequenceMap (p, l) <body = b (float[a] e, float[d] f) => (float[d] o) { o = Exp (f) }> " + ONE + "y = SequenceAt (r, one)", "float32[2, 6, 4]", NO),
+    ("p = SequenceConstruct (x, v)  r = SequenceMap (p, sq) <body = b (float[a] e, float[d] f) => (float[d] o) { o = Exp (f) }>  y = SequenceAt (r, n)", "float32[2]"),
     ("r = SequenceMap (sq, x) <body = b (float[a] e, float[h, g] f) => (int64[d] o) { o = Shape (f) }>  y = SequenceAt (r, n)", "int64[2]"),
 ]  # fmt: skip
 
@@ -386,3 +387,30 @@ def test_a_sequence_of_more_than_1024_elements_has_one_type_for_all() -> None:
     many = read(f"y = SequenceConstruct ({names})").tensors["y"].type
     vector = TensorType("float32", (6,))
     assert (few, many) == (SequenceType(vector, (vector,) * 1024), SequenceType(vector, None))
+
+
+@pytest.mark.parametrize(("trips", "type_"), [(2, "float32[4, 20]"), (3, "float32[4, ?]")])
+def test_a_loop_is_walked_while_trips_times_nodes_and_one_stay_within_the_limit(
+    trips: int, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphmem.reader.loops.MAX_UNROLLED", 8)
+    body = loop("go1 = Identity (go)", "w1 = Concat <axis = 1> (a, a)  w2 = Exp (x)").replace(
+        "y1, y", "y, y1"
+    )  # 3 nodes
+    assert str(read(f"lim = Constant <value_int = {trips}> () " + body).tensors["y"].type) == type_
+
+
+@pytest.mark.parametrize(("elements", "type_"), [("x, v", "float32[6]"), ("x, v, v", "?[...]")])
+def test_a_body_runs_for_each_element_while_they_stay_within_the_limit(
+    elements: str, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphmem.reader.control.MAX_UNROLLED", 4)
+    text = f"p = SequenceConstruct ({elements})  r = SequenceMap (p) <body = b (float[a] e) => (float[a] o) {{ o = Exp (e) }}> {ONE} y = SequenceAt (r, one)"
+    assert str(read(text).tensors["y"].type) == type_
+
+
+def test_what_a_walked_body_leaves_open_is_said() -> None:
+    body = "lim = Constant <value_int = 2> () " + loop(
+        "go1 = Identity (go)", "w1 = Exp (a)  d = NonZero (a)  w2 = Cast <to = 1> (d)"
+    )
+    assert "data-dependent" in {issue.kind for issue in read(body).issues}
