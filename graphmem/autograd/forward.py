@@ -85,14 +85,14 @@ class Forward:
         m = self.m
         if m.tape is not None:
             m.tape.call(m)
-        with m.within(origin=call.origin, label=call.outputs[0] if call.outputs else ""):
-            args = [self._value(arg) for arg in call.args]
-            kwargs = {key: self._value(value) for key, value in call.kwargs.items()}
-            with m.within(
-                wanted=self._wanted(call, args), wanted_dtypes=tuple(t.dtype for t in call.types),
-                grad_enabled=m.context.grad_enabled and call.is_recorded,
-            ):  # fmt: skip
-                self._ruled(call, args, kwargs)
+        args = [self._value(arg, call) for arg in call.args]
+        kwargs = {key: self._value(value, call) for key, value in call.kwargs.items()}
+        with m.within(
+            origin=call.origin, label=_label(call),
+            wanted=self._wanted(call, args), wanted_dtypes=tuple(t.dtype for t in call.types),
+            grad_enabled=m.context.grad_enabled and call.is_recorded,
+        ):  # fmt: skip
+            self._ruled(call, args, kwargs)
 
     def _wanted(self, call: Call, args: Sequence[Any]) -> tuple[Shape, ...]:
         """The shapes of the call's outputs, as far as the file states them for this batch."""
@@ -116,23 +116,29 @@ class Forward:
                 self.values[name] = m.hold(tensor)
         m.note_reads(first, [t.storage.number for name in call.reads if (t := self.values.get(name)) is not None])
 
-    def _loose(self, name: str) -> Tensor | None:
+    def _loose(self, name: str, call: Call) -> Tensor | None:
         """The tensor of a value that no call makes, made when it is first read."""
         type_ = self.program.loose.get(name)
         if type_ is None:
             return None
-        with self.m.scope(), self.m.operator("shape arithmetic"):
+        about = self.m.within(origin=call.origin, label=_label(call))
+        with about, self.m.scope(), self.m.operator("shape arithmetic"):
             tensor = self.m.hold(self.m.empty(type_.shape, type_.dtype))
         tensor.name = name
         self.values[name] = tensor
         return tensor
 
-    def _value(self, arg: Any) -> Any:
+    def _value(self, arg: Any, call: Call) -> Any:
         if isinstance(arg, Ref):
-            return self.values.get(arg.name) or self._loose(arg.name)
+            return self.values.get(arg.name) or self._loose(arg.name, call)
         if isinstance(arg, list | tuple):
-            return [self._value(item) for item in arg]
+            return [self._value(item, call) for item in arg]
         return arg
+
+
+def _label(call: Call) -> str:
+    """The name of what the call allocates."""
+    return call.outputs[0] if call.outputs else ""
 
 
 def _followed(m: Machine, function: Rule, call: Call, args: list[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Storage, Tensor
@@ -52,8 +52,7 @@ class Autocast:
     cache: dict[int, Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):  # not a dataclass: one is made for every call, and this takes half the time
     """What surrounds an operator: `kind` and `label` are of what it allocates, `node` is the backward function.
 
     `wanted` and `wanted_dtypes` are the output shapes and types that the file states for the running call.
@@ -70,6 +69,9 @@ class Context:
     grad_enabled: bool = True
 
 
+OUTSIDE = Context()
+
+
 class _Within:
     """Another context until the block ends, however it ends; a class because it is entered for every call."""
 
@@ -78,7 +80,7 @@ class _Within:
     def __init__(self, trace: Trace, changes: dict[str, Any]) -> None:
         self.trace = trace
         self.before = trace.context
-        self.inside = replace(self.before, **changes)
+        self.inside = self.before._replace(**changes)
 
     def __enter__(self) -> None:
         self.trace.context = self.inside
@@ -92,7 +94,7 @@ class Trace:
     """The trace of one process while it runs. `device` is "cpu" or "cuda"."""
 
     device: str = "cpu"
-    context: Context = Context()
+    context: Context = OUTSIDE
     records: list[Record] = field(default_factory=list)
     steps: list[OperatorRun] = field(default_factory=list)
     events: list[int] = field(default_factory=list)  # +number + 1 on allocation, -(number + 1) on release
