@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from graphmem.ir.analysis import Analysis
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph
-from graphmem.ir.options import MEMORY_MODELS, ORDERS, RUN_PRECISIONS, ReadingKeywords, asked, takes
+from graphmem.ir.keywords import ReadingKeywords, asked, takes
+from graphmem.ir.options import MEMORY_MODELS, ORDERS, RUN_PRECISIONS
 from graphmem.ir.runtime import Advice, SessionOptions
 from graphmem.passes.precision import in_precision
 from graphmem.passes.pruning import pruned

@@ -19,7 +19,7 @@ from graphmem.checkpoint.bounds import Bound
 from graphmem.checkpoint.evaluate import course_of
 from graphmem.checkpoint.solve import Search, budget_of, deadline_after
 from graphmem.ir.graph import exactness_of
-from graphmem.ir.options import FrontierKeywords, asked, takes
+from graphmem.ir.keywords import FrontierKeywords, asked, takes
 from graphmem.ir.program import Program
 from graphmem.ir.recompute import (
     Frontier,

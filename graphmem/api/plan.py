@@ -12,8 +12,9 @@ from graphmem.api.analyze import ONNXRUNTIME, analyze
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.execution import Execution
 from graphmem.ir.graph import Graph
+from graphmem.ir.keywords import ReadingKeywords, takes
 from graphmem.ir.memory import Lifetimes, Plan
-from graphmem.ir.options import ORDERS, ReadingKeywords, takes
+from graphmem.ir.options import ORDERS
 from graphmem.memory.reorder import least_peak_order
 from graphmem.planner import Options
 from graphmem.planner import plan as planned

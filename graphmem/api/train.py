@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphmem.ir.options import TrainKeywords, asked, takes
+from graphmem.ir.keywords import TrainKeywords, asked, takes
 from graphmem.ir.training import Training
 from graphmem.passes.pruning import pruned
 from graphmem.raising import OPTIONAL

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphmem.ir.errors import OptionError
-from graphmem.ir.options import RanksKeywords, asked, takes
+from graphmem.ir.keywords import RanksKeywords, asked, takes
 from graphmem.ir.ranks import Ranked
 from graphmem.reader.batch import batch_of, read_at_batch
 from graphmem.schedule.eager import training_trace

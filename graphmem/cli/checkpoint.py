@@ -11,7 +11,7 @@ import click
 from graphmem.cli.options import Finite, parsed_size, reading_options, step_options
 from graphmem.cli.output import columns, deliver, end, format_option, is_json, output_option, refuse
 from graphmem.ir.errors import OptionError
-from graphmem.ir.options import FrontierKeywords
+from graphmem.ir.keywords import FrontierKeywords
 
 if TYPE_CHECKING:
     from graphmem.ir.recompute import Frontier, ModelFrontier, Recompute

@@ -12,7 +12,7 @@ import click
 
 from graphmem.cli.options import given, model_options, step_options
 from graphmem.cli.output import deliver, end, fail, format_option, is_json, output_option, screen
-from graphmem.ir.options import FitKeywords, RunKeywords, step_names
+from graphmem.ir.keywords import FitKeywords, RunKeywords, step_names
 
 
 @click.command()

@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from graphmem.ir.options import (
-    MEMORY_MODELS,
-    ORDERS,
-    Given,
-    ReadingOptions,
-    TrainingOptions,
-    TrainKeywords,
-    declared,
-    step_names,
-)
+from graphmem.ir.keywords import TrainKeywords, step_names
+from graphmem.ir.options import MEMORY_MODELS, ORDERS, Given, ReadingOptions, TrainingOptions, declared
 from graphmem.ir.runtime import EXECUTION_ORDERS, OPTIMIZATIONS, SessionOptions
 from graphmem.ir.types import BITS, TensorType
 

@@ -20,7 +20,7 @@ from graphmem.cli.options import (
 )
 from graphmem.cli.output import deliver, end, file_option
 from graphmem.cli.train import trained_on
-from graphmem.ir.options import FrontierKeywords
+from graphmem.ir.keywords import FrontierKeywords
 
 if TYPE_CHECKING:
     from graphmem.report.page.curve import Curve

@@ -19,7 +19,7 @@ from graphmem.cli.options import parsed_dims, size_option, step_options
 from graphmem.cli.output import columns, deliver, end
 from graphmem.fleet.axes import AXES
 from graphmem.ir.fleet import SweepProgress
-from graphmem.ir.options import SweepKeywords
+from graphmem.ir.keywords import SweepKeywords
 
 
 def _axes_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ import click
 from graphmem.cli.options import given, model_options, prune_option, step_options
 from graphmem.cli.output import deliver, end, format_option, is_json, output_option, screen
 from graphmem.ir.errors import OptionError
-from graphmem.ir.options import RanksKeywords, TrainKeywords, step_names
+from graphmem.ir.keywords import RanksKeywords, TrainKeywords, step_names
 
 if TYPE_CHECKING:
     from graphmem.ir.device import Device

@@ -10,17 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphmem.fitting.candidates import Question, options, rank, shared_options
+from graphmem.fitting.candidates import Question, options, rank
 from graphmem.fitting.devices import Accelerator, accelerator, catalogue, host_memory
 from graphmem.fitting.devices import device as device_of
 from graphmem.fitting.probe import Batching, Probe, Source
 from graphmem.fitting.search import largest_batch
+from graphmem.fitting.shared import shared_options
 from graphmem.fitting.traffic import LINK, LINKS
 from graphmem.ir.device import Device
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Candidate, Fit, Largest, Need, Option, Paging
 from graphmem.ir.graph import Issue
-from graphmem.ir.options import READING, FitKeywords, RunKeywords, asked, step_names, takes
+from graphmem.ir.keywords import FitKeywords, RunKeywords, asked, step_names, takes
+from graphmem.ir.options import READING
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -18,8 +18,9 @@ from graphmem.ir.device import Device
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Need
 from graphmem.ir.gate import Gate
+from graphmem.ir.keywords import FitKeywords, step_names
 from graphmem.ir.memory import Plan
-from graphmem.ir.options import DEVICES, FitKeywords, TrainingOptions, step_names
+from graphmem.ir.options import DEVICES, TrainingOptions
 from graphmem.ir.training import Training, may_hold_more
 
 

@@ -27,7 +27,8 @@ from graphmem.ir.device import Device
 from graphmem.ir.errors import ModelError, OptionError
 from graphmem.ir.fit import Need
 from graphmem.ir.graph import Effect, Graph, Issue, exactness_of
-from graphmem.ir.options import RAISING, ReadingKeywords, ReadingOptions, TrainingOptions
+from graphmem.ir.keywords import ReadingKeywords
+from graphmem.ir.options import RAISING, ReadingOptions, TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.questions import Interval
 from graphmem.ir.types import TensorType

@@ -13,7 +13,8 @@ from graphmem.fitting.probe import need_of, run_traced
 from graphmem.fleet.axes import Value, checkpoints
 from graphmem.ir.errors import OptionError
 from graphmem.ir.graph import Graph, Issue, exactness_of
-from graphmem.ir.options import SweepKeywords, TrainingOptions, step_names
+from graphmem.ir.keywords import SweepKeywords, step_names
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.training import Training
 from graphmem.memory.allocator import CUBLAS_WORKSPACE

@@ -17,7 +17,7 @@ from graphmem.fleet.rows import Slot, record_of
 from graphmem.fleet.work import Task, TaskFigures, engine
 from graphmem.ir.errors import InputError, OptionError
 from graphmem.ir.fleet import SweepProgress, SweepRecord
-from graphmem.ir.options import SweepKeywords, asked, takes
+from graphmem.ir.keywords import SweepKeywords, asked, takes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from hashlib import blake2b
 from typing import NamedTuple
 
 import onnx
@@ -24,8 +23,10 @@ from graphmem.reader import bounded, data_dependent, rules
 from graphmem.reader.bounded import arrays_at_end, end, spanning
 from graphmem.reader.either import combinations, either, joined
 from graphmem.reader.evaluate import with_values
+from graphmem.reader.fingerprint import _anonymous, _fingerprint, _key
 from graphmem.reader.functions import OPSETS, opsets_of
-from graphmem.reader.protos import checked_type, dtype_of, plain_attributes, proto_of, shortened, type_of
+from graphmem.reader.missing import _reason
+from graphmem.reader.protos import checked_type, dtype_of, plain_attributes, proto_of, type_of
 from graphmem.reader.rules.call import Call
 from graphmem.reader.runnable import check_runnable
 from graphmem.reader.validity import (
@@ -278,35 +279,6 @@ class NodeTyper:
         return tuple(spanning(a, b) for a, b in zip(low or [None] * len(high), high, strict=True))
 
 
-def _fingerprint(value: Value) -> object:
-    if value.low.dtype == object:  # strings: the bytes of an object array are addresses
-        return (value.low.shape, *map(str, value.low.ravel()))
-    low = (value.low.dtype.str, value.low.shape, _digest(value.low))
-    return low if value.low is value.high else (low, _digest(value.high))
-
-
-def _key(attribute: onnx.AttributeProto) -> bytes:
-    data: bytes = attribute.SerializeToString()
-    return data if len(data) <= 256 else blake2b(data, digest_size=32).digest()
-
-
-def _digest(array: Array) -> bytes:
-    """The bytes themselves where they are few: what is remembered must not grow with the values."""
-    data = array.tobytes()
-    return data if len(data) <= 64 else blake2b(data, digest_size=32).digest()
-
-
-def _anonymous(node: onnx.NodeProto) -> onnx.NodeProto:
-    """The node with its names replaced by positions and without its metadata."""
-    return onnx.NodeProto(
-        op_type=node.op_type,
-        domain=node.domain,
-        input=[f"i{i}" if name else "" for i, name in enumerate(node.input)],
-        output=[f"o{i}" if name else "" for i, name in enumerate(node.output)],
-        attribute=[shortened(attribute) for attribute in node.attribute],
-    )
-
-
 def _output_type(proto: onnx.TypeProto) -> Type:
     """The type as inferred; a negative size, which no input can have, is left to the rules that may know better."""
     tensor = proto.tensor_type
@@ -315,12 +287,6 @@ def _output_type(proto: onnx.TypeProto) -> Type:
         if None not in dims and tensor.elem_type:
             return TensorType(dtype_of(tensor.elem_type, "output"), tuple(d for d in dims if d is not None))
     return type_of(proto, "output")
-
-
-def _reason(error: Exception) -> str:
-    """The C++ exception in one line, without its own prefix."""
-    text = " ".join(str(error).split())
-    return text.removeprefix("[ShapeInferenceError] ").removeprefix("[TypeInferenceError] ")[:300]
 
 
 def _check_elements(data: Type | None, reshaped: Type) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import onnx
+import onnx.numpy_helper
+import onnx.shape_inference
 
 from graphmem.ir.graph import Graph, Issue
 from graphmem.ir.types import BoundedType, MapType, OptionalType, SequenceType, TensorType, Type, nbytes_of
@@ -72,3 +74,13 @@ def packed_notes(graph: Graph) -> list[Issue]:
     many = f"{len(rows)} weights that are" if len(rows) > 1 else "one weight that is"
     what = f"{many} dequantized count as kept, packed; one that unpacks adds {sum(map(nbytes_of, rows))} bytes"
     return [Issue("packed", "weights", what)]
+
+
+def _reason(error: Exception) -> str:
+    """The C++ exception in one line, without its own prefix."""
+    text = " ".join(str(error).split())
+    return text.removeprefix("[ShapeInferenceError] ").removeprefix("[TypeInferenceError] ")[:300]
+
+
+def _within(low: int, size: int, high: int) -> bool:
+    return low <= size <= high

@@ -197,3 +197,12 @@ def check_element_types(schema: onnx.defs.OpSchema, types: Sequence[Type | None]
             raise ModelError(f"input '{formal.name}' cannot be {type_.dtype}")
         if formal.is_homogeneous and bound.setdefault(formal.type_str, spelled) != spelled:
             raise ModelError(f"inputs of one element type are {bound[formal.type_str]} and {spelled}")
+
+
+def _check_inputs(proto: onnx.GraphProto) -> None:
+    """ModelError for an input given twice or without a name."""
+    seen: set[str] = set()
+    for info in proto.input:
+        if not info.name or info.name in seen:
+            raise ModelError(f"input '{info.name}' of graph '{proto.name}' is given twice or has no name")
+        seen.add(info.name)

@@ -19,13 +19,13 @@ from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
 from graphmem.reader.held import Held, Outcome, UnfitError
 from graphmem.reader.infer import NodeTyper
-from graphmem.reader.missing import holds_maps, is_exact, open_input, packed_notes, unsettled
+from graphmem.reader.missing import _within, holds_maps, is_exact, open_input, packed_notes, unsettled
 from graphmem.reader.names import Names
 from graphmem.reader.order import all_bodies, bodies_of, captured, described, ordered, steps_of
 from graphmem.reader.origin import origin_of, signature_of, tied_weights
 from graphmem.reader.protos import checked, dtype_of, plain_attributes
 from graphmem.reader.stated import Stated, branch_note, trips_note
-from graphmem.reader.validity import check_graph_text, check_text
+from graphmem.reader.validity import _check_inputs, check_graph_text, check_text
 from graphmem.reader.values import Value
 
 # Walks of every body that a file is good for by its own size; more of them draw on the budget.
@@ -295,16 +295,3 @@ class Walk:
             why = stale(info, names, self.inputs, self.symbols)
             issue = replace(issue, what=f"{issue.what}; {why}") if why else issue
         self.issues.append(issue)
-
-
-def _within(low: int, size: int, high: int) -> bool:
-    return low <= size <= high
-
-
-def _check_inputs(proto: onnx.GraphProto) -> None:
-    """ModelError for an input given twice or without a name."""
-    seen: set[str] = set()
-    for info in proto.input:
-        if not info.name or info.name in seen:
-            raise ModelError(f"input '{info.name}' of graph '{proto.name}' is given twice or has no name")
-        seen.add(info.name)

@@ -14,7 +14,8 @@ from graphmem.fitting.probe import Probe, Source
 from graphmem.fitting.search import largest_batch
 from graphmem.ir.errors import OptionError
 from graphmem.ir.fit import Fit, Need
-from graphmem.ir.options import FitKeywords, ReadingOptions, step_defaults
+from graphmem.ir.keywords import FitKeywords, step_defaults
+from graphmem.ir.options import ReadingOptions
 
 MODELS = Path(__file__).parents[2] / "models"
 MIB = 1 << 20

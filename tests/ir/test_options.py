@@ -17,30 +17,32 @@ import graphmem
 from graphmem.autograd import optimizers, precision
 from graphmem.autograd.rules.loss import LOSSES
 from graphmem.cli import COMMANDS
+from graphmem.ir import keywords as by_verb
 from graphmem.ir import options
 from graphmem.ir.errors import OptionError
-from graphmem.ir.options import ReadingOptions, TrainingOptions, asked, declared
+from graphmem.ir.keywords import asked
+from graphmem.ir.options import ReadingOptions, TrainingOptions, declared
 from graphmem.passes.precision import PRECISIONS as RUN_PRECISIONS
 
 DOCS = Path(__file__).parents[2] / "docs"
 STEP = {row.name: row for row in fields(TrainingOptions)}
 READING = {row.name: row for row in fields(ReadingOptions)}
 VERBS = {
-    "analyze": options.ReadingKeywords,
-    "plan": options.ReadingKeywords,
-    "execute": options.ReadingKeywords,
-    "train": options.TrainKeywords,
-    "train_ranks": options.RanksKeywords,
-    "checkpoint_frontier": options.FrontierKeywords,
-    "fit": options.FitKeywords,
-    "sweep": options.SweepKeywords,
+    "analyze": by_verb.ReadingKeywords,
+    "plan": by_verb.ReadingKeywords,
+    "execute": by_verb.ReadingKeywords,
+    "train": by_verb.TrainKeywords,
+    "train_ranks": by_verb.RanksKeywords,
+    "checkpoint_frontier": by_verb.FrontierKeywords,
+    "fit": by_verb.FitKeywords,
+    "sweep": by_verb.SweepKeywords,
 }
 COMMAND_KEYWORDS = {
-    "train": options.TrainKeywords,
-    "checkpoint": options.FrontierKeywords,
-    "fit": options.FitKeywords,
-    "sweep": options.SweepKeywords,
-    **dict.fromkeys(("check", "diff", "draw", "export", "report"), options.TrainKeywords),
+    "train": by_verb.TrainKeywords,
+    "checkpoint": by_verb.FrontierKeywords,
+    "fit": by_verb.FitKeywords,
+    "sweep": by_verb.SweepKeywords,
+    **dict.fromkeys(("check", "diff", "draw", "export", "report"), by_verb.TrainKeywords),
 }
 
 
@@ -69,7 +71,7 @@ def test_every_option_says_what_it_is_in_one_line() -> None:
         assert declared(row).choices or declared(row).metavar or is_switch(row), row.name
 
 
-@pytest.mark.parametrize("keywords", {*VERBS.values(), options.RunKeywords}, ids=lambda k: k.__name__)
+@pytest.mark.parametrize("keywords", {*VERBS.values(), by_verb.RunKeywords}, ids=lambda k: k.__name__)
 def test_keywords_are_fields_of_the_records_with_their_types(keywords: type) -> None:
     kinds = {**get_type_hints(ReadingOptions), **get_type_hints(TrainingOptions)}
     for name, kind in get_type_hints(keywords).items():
@@ -139,7 +141,7 @@ AXES = {("sweep", axis) for axis in ("optimizer", "precision", "accumulate", "ch
 )
 def test_a_value_that_is_none_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        asked(options.TrainKeywords, None, given)
+        asked(by_verb.TrainKeywords, None, given)
 
 
 def test_a_verb_refuses_the_options_of_another() -> None:
@@ -148,7 +150,7 @@ def test_a_verb_refuses_the_options_of_another() -> None:
 
 
 def test_what_is_not_given_is_what_the_record_says() -> None:
-    assert asked(options.TrainKeywords, {"n": 2}, {"batch": 3}) == (ReadingOptions({"n": 2}, 3), TrainingOptions())
+    assert asked(by_verb.TrainKeywords, {"n": 2}, {"batch": 3}) == (ReadingOptions({"n": 2}, 3), TrainingOptions())
     assert TrainingOptions(offload=["optimizer"]).offload == ("optimizer",)  # type: ignore[arg-type]
     forms = [TrainingOptions(form=form, device=on).optimizer_form for form in (None, "fused") for on in ("cpu", "cuda")]
     assert forms == ["single", "foreach", "fused", "fused"]

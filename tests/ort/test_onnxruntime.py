@@ -10,7 +10,8 @@ import pytest
 from graphmem.ir.runtime import KnownDims, RuntimeGraph
 from graphmem.ir.types import TensorType
 from graphmem.memory.liveness import lifetimes, timeline
-from graphmem.ort.plan import runtime_plan, sharing
+from graphmem.ort.plan import runtime_plan
+from graphmem.ort.sharing import sharing
 from graphmem.reader import read
 
 

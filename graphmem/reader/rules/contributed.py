@@ -12,6 +12,7 @@ from graphmem.ir.types import BoundedType, TensorType, Type
 from graphmem.reader.rules.call import Call, OpenError, Rule, Table
 from graphmem.reader.rules.delegate import broadcast, inferred, matmul, shape_of
 from graphmem.reader.rules.fused import kept
+from graphmem.reader.rules.ml import _ngrams, _words
 from graphmem.reader.rules.standard import like, ranged
 from graphmem.reader.rules.windows import pooled
 
@@ -212,20 +213,6 @@ def _padding_restored(call: Call) -> list[Type]:
 def _reduce_integers(call: Call) -> list[Type]:
     found = inferred("ReduceMean", [TensorType("float32", call.shape(0))], kept(call, "axes", "keepdims"))
     return [TensorType("int32", shape_of(found))]
-
-
-def _words(call: Call) -> list[Type]:
-    """WordConvEmbedding: words (..., S, letters) -> (..., S, filters)."""
-    return [TensorType(call.dtype(1), (*call.shape(0)[:-1], call.shape(1)[0]))]
-
-
-def _ngrams(call: Call) -> list[Type]:
-    n, heads = call.int_("max_ngram_size"), call.int_("n_head_per_ngram")
-    batch = call.shape(0, 2)[0]
-    return [
-        TensorType(call.dtype(0), (*call.shape(0), (n - 1) * heads)),
-        TensorType(call.dtype(0), (batch, n - 1)),
-    ]
 
 
 def _gemm(call: Call) -> list[Type]:

@@ -83,3 +83,17 @@ GAPS: Table = {
     "TreeEnsembleRegressor": _regressor("n_targets"),
     "ZipMap": _zip_map,
 }
+
+
+def _words(call: Call) -> list[Type]:
+    """WordConvEmbedding: words (..., S, letters) -> (..., S, filters)."""
+    return [TensorType(call.dtype(1), (*call.shape(0)[:-1], call.shape(1)[0]))]
+
+
+def _ngrams(call: Call) -> list[Type]:
+    n, heads = call.int_("max_ngram_size"), call.int_("n_head_per_ngram")
+    batch = call.shape(0, 2)[0]
+    return [
+        TensorType(call.dtype(0), (*call.shape(0), (n - 1) * heads)),
+        TensorType(call.dtype(0), (batch, n - 1)),
+    ]

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from graphmem.ir.errors import OptionError
-from graphmem.ir.options import RanksKeywords, TrainingOptions, step_names
+from graphmem.ir.keywords import RanksKeywords, step_names
+from graphmem.ir.options import TrainingOptions
 from graphmem.ir.program import Program
 from graphmem.ir.ranks import Parallel, Ranked
 from graphmem.schedule.parallel.pipelined import pipelined
