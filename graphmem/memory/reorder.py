@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphmem.ir.schedule import Schedule
-from graphmem.memory.sections import LONGEST_SECTION, Path, Section, State, _bits, _floor, _peak, _sections
+from graphmem.memory.sections import LONGEST_SECTION, Path, Section, State, bits, least_peak, peak_of, sections
 
 # Sets of steps tried in all sections together; counted, not timed, so that every machine finds the same order.
 BUDGET = 30_000
@@ -33,27 +33,24 @@ class Order:
     bound: int
 
 
-# Steps taken so far, the last one first: (earlier steps, step), or () at the start.
-
-
 def least_peak_order(schedule: Schedule, preceding: Sequence[Sequence[int]]) -> Order:
     """An order of the steps whose peak is as low as was found within the budget.
 
     `preceding[i]` are the steps whose results step i reads; the present order must respect them.
     """
-    sections = list(_sections(schedule, preceding))
-    bound = max((_floor(section) for _, section in sections), default=0)
+    parts = list(sections(schedule, preceding))
+    bound = max((least_peak(section) for _, section in parts), default=0)
     # Layers repeat: equal sections are searched once, and the budget is shared by the distinct ones that need a search.
     needy = dict.fromkeys(
         section
-        for steps, section in sections
-        if len(steps) <= LONGEST_SECTION and _peak(section, range(len(steps))) > bound
+        for steps, section in parts
+        if len(steps) <= LONGEST_SECTION and peak_of(section, range(len(steps))) > bound
     )
     found: dict[Section, Sequence[int]] = {}
     for section in needy:
         found[section], least = _searched(section, bound, BUDGET // len(needy))
         bound = max(bound, least)
-    order = [steps[local] for steps, section in sections for local in found.get(section, range(len(steps)))]
+    order = [steps[local] for steps, section in parts for local in found.get(section, range(len(steps)))]
     return Order(tuple(order), bound)
 
 
@@ -63,11 +60,11 @@ def _searched(section: Section, bound: int, budget: int) -> tuple[Sequence[int],
     Orders with a peak of at most `bound` are as good as optimal, since another section needs that much anyway.
     """
     in_place: Sequence[int] = range(len(section.needs))
-    exact, least, spent = _best_first(section, bound, _peak(section, in_place), budget, 0)
+    exact, least, spent = _best_first(section, bound, peak_of(section, in_place), budget, 0)
     if exact is not None:
         return exact, least
     candidates = [in_place, _beam(section)]
-    low, high = least, min(_peak(section, order) for order in candidates)
+    low, high = least, min(peak_of(section, order) for order in candidates)
     while low < high and spent < 2 * budget:
         limit = (low + high) // 2
         rough, _, tried = _best_first(section, limit, limit, budget // TRIES, bound // ROUGH)
@@ -76,8 +73,8 @@ def _searched(section: Section, bound: int, budget: int) -> tuple[Sequence[int],
             low = limit + 1
         else:
             candidates.append(rough)
-            high = min(high, _peak(section, rough))
-    return min(candidates, key=lambda order: _peak(section, order)), least
+            high = min(high, peak_of(section, rough))
+    return min(candidates, key=lambda order: peak_of(section, order)), least
 
 
 def _best_first(
@@ -102,7 +99,7 @@ def _best_first(
         state = _shrunk(section, state, cost, slack)
         if state.done == everything:
             return _steps(state.path), cost, spent
-        for step in _bits(state.ready):
+        for step in bits(state.ready):
             key = max(cost, state.live + section.allocates[step])
             if key <= limit:
                 ties += 1
@@ -116,7 +113,7 @@ def _shrunk(section: Section, state: State, limit: int, slack: int) -> State:
     moved = True
     while moved:
         moved = False
-        for step in _bits(state.ready):
+        for step in bits(state.ready):
             if state.live + section.allocates[step] <= limit:
                 following = state.after(section, step)
                 if following.live <= state.live + slack:
@@ -132,7 +129,7 @@ def _beam(section: Section) -> tuple[int, ...]:
     for _ in section.needs:
         following: dict[int, tuple[int, State]] = {}
         for peak, state in beam:
-            for step in _bits(state.ready):
+            for step in bits(state.ready):
                 reached = max(peak, state.live + section.allocates[step])
                 done = state.done | 1 << step
                 if done not in following or reached < following[done][0]:

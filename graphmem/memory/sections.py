@@ -14,6 +14,7 @@ from graphmem.ir.schedule import Schedule
 # Sections longer than this keep their order, and their bound looks at single steps only.
 LONGEST_SECTION = 2_048
 
+# Steps taken so far, the last one first: (earlier steps, step), or () at the start.
 Path: TypeAlias = tuple[Any, ...]
 
 
@@ -61,7 +62,7 @@ class State:
         return State(done, ready, live, (self.path, step))
 
 
-def _cuts(preceding: Sequence[Sequence[int]]) -> list[int]:
+def cuts(preceding: Sequence[Sequence[int]]) -> list[int]:
     """Steps that all earlier ones precede and all later ones follow, whatever the order.
 
     All later steps follow step i exactly when each of them has a predecessor at or after i (by induction); all earlier
@@ -84,7 +85,7 @@ def _cuts(preceding: Sequence[Sequence[int]]) -> list[int]:
     return cuts
 
 
-def _sections(schedule: Schedule, preceding: Sequence[Sequence[int]]) -> Iterator[tuple[range, Section]]:
+def sections(schedule: Schedule, preceding: Sequence[Sequence[int]]) -> Iterator[tuple[range, Section]]:
     """(steps, section) between every two cuts."""
     count, leaving = len(preceding), frozenset(schedule.leaving)
     last_touch = [-1] * len(schedule.buffers)
@@ -96,7 +97,7 @@ def _sections(schedule: Schedule, preceding: Sequence[Sequence[int]]) -> Iterato
         if step >= 0 and buffer not in leaving:
             dying[step] += schedule.buffers[buffer].nbytes
     live = sum(schedule.buffers[b].nbytes for b in schedule.entering if last_touch[b] >= 0 or b in leaving)
-    ends = [cut + 1 for cut in _cuts(preceding)]
+    ends = [cut + 1 for cut in cuts(preceding)]
     start = 0
     for end in ends if ends and ends[-1] == count else [*ends, count]:
         section = _section(schedule, preceding, range(start, end), live, last_touch, leaving)
@@ -138,14 +139,15 @@ def _section(
     )
 
 
-def _bits(mask: int) -> Iterator[int]:
+def bits(mask: int) -> Iterator[int]:
+    """The numbers of the bits that are set."""
     while mask:
         low = mask & -mask
         yield low.bit_length() - 1
         mask ^= low
 
 
-def _floor(section: Section) -> int:
+def least_peak(section: Section) -> int:
     """Bytes that are alive in some step of the section whatever the order.
 
     In a step, what the step and those before it in every order have written is alive, but for the buffers whose every
@@ -156,7 +158,7 @@ def _floor(section: Section) -> int:
         return section.base
     before: NDArray[np.bool_] = np.zeros((count, count), dtype=bool)
     for step in range(count):
-        for other in _bits(section.needs[step]):
+        for other in bits(section.needs[step]):
             before[step] |= before[other]
             before[step, other] = True
     itself = np.eye(count, dtype=bool)
@@ -164,7 +166,7 @@ def _floor(section: Section) -> int:
     if section.dying:
         touching = np.zeros((len(section.dying), count), dtype=np.float32)
         for buffer, (steps, _, _) in enumerate(section.dying):
-            touching[buffer, list(_bits(steps))] = 1
+            touching[buffer, list(bits(steps))] = 1
         still_needed = (before.T | itself).astype(np.float32) @ touching.T > 0
         writers = np.array([writer for _, _, writer in section.dying])
         exists = np.where(writers < 0, True, before[:, writers])
@@ -173,7 +175,8 @@ def _floor(section: Section) -> int:
     return section.base + int(alive.max())
 
 
-def _peak(section: Section, order: Sequence[int]) -> int:
+def peak_of(section: Section, order: Sequence[int]) -> int:
+    """Bytes alive at most in that order."""
     live = peak = section.base
     done = 0
     for step in order:

@@ -12,14 +12,16 @@ from graphmem.reader.protos import shortened
 from graphmem.reader.values import Array, Value
 
 
-def _fingerprint(value: Value) -> object:
+def fingerprint(value: Value) -> object:
+    """Equal where the values are."""
     if value.low.dtype == object:  # strings: the bytes of an object array are addresses
         return (value.low.shape, *map(str, value.low.ravel()))
     low = (value.low.dtype.str, value.low.shape, _digest(value.low))
     return low if value.low is value.high else (low, _digest(value.high))
 
 
-def _key(attribute: onnx.AttributeProto) -> bytes:
+def attribute_key(attribute: onnx.AttributeProto) -> bytes:
+    """Equal where the attributes are; short, however long they are."""
     data: bytes = attribute.SerializeToString()
     return data if len(data) <= 256 else blake2b(data, digest_size=32).digest()
 
@@ -30,7 +32,7 @@ def _digest(array: Array) -> bytes:
     return data if len(data) <= 64 else blake2b(data, digest_size=32).digest()
 
 
-def _anonymous(node: onnx.NodeProto) -> onnx.NodeProto:
+def anonymous(node: onnx.NodeProto) -> onnx.NodeProto:
     """The node with its names replaced by positions and without its metadata."""
     return onnx.NodeProto(
         op_type=node.op_type,

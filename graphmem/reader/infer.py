@@ -23,9 +23,9 @@ from graphmem.reader import bounded, data_dependent, rules
 from graphmem.reader.bounded import arrays_at_end, end, spanning
 from graphmem.reader.either import combinations, either, joined
 from graphmem.reader.evaluate import with_values
-from graphmem.reader.fingerprint import _anonymous, _fingerprint, _key
+from graphmem.reader.fingerprint import anonymous, attribute_key, fingerprint
 from graphmem.reader.functions import OPSETS, opsets_of
-from graphmem.reader.missing import _reason
+from graphmem.reader.missing import reason_of
 from graphmem.reader.protos import checked_type, dtype_of, plain_attributes, proto_of, type_of
 from graphmem.reader.rules.call import Call
 from graphmem.reader.runnable import check_runnable
@@ -97,9 +97,9 @@ class NodeTyper:
             node.op_type,
             node.domain,
             tuple(map(bool, node.output)),
-            tuple([_key(attribute) for attribute in node.attribute]) if node.attribute else (),
+            tuple([attribute_key(attribute) for attribute in node.attribute]) if node.attribute else (),
             tuple(types),
-            tuple([value and _fingerprint(value) for value in values]),
+            tuple([value and fingerprint(value) for value in values]),
         )
         found = self.seen.get(key)
         if found is None:
@@ -120,10 +120,10 @@ class NodeTyper:
     def _outputs(self, node: onnx.NodeProto, types: Sequence[Type | None], values: Sequence[Value | None]) -> Inferred:
         self.check(node, types)
         schema = self.schema(node)
-        anonymous = _anonymous(node)
+        nameless = anonymous(node)
         if any(isinstance(type_, BoundedType) and type_.others for type_ in types):
-            return self._of_any_rank(schema, anonymous, types, values)
-        return self._of_one_rank(schema, anonymous, types, values)
+            return self._of_any_rank(schema, nameless, types, values)
+        return self._of_one_rank(schema, nameless, types, values)
 
     def _of_any_rank(
         self,
@@ -212,7 +212,7 @@ class NodeTyper:
             corrected = self._by_own_rule(schema, node, types, arrays, None, notes)
             if corrected is not None:
                 return corrected
-            raise ModelError(_reason(error)) from error
+            raise ModelError(reason_of(error)) from error
         outputs = tuple(_output_type(found[name]) if name in found else UnknownType() for name in node.output)
         outputs = self._by_own_rule(schema, node, types, arrays, outputs, notes) or outputs
         check_runnable(node, types, [], outputs)  # in words, before the negative size itself

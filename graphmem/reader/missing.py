@@ -76,11 +76,12 @@ def packed_notes(graph: Graph) -> list[Issue]:
     return [Issue("packed", "weights", what)]
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The C++ exception in one line, without its own prefix."""
     text = " ".join(str(error).split())
     return text.removeprefix("[ShapeInferenceError] ").removeprefix("[TypeInferenceError] ")[:300]
 
 
-def _within(low: int, size: int, high: int) -> bool:
+def is_within(low: int, size: int, high: int) -> bool:
+    """Whether a size is one of a range, its ends included."""
     return low <= size <= high

@@ -199,7 +199,7 @@ def check_element_types(schema: onnx.defs.OpSchema, types: Sequence[Type | None]
             raise ModelError(f"inputs of one element type are {bound[formal.type_str]} and {spelled}")
 
 
-def _check_inputs(proto: onnx.GraphProto) -> None:
+def check_inputs(proto: onnx.GraphProto) -> None:
     """ModelError for an input given twice or without a name."""
     seen: set[str] = set()
     for info in proto.input:

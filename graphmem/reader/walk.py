@@ -19,13 +19,13 @@ from graphmem.reader.dims import stated_type
 from graphmem.reader.evaluate import is_deterministic
 from graphmem.reader.held import Held, Outcome, UnfitError
 from graphmem.reader.infer import NodeTyper
-from graphmem.reader.missing import _within, holds_maps, is_exact, open_input, packed_notes, unsettled
+from graphmem.reader.missing import holds_maps, is_exact, is_within, open_input, packed_notes, unsettled
 from graphmem.reader.names import Names
 from graphmem.reader.order import all_bodies, bodies_of, captured, described, ordered, steps_of
 from graphmem.reader.origin import origin_of, signature_of, tied_weights
 from graphmem.reader.protos import checked, dtype_of, plain_attributes
 from graphmem.reader.stated import Stated, branch_note, trips_note
-from graphmem.reader.validity import _check_inputs, check_graph_text, check_text
+from graphmem.reader.validity import check_graph_text, check_inputs, check_text
 from graphmem.reader.values import Value
 
 # Walks of every body that a file is good for by its own size; more of them draw on the budget.
@@ -65,7 +65,7 @@ class Walk:
         """The graph of `proto`, its inputs having these types and, as far as given, values; and its names."""
         names = Names(outer)
         self._add_initializers(proto, names)
-        _check_inputs(proto)
+        check_inputs(proto)
         for info in proto.input:
             if info.name not in names.tensors:
                 type_ = self._input_type(info, types)
@@ -270,7 +270,7 @@ class Walk:
         if not isinstance(declared, TensorType) or stale(info, names, self.inputs, self.symbols):
             return found
         fits = len(declared.shape) == len(found.high) and declared.dtype == found.dtype
-        return declared if fits and all(map(_within, found.low, declared.shape, found.high)) else found
+        return declared if fits and all(map(is_within, found.low, declared.shape, found.high)) else found
 
     def _compare(self, info: onnx.ValueInfoProto, found: TensorType, names: Names) -> None:
         """Note a declared shape that is not the computed one; what follows from such a one is no root."""

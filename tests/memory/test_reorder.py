@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphmem.ir.schedule import Buffer, Schedule, Step
-from graphmem.memory import reorder
+from graphmem.memory import reorder, sections
 from graphmem.memory.liveness import lifetimes, timeline
 from graphmem.memory.reorder import least_peak_order
 
@@ -126,7 +126,7 @@ def test_cuts_are_the_steps_that_all_others_precede_or_follow() -> None:
             for step in range(len(before))
             if all(other in above[step] or step in above[other] for other in range(len(before)) if other != step)
         ]
-        assert reorder._cuts(before) == cuts
+        assert sections.cuts(before) == cuts
 
 
 def floor_by_definition(section: reorder.Section, above: list[set[int]]) -> int:
@@ -146,9 +146,9 @@ def floor_by_definition(section: reorder.Section, above: list[set[int]]) -> int:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_part_of_the_search_agrees_with_all_orders_of_a_section(seed: int) -> None:
     schedule, before, _ = problem(seed)
-    for steps, section in reorder._sections(schedule, before):
+    for steps, section in sections.sections(schedule, before):
         inside = [[p - steps.start for p in before[s] if p >= steps.start] for s in steps]
-        peaks = {order: reorder._peak(section, order) for order in orders(inside)}
+        peaks = {order: sections.peak_of(section, order) for order in orders(inside)}
         for order, peak in peaks.items():
             whole = (*range(steps.start), *(steps.start + s for s in order), *range(steps.stop, len(before)))
             moved = Schedule(
@@ -157,7 +157,7 @@ def test_every_part_of_the_search_agrees_with_all_orders_of_a_section(seed: int)
             live = timeline(lifetimes(moved), moved).live[steps.start : steps.stop]
             assert peak == max(live.tolist())
         least = min(peaks.values())
-        assert reorder._floor(section) == floor_by_definition(section, follows(tuple(map(tuple, inside)))) <= least
+        assert sections.least_peak(section) == floor_by_definition(section, follows(tuple(map(tuple, inside)))) <= least
         assert peaks[reorder._beam(section)] == least  # so few sets of steps fit into the beam
         found, bound, spent = reorder._best_first(section, 0, least, 10_000, 0)
         assert found is not None

@@ -26,7 +26,8 @@ def layout(shape: Shape, *sources: Tensor) -> Strides:
     return st.contiguous(shape)
 
 
-def _row(value: Any, rank: int) -> list[int]:
+def row_of(value: Any, rank: int) -> list[int]:
+    """A value for each dimension, of one for all or of as many."""
     values = [value] if isinstance(value, int) else list(value)
     return values * rank if len(values) == 1 else values
 
@@ -35,7 +36,7 @@ def _result_shape(
     x: Tensor, w: Tensor, stride: Any, padding: Any, dilation: Any, transposed: bool, out_pad: Any, groups: int
 ) -> Shape:
     rank = len(x.shape) - 2
-    rows = (_row(value, rank) for value in (stride, padding, dilation, out_pad))
+    rows = (row_of(value, rank) for value in (stride, padding, dilation, out_pad))
     spatial = []
     for size, kernel, s, p, d, o in zip(x.shape[2:], w.shape[2:], *rows, strict=True):
         if transposed:
@@ -82,7 +83,7 @@ def conv(
         padding = (
             0
             if padding == "valid"
-            else [(k - 1) * d // 2 for k, d in zip(w.shape[2:], _row(dilation, len(w.shape) - 2), strict=True)]
+            else [(k - 1) * d // 2 for k, d in zip(w.shape[2:], row_of(dilation, len(w.shape) - 2), strict=True)]
         )
     return convolution(m, x, w, bias, stride, padding, dilation, False, 0, groups)
 

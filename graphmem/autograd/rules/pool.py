@@ -7,7 +7,7 @@ from typing import Any
 from graphmem.autograd import ops
 from graphmem.autograd.machine import Machine
 from graphmem.autograd.registry import rule
-from graphmem.autograd.rules.conv import _row, layout
+from graphmem.autograd.rules.conv import layout, row_of
 from graphmem.autograd.strides import Shape
 from graphmem.autograd.tensor import Node, Tensor
 from graphmem.ir.errors import MisfitError
@@ -17,8 +17,8 @@ def _pooled(
     m: Machine, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, rank: int
 ) -> Shape:
     """The shape of the result; ValueError where the file states another."""
-    kernels, pads, dilations = (_row(v, rank) for v in (kernel, padding, dilation))
-    steps = _row(stride, rank) if stride not in (None, [], ()) else kernels
+    kernels, pads, dilations = (row_of(v, rank) for v in (kernel, padding, dilation))
+    steps = row_of(stride, rank) if stride not in (None, [], ()) else kernels
     spatial = []
     for size, k, s, p, d in zip(x.shape[-rank:], kernels, steps, pads, dilations, strict=True):
         reach = size + 2 * p - d * (k - 1) - 1

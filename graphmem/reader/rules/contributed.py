@@ -12,7 +12,7 @@ from graphmem.ir.types import BoundedType, TensorType, Type
 from graphmem.reader.rules.call import Call, OpenError, Rule, Table
 from graphmem.reader.rules.delegate import broadcast, inferred, matmul, shape_of
 from graphmem.reader.rules.fused import kept
-from graphmem.reader.rules.ml import _ngrams, _words
+from graphmem.reader.rules.ml import ngrams, words
 from graphmem.reader.rules.standard import like, ranged
 from graphmem.reader.rules.windows import pooled
 
@@ -273,7 +273,7 @@ RULES: Table = {
     "MoEGroupRouter": _router,
     "MulInteger": _broadcast_as(0, 2, dtype="int32"),
     "MurmurHash3": _hashes,
-    "NGramHashMapping": _ngrams,
+    "NGramHashMapping": ngrams,
     "NGramRepeatBlock": like(1),
     "PackedAttention": _packed_attention,
     "PackedMultiHeadAttention": _packed_heads,
@@ -291,5 +291,5 @@ RULES: Table = {
     "SparseAttention": _cached,
     "UnfoldTensor": _unfold,
     "Unique": _unique,
-    "WordConvEmbedding": _words,
+    "WordConvEmbedding": words,
 }

@@ -85,12 +85,13 @@ GAPS: Table = {
 }
 
 
-def _words(call: Call) -> list[Type]:
+def words(call: Call) -> list[Type]:
     """WordConvEmbedding: words (..., S, letters) -> (..., S, filters)."""
     return [TensorType(call.dtype(1), (*call.shape(0)[:-1], call.shape(1)[0]))]
 
 
-def _ngrams(call: Call) -> list[Type]:
+def ngrams(call: Call) -> list[Type]:
+    """Hashes of the n-grams of token ids."""
     n, heads = call.int_("max_ngram_size"), call.int_("n_head_per_ngram")
     batch = call.shape(0, 2)[0]
     return [
