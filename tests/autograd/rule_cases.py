@@ -97,7 +97,7 @@ CALLS: list[tuple[str, list[Any]]] = [
     ("conv2d", ["c 2 4 6 6", "f 5 4 3 3", "f 5"]),
     ("conv_transpose2d", [IMAGE, "f 4 5 3 3", "f 5"]), ("conv_transpose2d", [IMAGE, "f 4 5 3 3", "f 5", [2, 2], [1, 1], [1, 1]]), ("conv_transpose1d", ["f 2 4 6", "f 4 3 3", None, [2], [0], [0], 2]),
     ("max_pool2d", [IMAGE, 2]), ("max_pool2d", [IMAGE, 3, 2, 1]), ("max_pool2d", ["f 2 4 7 7", 2, 2, 0, 1, True]), ("max_pool2d", [IMAGE, 2, 1, 0, 2]), ("max_pool1d", ["f 2 4 7", 2]), ("max_pool3d", ["f 1 2 4 4 4", 2]),
-    ("max_pool2d", ["f 2 4 5 5", 3, 2, 1, 1, True]), ("avg_pool2d", ["f 2 4 7 7", 2, 2, 0, True]), ("avg_pool2d", [IMAGE, [2, 3]]), ("avg_pool2d", [IMAGE, 3, 2, 1]), ("avg_pool1d", ["f 2 4 7", 3, 2]), ("avg_pool3d", ["f 1 2 4 4 4", 2]),
+    ("max_pool2d", ["f 2 4 5 5", 3, 2, 1, 1, True]), ("max_pool2d", ["f 2 4 5 5", 2, 3, 1, 1, True]), ("avg_pool2d", ["f 2 4 5 5", 2, 3, 1, True]), ("einsum", ["ij,jk,kl,lm->im", ["f 3 4", "f 4 5", "f 5 2", "f 2 6"]]), ("avg_pool2d", ["f 2 4 7 7", 2, 2, 0, True]), ("avg_pool2d", [IMAGE, [2, 3]]), ("avg_pool2d", [IMAGE, 3, 2, 1]), ("avg_pool1d", ["f 2 4 7", 3, 2]), ("avg_pool3d", ["f 1 2 4 4 4", 2]),
     ("adaptive_avg_pool2d", [IMAGE, [1, 1]]), ("adaptive_avg_pool2d", [IMAGE, [2, 3]]), ("adaptive_avg_pool1d", ["f 2 4 6", [2]]), ("adaptive_max_pool2d", [IMAGE, [2, 3]]),
     ("constant_pad_nd", [IMAGE, [1, 2, 3, 0]]), ("reflection_pad2d", [IMAGE, [1, 2, 3, 0]]), ("reflection_pad1d", ["f 2 4 6", [1, 2]]), ("replication_pad2d", [IMAGE, [1, 2, 3, 0]]), ("replication_pad3d", ["f 1 2 3 4 5", [1, 1, 2, 0, 0, 1]]),
     ("pad", [IMAGE, [1, 2, 3, 0], "constant"]), ("pad", [IMAGE, [1, 2, 0, 1], "circular"]), ("pad", ["f 2 4 6", [1, 2], "reflect"]), ("pad", [IMAGE, [1, 2, 3, 0], "replicate"]),

@@ -140,10 +140,11 @@ def code(source: str, name: str, occurrence: int) -> str | None:
 def excluded(source: str) -> Callable[[Position], bool]:
     """Whether a place is one where a change says nothing about figures."""
     lines = source.splitlines()
-    spans = [
-        ((node.lineno, _column(lines, node.lineno, node.col_offset)), (node.end_lineno, _column(lines, *_end(node))))
-        for node in _excluded_nodes(ast.parse(source))
-    ]
+    spans = []
+    for node in _excluded_nodes(ast.parse(source)):
+        line, column = node.lineno, _column(lines, node.lineno, node.col_offset)
+        is_decorator = column > 0 and lines[line - 1][column - 1] == "@"
+        spans.append(((line, column - is_decorator), (node.end_lineno, _column(lines, *_end(node)))))
     return lambda place: any(start <= place < stop for start, stop in spans)
 
 

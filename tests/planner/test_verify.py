@@ -57,8 +57,9 @@ def test_an_in_place_pair_may_share_only_one_offset() -> None:
 
 def test_a_negative_offset_raises_and_zero_does_not() -> None:
     verify(made(0, 8, 0), ROWS)
-    with pytest.raises(BrokenInvariantError, match="placed at -8"):
-        verify(made(-8, 8, 0), ROWS)
+    for offset in (-1, -8):
+        with pytest.raises(BrokenInvariantError, match=f"placed at {offset}"):
+            verify(made(offset, 8, 0), ROWS)
 
 
 def test_each_buffer_may_have_an_alignment_of_its_own_and_a_fixed_one_none() -> None:
@@ -68,6 +69,8 @@ def test_each_buffer_may_have_an_alignment_of_its_own_and_a_fixed_one_none() -> 
     verify(made(0, 13, 0, alignment=8), ROWS, fixed={"b": 13})
     with pytest.raises(BrokenInvariantError, match="fixed"):
         verify(made(0, 8, 0, alignment=8), ROWS, fixed={"a": 8, "b": 8})
+    with pytest.raises(BrokenInvariantError, match="'b' is at 8, not at its fixed offset"):
+        verify(made(0, 8, 0), ROWS, fixed={"b": 4})
 
 
 def test_an_arena_at_its_bound_passes() -> None:

@@ -218,6 +218,7 @@ BODIES = [
     (IF.format("c", const("p", 7), const("r", 3)).replace("y =", "o =").replace("float[", "int64[") + " y = ConstantOfShape (o)", "float32[3..7]"),
     (IF.format("c", const("p", 7), const("r", 7)).replace("y =", "o =").replace("float[", "int64[") + " y = ConstantOfShape (o)", "float32[7]"),
     (IF.format("c", const("p", 7, 1), const("r", 7)).replace("y =", "o =").replace("float[", "int64[") + " y = ConstantOfShape (o)", "?[...]"),
+    (IF.format("c", "p = Constant <value_float = 1.5> ()", "r = Constant <value_float = 2.5> ()").replace("y =", "o =").replace("float[a]", "float").replace("float[b]", "float") + " a0 = Constant <value_float = 0.0> ()  d = Constant <value_float = 1.0> ()  y = Range (a0, o, d)", "float32[?]"),
     # loops walked trip by trip
     ("lim = Constant <value_int = 3> () " + loop("go1 = Identity (go)", "w1 = Exp (a)  w2 = Exp (a)"), "float32[3, 4, 5]"),
     ("lim = Constant <value_int = 0> () " + loop("go1 = Identity (go)", "w1 = Exp (a)  w2 = Exp (a)"), "float32[0, 4, 5]"),
