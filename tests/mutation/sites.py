@@ -62,7 +62,10 @@ def again(root: Path, old: Mutant) -> Mutant | None:
     source = (root / old.file).read_text()
     if old.before not in " ".join(source.split()):
         return None
-    variants = [v for site in sites(source) for v in site if _short(v[0]) == old.operator]
+    lines = [" ".join(line.split()) for line in source.splitlines()]
+    variants = [
+        v for site in sites(source) for v in site if _short(v[0]) == old.operator and lines[v[2][0] - 1] in old.before
+    ]
     for variant in sorted(variants, key=lambda v: (abs(v[2][0] - old.line), abs(v[2][1] - old.column))):
         found = mutant(old.file, source, *variant)
         if found is not None and (found.before, found.after) == (old.before, old.after):
