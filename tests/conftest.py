@@ -101,6 +101,7 @@ def _limited(main: Callable[[], None], arguments: list[str], seconds: int, nbyte
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.resetwarnings()
     warnings.simplefilter("default")
+    STRICT.set(False)  # as users run it
     try:
         main()
     except SystemExit as ended:

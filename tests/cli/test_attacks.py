@@ -39,7 +39,7 @@ def test_an_attack_is_answered_or_refused_in_one_line(
     assert len(done.err.splitlines()) <= (0 if done.code == 0 else 8 if "Usage" in done.err else 1), done.err
     assert done.code != 2 or len(done.err) < 700
     if "unknown" in case["should"]:
-        assert "at least" in done.out
+        assert any(sign in done.out for sign in ("at least", ">= ", '"kind": "assumption"')), done.out
     if "exit 2" in case["should"]:
         assert done.code == 2
 

@@ -96,7 +96,7 @@ def test_weights_that_a_node_makes_are_parameters(model: Write) -> None:
 
 def test_what_the_data_decides_is_bounded(model: Write) -> None:
     text = f"""g (float[4, 4] x) => (float[N, 4] y) <{held("float[4, 4] w", 16)}> {{
-        h = MatMul(x, w) c = ReduceSum<keepdims = 0>(h) p = Unsqueeze(c, axis) i = NonZero(p) j = Squeeze(i)
+        h = MatMul(x, w) c = ReduceSum<keepdims = 0>(h) p = Unsqueeze(c, axis) i = NonZero(p) j = Squeeze(i, axis)
         y = Gather(h, j) axis = Constant<value_ints = [0]>() }}"""
     found = graphmem.train(model(text), loss="sum")
     assert found.peak > 0
