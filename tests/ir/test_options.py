@@ -71,7 +71,7 @@ def test_every_option_says_what_it_is_in_one_line() -> None:
         assert declared(row).choices or declared(row).metavar or is_switch(row), row.name
 
 
-@pytest.mark.parametrize("keywords", {*VERBS.values(), by_verb.RunKeywords}, ids=lambda k: k.__name__)
+@pytest.mark.parametrize("keywords", dict.fromkeys([*VERBS.values(), by_verb.RunKeywords]), ids=lambda k: k.__name__)
 def test_keywords_are_fields_of_the_records_with_their_types(keywords: type) -> None:
     kinds = {**get_type_hints(ReadingOptions), **get_type_hints(TrainingOptions)}
     for name, kind in get_type_hints(keywords).items():
