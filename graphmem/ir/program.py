@@ -35,11 +35,10 @@ class Call:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin = NO_ORIGIN
     is_recorded: bool = True
+    reads: tuple[str, ...] = field(init=False, compare=False, repr=False)  # names of values, in order, each once
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Names of the values that the call reads, in order, each once."""
-        return tuple(dict.fromkeys(_refs([*self.args, *self.kwargs.values()])))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reads", tuple(dict.fromkeys(_refs([*self.args, *self.kwargs.values()]))))
 
 
 def _refs(values: Any) -> list[str]:
