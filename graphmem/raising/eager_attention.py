@@ -27,8 +27,9 @@ def eager_attention(draft: Draft, call: Call) -> Call:
     args = list(call.args) + [None] * (6 - len(call.args))
     call = Call(call.target, _with_heads(draft, call), call.outputs, call.types, call.kwargs, call.origin)
     args[:3] = call.args[:3]
-    if not args[4] and draft.options.dropout is not None and _lost_dropout(draft):
-        args[4] = draft.p_after("Softmax")
+    p = draft.p_after("Softmax") if draft.options.dropout is not None else 0.0
+    if p and not args[4] and _lost_dropout(draft):
+        args[4] = p
         call = Call(call.target, tuple(args), call.outputs, call.types, call.kwargs, call.origin)
     mask = args[3]
     if "transformers." not in call.origin.module or not isinstance(mask, Ref) or not _is_settled(draft, mask.name):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from graphmem.autograd.releases import tells_names
@@ -27,14 +28,16 @@ from graphmem.schedule.programs import program_of
 from graphmem.schedule.training_figures import peak_of
 
 Answer: TypeAlias = Mapping[str, Any]  # fields of TrainingOptions
+_Step: TypeAlias = tuple[Program, bool]  # what runs, and whether names hold values until functions return
 SHARE = 1_000  # a question matters when its answers are more than this part of the peak apart
-NONE, ALL = ("none",), ("*",)  # patterns that match no module, and every one
+AS_IT_IS: Answer = {}
+ALL = ("*",)  # the pattern that matches every module
 SOME = 0.1  # a probability of dropout: memory does not depend on which
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of question. `fields` of TrainingOptions answer it; the first of `answers` is what is likeliest."""
+    """A kind of question. `fields` of TrainingOptions answer it; likeliest is the step as it is, where none does."""
 
     what: str
     option: str
@@ -50,7 +53,7 @@ KINDS = (
         "an export in evaluation mode removes dropout",
         ("dropout", "attention_dropout"),
         {
-            "none": {"dropout": 0.0, "attention_dropout": 0.0},
+            "none": AS_IT_IS,
             "wherever such networks have it": {"dropout": SOME, "attention_dropout": SOME},
             "not on attention weights": {"dropout": SOME, "attention_dropout": 0.0},
             "on attention weights alone": {"dropout": 0.0, "attention_dropout": SOME},
@@ -61,21 +64,21 @@ KINDS = (
         "--assume-bn, --no-assume-bn",
         "an export in evaluation mode may fold batch norms",
         ("assume_bn",),
-        {"as in the file": {"assume_bn": False}, "after convolutions": {"assume_bn": True}},
+        {"as in the file": AS_IT_IS, "after convolutions": {"assume_bn": True}},
     ),
     Kind(
         "activations in place",
         "--inplace PATTERN ('*' for all, none for none)",
         "the file does not say which activations are inplace=True",
         ("inplace",),
-        {"none": {"inplace": NONE}, "wherever PyTorch lets them be": {"inplace": ALL}},
+        {"none": AS_IT_IS, "wherever PyTorch lets them be": {"inplace": ALL}},
     ),
     Kind(
         "Python names that keep values alive",
         "--names last-use, --names function",
         "the file has no tracebacks of the exporter",
         ("names",),
-        {"until their last use": {"names": "last-use"}, "until the module returns": {"names": "function"}},
+        {"until their last use": AS_IT_IS, "until the module returns": {"names": "function"}},
     ),
 )
 
@@ -99,8 +102,8 @@ def interval(graph: Graph, step: TrainingOptions, program: Program, likeliest: i
     if not ends:
         return Interval(likeliest, likeliest)
     questions = sorted((question for question, _, _ in ends), key=lambda q: (-q.nbytes, q.what))
-    most, worst = max(corners.simulated, key=lambda row: row[0])
-    least = min(peak for peak, _ in corners.simulated)
+    most, worst, _ = max(corners.simulated, key=lambda row: row[0])
+    least = min(peak for peak, _, _ in corners.simulated)
     return Interval(least, most, tuple(questions), worst)
 
 
@@ -109,14 +112,13 @@ class _Corners:
 
     def __init__(self, graph: Graph, step: TrainingOptions, program: Program, likeliest: int) -> None:
         self.graph, self.step, self.batch = graph, step, program.batch
-        self.simulated: list[tuple[int, Answer]] = [(likeliest, {})]
         self._raised = {_of_raising(step): program}
-        self._known = [(program, step.names == "function", likeliest)]
         self._tells_names = tells_names(program)
+        self.simulated: list[tuple[int, Answer, _Step]] = [(likeliest, AS_IT_IS, self._step(AS_IT_IS))]
 
     def peaks(self, kind: Kind) -> Iterator[tuple[str, int]]:
         """The answers that differ in what runs, each with its peak."""
-        seen: list[tuple[Program, bool]] = []
+        seen: list[_Step] = []
         for answer, change in kind.answers.items():
             if all(not _is_same(self._step(change), other) for other in seen):
                 seen.append(self._step(change))
@@ -125,12 +127,11 @@ class _Corners:
     def peak(self, change: Answer) -> int:
         """The peak of the step under these answers."""
         asked = self._step(change)
-        for program, holds, peak in self._known:
-            if _is_same(asked, (program, holds)):
+        for peak, _, known in self.simulated:
+            if _is_same(asked, known):
                 return peak
         peak = peak_of(training_trace(asked[0], replace(self.step, **change)))
-        self._known.append((*asked, peak))
-        self.simulated.append((peak, change))
+        self.simulated.append((peak, change, asked))
         return peak
 
     def places(self, kind: Kind, high: str, low: str) -> tuple[str, ...]:
@@ -140,14 +141,13 @@ class _Corners:
         scopes = [c.origin.scope or c.outputs[0] for c in one if c.outputs and _is_other(c, known.get(c.outputs))]
         return tuple(dict.fromkeys(scopes))
 
-    def _step(self, change: Answer) -> tuple[Program, bool]:
-        """The program under these answers, and whether names hold values until functions return."""
+    def _step(self, change: Answer) -> _Step:
+        """What runs under these answers."""
         asked = replace(self.step, **change)
         key = _of_raising(asked)
         if key not in self._raised:
             plain = _of_raising(replace(asked, inplace=self.step.inplace))
-            is_known = plain in self._raised and asked.inplace == ALL
-            before = self._raised[plain] if is_known else None
+            before = self._raised.get(plain) if asked.inplace == ALL else None
             self._raised[key] = all_in_place(before) if before else program_of(self.graph, self.batch, asked)
         return self._raised[key], asked.names == "function" and not self._tells_names
 
@@ -161,10 +161,10 @@ def _is_other(call: Call, other: Call | None) -> bool:
     """Whether another operation runs, or one with other numbers; names of values may differ."""
     if other is None or call.target != other.target:
         return True
-    return any(type(a) in (bool, float, int) and a != b for a, b in zip(call.args, other.args, strict=False))
+    return any(type(a) in (bool, float, int) and a != b for a, b in zip_longest(call.args, other.args))
 
 
-def _is_same(one: tuple[Program, bool], other: tuple[Program, bool]) -> bool:
+def _is_same(one: _Step, other: _Step) -> bool:
     """Whether the same runs and is held as long."""
     same = one[0] is other[0] or (one[0].calls == other[0].calls and one[0].given == other[0].given)
     return same and one[1] == other[1]
