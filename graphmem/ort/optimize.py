@@ -6,18 +6,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from graphmem.ir.errors import ModelError, OptionError
-from graphmem.ir.options import Given
+from graphmem.ir.options import ReadingOptions
 from graphmem.ir.runtime import OnnxRuntimeMemory, SessionOptions
-from graphmem.ir.types import TensorType
 from graphmem.measure.rewrite import Comparison, compared, has_external_weights, reordered
 from graphmem.memory.reorder import least_peak_order
 from graphmem.ort.figures import CHANGES, predicted, worst
 from graphmem.ort.graph import Source, runtime_graph
-from graphmem.reader import read
+from graphmem.reader.batch import read_as
 from graphmem.reader.load import load
 from graphmem.schedule.inference import inference_schedule, preceding_steps
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from graphmem.ir.keywords import ReadingKeywords
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,8 @@ def optimize(
     output: str | Path,
     dims: Mapping[str, int] | None = None,
     *,
-    batch: int | None = None,
-    strict: bool = False,
-    trips: Mapping[str, int] | None = None,
-    shapes: Mapping[str, TensorType] | None = None,
-    branches: Mapping[str, str] | None = None,
-    inputs: Mapping[str, Given] | None = None,
     session: SessionOptions | None = None,
+    **reading: Unpack[ReadingKeywords],
 ) -> Optimized:
     """Write to `output` whichever of the file's order and a least-peak order is predicted to need less.
 
@@ -54,7 +54,7 @@ def optimize(
     asked = session or SessionOptions()
     model: bytes = load(path).SerializeToString()
     _check(path, output, model)
-    graph = read(path, dims, batch, strict, trips, shapes, branches=branches, inputs=inputs)
+    graph = read_as(path, ReadingOptions(dims=dims, **reading))
     found = least_peak_order(inference_schedule(graph), preceding_steps(graph))
     steps = graph.steps
     other = reordered(model, [name for i in found.steps for name in steps[i].writes])

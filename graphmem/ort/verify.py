@@ -13,18 +13,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from graphmem.ir.graph import Issue
-from graphmem.ir.options import Given
+from graphmem.ir.options import ReadingOptions
 from graphmem.ir.runtime import RuntimeGraph, SessionOptions
-from graphmem.ir.types import TensorType
 from graphmem.ir.verification import Parting, Trial, Verification
 from graphmem.measure.runs import Measured, Run, measured
 from graphmem.ort.arena import events
 from graphmem.ort.figures import predicted
 from graphmem.ort.graph import Source, runtime_graph
 from graphmem.ort.plan import RuntimePlan
-from graphmem.reader import read
+from graphmem.reader.batch import read_as
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from graphmem.ir.keywords import ReadingKeywords
 
 
 @dataclass(slots=True)
@@ -125,13 +130,8 @@ def verify(
     path: str | Path,
     dims: Mapping[str, int] | None = None,
     *,
-    batch: int | None = None,
-    strict: bool = False,
-    trips: Mapping[str, int] | None = None,
-    shapes: Mapping[str, TensorType] | None = None,
-    branches: Mapping[str, str] | None = None,
-    inputs: Mapping[str, Given] | None = None,
     session: SessionOptions | None = None,
+    **reading: Unpack[ReadingKeywords],
 ) -> Verification:
     """Run the model for real, in a process of its own, and compare what it allocates with what was predicted.
 
@@ -139,7 +139,7 @@ def verify(
     """
     path = Path(path)
     asked = replace(session or SessionOptions(), pattern=True, arena=True)
-    source = Source.of(path, read(path, dims, batch, strict, trips, shapes, branches=branches, inputs=inputs))
+    source = Source.of(path, read_as(path, ReadingOptions(dims=dims, **reading)))
     runtime = runtime_graph(source, asked)
     variants = {"": asked, "reuse off": replace(asked, reuse=False)}
     with TemporaryDirectory(prefix="graphmem-") as scratch:
