@@ -15,12 +15,6 @@ from graphmem.autograd.names import bound
 from graphmem.ir.graph import Issue
 from graphmem.ir.program import Program
 
-UNNAMED = Issue(
-    "unknown-names",
-    "the forward pass",
-    "has the peak, and the file does not tell which Python names hold values there: some may live longer "
-    "(torch.onnx.export(..., dynamo=True) writes it down)",
-)
 TAKEN = Issue("assumption", "the run", "the file tells no Python names; values are taken to die at their last use")
 Spans = list[list[tuple[int, int]]]
 Holds: TypeAlias = Callable[[Program], dict[int, list[str]]]

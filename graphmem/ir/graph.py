@@ -27,9 +27,7 @@ ISSUE_KINDS: dict[str, Effect] = {
     "packed": "exact",  # quantized weights, counted as they are kept; what a runtime that unpacks them would add
     "runtime": "exact",  # a size that runtimes compute otherwise than ONNX says; theirs is counted
     "unknown-rule": "at most",  # an operation that training has no rule for, counted with all that it could save
-    "in-place": "at most",  # activations of which nothing tells whether they run in place, counted as if they did not
     "data-dependent": "at most",  # a shape that the data decides, with a proved upper bound
-    "unknown-names": "at least",  # a file that does not tell which Python names hold values while a function runs
     "unknown-operator": "at least",
     "unknown-shape": "at least",
     "unknown-workspace": "at least",  # of a runtime's or library's kernel; its tensors are counted

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from graphmem.raising.draft import NORM_HINT, OPTIONAL
-from graphmem.raising.dropouts import LOST_DROPOUT, LOST_NORM
-from graphmem.raising.removed import LEFT_OUT
+from graphmem.raising.draft import OPTIONAL
 from graphmem.raising.whole import raised
 
-GAPS = (LOST_DROPOUT, LOST_NORM, NORM_HINT, LEFT_OUT)  # notes of what a file may have lost, and figures lack
-
-__all__ = ["GAPS", "OPTIONAL", "raised"]
+__all__ = ["OPTIONAL", "raised"]
